@@ -1,0 +1,198 @@
+"""What is wrong with a spec, where, and how to mend it.
+
+A `Diagnostic` is one finding with a stable code and, where there is a place to point at, a `Span`.
+A `SpecError` carries every finding of a failed call, not just the first.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+CODES = {
+    "alias": "an anchor, alias or merge key: `blocks` and `params` do that job",
+    "argument": "an argument that is unknown, missing, or has no place here",
+    "block": "a block that is unknown, ill-defined or defined twice",
+    "cycle": "something that leads back to itself: blocks, `extends`, `include`",
+    "depth": "nesting deeper than the limit",
+    "document": "a file that is not one YAML mapping with the known keys",
+    "duplicate": "a key that stands twice in one mapping",
+    "encoding": "text that is not clean UTF-8",
+    "expect": "a figure that is not what `expect` says",
+    "expression": "a `$name` or `${...}` that is malformed, forbidden, too costly, or fails",
+    "file": "a file that cannot be read or written",
+    "key": "a mapping key that is not text, or is unknown",
+    "limit": "a number, file or network beyond the size limits",
+    "name": "a name that cannot be used, or is taken",
+    "number": "NaN or infinity",
+    "op": "an unknown op or block",
+    "param": "a parameter that is unknown, missing, or of another type",
+    "path": "a file outside the folder tree of the spec",
+    "reference": "a `from` or output that names no step standing before",
+    "shape": "shapes that do not fit",
+    "statistics": "warning: batch statistics over a single value",
+    "syntax": "text that is not YAML",
+    "tag": "a YAML tag",
+    "type": "a value of the wrong type",
+    "unused": "a step or input that reaches no output",
+    "usage": "the call itself is wrong",
+    "value": "a value out of its bounds",
+}
+
+
+class Source:
+    """A spec's text and the name under which messages show it."""
+
+    __slots__ = ("name", "text", "_lines")
+
+    def __init__(self, name: str, text: str = "") -> None:
+        self.name = name
+        self.text = text
+        self._lines: list[str] | None = None
+
+    def line(self, number: int) -> str:
+        """Line `number`, counted from 1; empty where there is none."""
+        if self._lines is None:
+            self._lines = self.text.splitlines()
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
+
+
+class Span(NamedTuple):
+    """A place in a spec: line and column from 1, and how many characters it covers."""
+
+    source: Source
+    line: int
+    column: int
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{printable(self.source.name)}:{self.line}:{self.column}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The place as plain data: file, line, column."""
+        return {"file": self.source.name, "line": self.line, "column": self.column}
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding. `severity` is `error` or `warning`; `code` is a key of `CODES`."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+    severity: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code!r} is not a diagnostic code")
+
+    def render(self) -> str:
+        """The finding as plain text, with the line it points at."""
+        lines = [f"{self.severity}[{self.code}]: {printable(self.message)}"]
+        if self.span:
+            lines += self._excerpt(self.span)
+        lines += [f"   = {printable(note)}" for note in self.notes]
+        if self.help:
+            lines.append(f"   = help: {printable(self.help)}")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _excerpt(span: Span) -> list[str]:
+        text = span.source.line(span.line)
+        if not text:
+            return [f"  --> {span}"]
+        start, gutter = 0, len(str(span.line))
+        if len(text) > 160:  # keep the place in view on very long lines
+            start = max(0, span.column - 60)
+            text = text[start : start + 160]
+        column = span.column - 1 - start
+        width = max(1, min(span.width, len(text) - column))
+        before = "".join("\t" if c == "\t" else " " for c in text[:column])
+        shown = printable(text, keep="\t")
+        return [
+            f"{' ' * gutter} --> {span}",
+            f"{' ' * gutter} |",
+            f"{span.line} | {shown}",
+            f"{' ' * gutter} | {before}{'^' * width}",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as plain data, for JSON."""
+        return {
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "notes": list(self.notes),
+            "help": self.help,
+            "source": self.span.to_dict() if self.span else None,
+        }
+
+
+class SpecError(Exception):
+    """A spec that is wrong, or cannot be read.
+
+    `diagnostics` holds every finding; `partial` the network as far as it is sound, where there is that much.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic] | Diagnostic, partial: Any = None) -> None:
+        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        self.diagnostics: tuple[Diagnostic, ...] = found
+        self.partial = partial
+        super().__init__("\n\n".join(d.render() for d in found))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.diagnostics,))
+
+
+class UsageError(SpecError):
+    """A call that is wrong whatever the spec says (exit status 2 on the command line)."""
+
+    def __init__(self, message: str, help: str | None = None) -> None:
+        super().__init__(Diagnostic("usage", message, help=help))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.diagnostics[0].message, self.diagnostics[0].help))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """`text` with every character that could steer a terminal shown as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, or None where nothing comes close."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A help text for a misspelt word: the nearest known one, or a short list of them all."""
+    known = list(known)
+    near = nearest(word, known)
+    if near:
+        return f"did you mean `{near}`?"
+    if 0 < len(known) <= 16:
+        return f"known here: {listed(known)}"
+    return None
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`, each in backquotes."""
+    quoted = [f"`{word}`" for word in words]
+    if len(quoted) < 2:
+        return "".join(quoted)
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -1,0 +1,214 @@
+"""Activation functions, with the arguments that torch gives them."""
+
+from __future__ import annotations
+
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import Axis, Choice, Float, Int, arg, axis_names
+from archspec.shapes import Shape
+
+
+class _Activation(Op):
+    """A torch module that takes exactly the arguments of the op. Abstract."""
+
+    work = 1
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {name: getattr(self, name) for name in self.fields}),)
+
+
+class ReLU(_Activation):
+    """Rectified linear unit: the positive part, max(x, 0) (torch.nn.ReLU).
+
+    Source: https://icml.cc/Conferences/2010/papers/432.pdf
+    """
+
+    op = "relu"
+    torch = "nn.ReLU"
+
+
+class ReLU6(_Activation):
+    """Rectified linear unit that stops at 6, min(max(x, 0), 6) (torch.nn.ReLU6).
+
+    Source: https://www.cs.toronto.edu/~kriz/conv-cifar10-aug2010.pdf
+    """
+
+    op = "relu6"
+    torch = "nn.ReLU6"
+
+
+class LeakyReLU(_Activation):
+    """Rectified linear unit with a small slope for negative numbers (torch.nn.LeakyReLU).
+
+    Source: https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf
+    """
+
+    op = "leaky_relu"
+    torch = "nn.LeakyReLU"
+
+    negative_slope: float = arg(Float(), "slope for negative numbers", 0.01)
+
+
+class PReLU(_Activation):
+    """Rectified linear unit with a learned slope for negative numbers (torch.nn.PReLU).
+
+    Source: https://arxiv.org/abs/1502.01852
+    """
+
+    op = "prelu"
+    torch = "nn.PReLU"
+
+    num_parameters: int = arg(Int(1), "how many slopes are learned: 1, or one per channel", 1)
+    init: float = arg(Float(), "the slope that training starts from", 0.25)
+
+    def infer(self) -> Shape:
+        if self.num_parameters not in (1, self.channels):
+            message = f"num_parameters is 1 or the number of channels, {self.channels}, not {self.num_parameters}"
+            raise self.error("shape", message, "num_parameters")
+        return self.input
+
+    def weights(self) -> dict[str, Shape]:
+        return {"weight": (self.num_parameters,)}
+
+
+class ELU(_Activation):
+    """Exponential linear unit: alpha * (exp(x) - 1) for negative numbers (torch.nn.ELU).
+
+    Source: https://arxiv.org/abs/1511.07289
+    """
+
+    op = "elu"
+    torch = "nn.ELU"
+
+    alpha: float = arg(Float(), "the negative of the limit for negative numbers", 1.0)
+
+
+class SELU(_Activation):
+    """Exponential linear unit scaled so that activations normalise themselves (torch.nn.SELU).
+
+    Source: https://arxiv.org/abs/1706.02515
+    """
+
+    op = "selu"
+    torch = "nn.SELU"
+
+
+class GELU(_Activation):
+    """Gaussian error linear unit: x times the normal distribution's share below x (torch.nn.GELU).
+
+    Source: https://arxiv.org/abs/1606.08415
+    """
+
+    op = "gelu"
+    torch = "nn.GELU"
+
+    approximate: str = arg(Choice("none", "tanh"), "`tanh` for the faster approximation", "none")
+
+
+class SiLU(_Activation):
+    """Sigmoid linear unit, also called swish: x * sigmoid(x) (torch.nn.SiLU).
+
+    Source: https://arxiv.org/abs/1702.03118
+    """
+
+    op = "silu"
+    torch = "nn.SiLU"
+
+
+class Mish(_Activation):
+    """Self-regularised smooth activation: x * tanh(softplus(x)) (torch.nn.Mish).
+
+    Source: https://arxiv.org/abs/1908.08681
+    """
+
+    op = "mish"
+    torch = "nn.Mish"
+
+
+class Sigmoid(_Activation):
+    """Logistic function: 1 / (1 + exp(-x)), between 0 and 1 (torch.nn.Sigmoid)."""
+
+    op = "sigmoid"
+    torch = "nn.Sigmoid"
+
+
+class Tanh(_Activation):
+    """Hyperbolic tangent, between -1 and 1 (torch.nn.Tanh)."""
+
+    op = "tanh"
+    torch = "nn.Tanh"
+
+
+class HardSigmoid(_Activation):
+    """Piecewise linear sigmoid: relu6(x + 3) / 6 (torch.nn.Hardsigmoid).
+
+    Source: MobileNetV3, https://arxiv.org/abs/1905.02244
+    """
+
+    op = "hardsigmoid"
+    torch = "nn.Hardsigmoid"
+
+
+class HardSwish(_Activation):
+    """Piecewise quadratic swish: x * relu6(x + 3) / 6 (torch.nn.Hardswish).
+
+    Source: MobileNetV3, https://arxiv.org/abs/1905.02244
+    """
+
+    op = "hardswish"
+    torch = "nn.Hardswish"
+
+
+class Softplus(_Activation):
+    """Smooth rectified linear unit: log(1 + exp(beta * x)) / beta (torch.nn.Softplus)."""
+
+    op = "softplus"
+    torch = "nn.Softplus"
+
+    beta: float = arg(Float(0, open_minimum=True), "sharpness of the bend", 1.0)
+    threshold: float = arg(Float(), "where beta * x is above it, x itself is the result", 20.0)
+
+
+class _Softmax(Op):
+    """What the softmaxes share. Abstract."""
+
+    work = 5
+    work_doc = "5 per element: maximum, difference, exponential, sum, and the division or logarithm"
+
+    axis: str = arg(Axis(), "the axis along which the results are a distribution", "channels")
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"dim": 1 + axis_names(self.rank).index(self.axis)}),)
+
+
+class Softmax(_Softmax):
+    """Probabilities that sum up to 1 along an axis (torch.nn.Softmax)."""
+
+    op = "softmax"
+    torch = "nn.Softmax"
+
+
+class LogSoftmax(_Softmax):
+    """Logarithms of the probabilities that softmax gives (torch.nn.LogSoftmax)."""
+
+    op = "log_softmax"
+    torch = "nn.LogSoftmax"
+
+
+OPS = (
+    ReLU,
+    ReLU6,
+    LeakyReLU,
+    PReLU,
+    ELU,
+    SELU,
+    GELU,
+    SiLU,
+    Mish,
+    Sigmoid,
+    Tanh,
+    HardSigmoid,
+    HardSwish,
+    Softplus,
+    Softmax,
+    LogSoftmax,
+)

@@ -1,0 +1,306 @@
+"""The arguments of an op: what each accepts, as a check and as a JSON Schema, from one declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from archspec.shapes import LIMIT, SPATIAL_AXES
+
+MAX_AXES: Final = 1 + max(SPATIAL_AXES)
+"""How many axes a shape may have, the channels included."""
+
+HINTS = {
+    "yes": "YAML 1.2 reads `yes` as text; write `true`",
+    "no": "YAML 1.2 reads `no` as text; write `false`",
+    "on": "YAML 1.2 reads `on` as text; write `true`",
+    "off": "YAML 1.2 reads `off` as text; write `false`",
+}
+
+
+class OpError(Exception):
+    """What an op cannot take; the elaborator adds the place. `argument` names the culprit, where there is one."""
+
+    def __init__(self, code: str, message: str, *, argument: str | None = None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.argument, self.help = code, message, argument, help
+
+
+class Kind:
+    """A kind of argument. Abstract: `parse` checks and normalises a value, `schema` says the same to an editor."""
+
+    wanted = "a value"
+
+    def parse(self, value: object, rank: int) -> Any:
+        """The value in its canonical form for an input with `rank` spatial axes; OpError where it is not one."""
+        raise NotImplementedError
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema (draft-07) of the literal values."""
+        raise NotImplementedError
+
+    def refuse(self, value: object) -> OpError:
+        """The error for a value of the wrong type."""
+        return OpError("type", f"{self.wanted} is wanted, not {kind_of(value)}", help=hint(value))
+
+
+def kind_of(value: object) -> str:
+    """`text 'abc'`, `a float 2.5`: a value as messages name it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int):
+        return f"the integer {value}"
+    if isinstance(value, float):
+        return f"the float {value}"
+    if isinstance(value, str):
+        return f"text {value[:40]!r}"
+    return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, Sequence) else "a tensor"
+
+
+def hint(value: object) -> str | None:
+    """A help text for a value that YAML 1.1 or a slip of the pen would have read otherwise."""
+    if isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}, or `int(...)` and `//` in an expression"
+    if not isinstance(value, str):
+        return None
+    word = value.strip()
+    if word.lower() in HINTS:
+        return HINTS[word.lower()]
+    digits = word.lstrip("+-")
+    if digits.replace("_", "").replace(":", "").replace(".", "", 1).isdigit() and digits.isascii():
+        if "_" in digits:
+            return f"YAML 1.2 has no `_` in numbers; write {word.replace('_', '')}"
+        if ":" in digits:
+            return "YAML 1.2 has no base 60; write a plain number"
+        if digits.startswith("0") and digits.isdigit() and len(digits) > 1:
+            plain = digits.lstrip("0") or "0"
+            return f"a number starts with no 0; write {plain} (or 0o{plain} for octal)"
+        return f"without quotes, {word} is a number"
+    return None
+
+
+class Int(Kind):
+    """An integer of at least `minimum`."""
+
+    def __init__(self, minimum: int | None = None) -> None:
+        self.minimum = minimum
+        self.wanted = "an integer"
+
+    def parse(self, value: object, rank: int) -> int:
+        if type(value) is not int:
+            raise self.refuse(value)
+        if self.minimum is not None and value < self.minimum:
+            raise OpError("value", f"{value} is below {self.minimum}")
+        if not -LIMIT < value < LIMIT:
+            raise OpError("limit", f"{value} is beyond the size limit of 2**63")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"type": "integer"}
+        if self.minimum is not None:
+            found["minimum"] = self.minimum
+        return found
+
+
+class Float(Kind):
+    """A number between bounds; an integer stands for the float."""
+
+    wanted = "a number"
+
+    def __init__(
+        self,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        *,
+        open_minimum: bool = False,
+        open_maximum: bool = False,
+    ) -> None:
+        self.minimum, self.maximum, self.open_minimum, self.open_maximum = minimum, maximum, open_minimum, open_maximum
+
+    def parse(self, value: object, rank: int) -> float:
+        if type(value) is not float and type(value) is not int:
+            raise self.refuse(value)
+        if type(value) is int and not -LIMIT < value < LIMIT:
+            raise OpError("limit", f"{value} is beyond the size limit of 2**63")
+        if not isfinite(value):
+            raise OpError("number", f"{value} is not a finite number")
+        low, high = self.minimum, self.maximum
+        if low is not None and (value < low or (self.open_minimum and value == low)):
+            raise OpError("value", f"{value} is {'not above' if self.open_minimum else 'below'} {low:g}")
+        if high is not None and (value > high or (self.open_maximum and value == high)):
+            raise OpError("value", f"{value} is {'not below' if self.open_maximum else 'above'} {high:g}")
+        return float(value)
+
+    def schema(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"type": "number"}
+        if self.minimum is not None:
+            found["exclusiveMinimum" if self.open_minimum else "minimum"] = self.minimum
+        if self.maximum is not None:
+            found["exclusiveMaximum" if self.open_maximum else "maximum"] = self.maximum
+        return found
+
+
+class Bool(Kind):
+    """`true` or `false`."""
+
+    wanted = "true or false"
+
+    def parse(self, value: object, rank: int) -> bool:
+        if not isinstance(value, bool):
+            raise self.refuse(value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+class Choice(Kind):
+    """One of a few words."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = options
+        self.wanted = f"one of {', '.join(options)}"
+
+    def parse(self, value: object, rank: int) -> str:
+        if not isinstance(value, str):
+            raise self.refuse(value)
+        if value not in self.options:
+            raise OpError("value", f"{value[:40]!r} is not {self.wanted}")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.options)}
+
+
+class Axis(Choice):
+    """An axis of the input, by name."""
+
+    def __init__(self) -> None:
+        super().__init__("channels", "depth", "height", "width", "length")
+
+    def parse(self, value: object, rank: int) -> str:
+        name = super().parse(value, rank)
+        if name not in axis_names(rank):
+            raise OpError("shape", f"the input has no axis {name}; it has {', '.join(axis_names(rank))}")
+        return name
+
+
+def axis_names(rank: int) -> tuple[str, ...]:
+    """The axes of a shape with `rank` spatial axes, in order: `channels, height, width`."""
+    return ("channels", *SPATIAL_AXES[rank])
+
+
+class Sizes(Kind):
+    """One integer for all spatial axes, or one per axis; canonical: one per axis."""
+
+    wanted = "an integer, or one per spatial axis,"
+
+    def __init__(self, minimum: int) -> None:
+        self.element = Int(minimum)
+
+    def parse(self, value: object, rank: int) -> tuple[int, ...]:
+        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+            raise self.refuse(value)
+        if isinstance(value, int):
+            return (self.element.parse(value, rank),) * rank
+        if len(value) != rank:
+            raise OpError("shape", f"{len(value)} sizes for an input with {axes_text(rank)}")
+        return tuple(self.element.parse(item, rank) for item in value)
+
+    def schema(self) -> dict[str, Any]:
+        element = self.element.schema()
+        return {**element, "type": ["integer", "array"], "items": element, "minItems": 1, "maxItems": 3}
+
+
+class Integers(Kind):
+    """A list of integers, one per axis of a shape."""
+
+    wanted = "a list of integers"
+
+    def __init__(self, minimum: int | None = None) -> None:
+        self.element = Int(minimum)
+
+    def parse(self, value: object, rank: int) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple):
+            raise self.refuse(value)
+        if not 1 <= len(value) <= MAX_AXES:
+            raise OpError("shape", f"{len(value)} axes; a shape has 1 to {MAX_AXES}")
+        return tuple(self.element.parse(item, rank) for item in value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": self.element.schema(), "minItems": 1, "maxItems": MAX_AXES}
+
+
+PaddingValue = str | tuple[tuple[int, int], ...]
+
+
+class Padding(Kind):
+    """A number (both sides), one per axis, or a pair per axis; canonical: a pair per axis.
+
+    With `words`, also `half` and `same`, which the op resolves once it knows its input (see `Window`).
+    """
+
+    wanted = "a number, one per axis, or a pair per axis,"
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+        self.element = Int(0)
+
+    def parse(self, value: object, rank: int) -> PaddingValue:
+        if isinstance(value, str) and value in self.words:
+            return value
+        if isinstance(value, str) and self.words and not hint(value):
+            raise OpError("value", f"{value[:40]!r} is not a padding", help=f"a number, or {' or '.join(self.words)}")
+        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+            raise self.refuse(value)
+        if isinstance(value, int):
+            return ((self.element.parse(value, rank),) * 2,) * rank
+        if len(value) != rank:
+            raise OpError("shape", f"{len(value)} paddings for an input with {axes_text(rank)}")
+        return tuple(self._pair(item, rank) for item in value)
+
+    def _pair(self, item: object, rank: int) -> tuple[int, int]:
+        if isinstance(item, list | tuple):
+            if len(item) != 2:
+                raise OpError("value", f"a padding pair has two numbers, not {len(item)}")
+            return self.element.parse(item[0], rank), self.element.parse(item[1], rank)
+        amount = self.element.parse(item, rank)
+        return amount, amount
+
+    def schema(self) -> dict[str, Any]:
+        element = self.element.schema()
+        pair = {**element, "type": ["integer", "array"], "items": element, "minItems": 2, "maxItems": 2}
+        found: dict[str, Any] = {**element, "type": ["integer", "array"], "items": pair, "minItems": 1, "maxItems": 3}
+        if self.words:
+            found["type"] = ["integer", "array", "string"]
+            found["pattern"] = f"^({'|'.join(self.words)})$"
+        return found
+
+
+def axes_text(rank: int) -> str:
+    """`2 spatial axes`."""
+    return f"{rank} spatial {'axis' if rank == 1 else 'axes'}"
+
+
+REQUIRED: Final[Any] = object()
+"""The default of an argument that has none."""
+
+
+class Field(NamedTuple):
+    """One argument of an op: its kind, what it means, and its default."""
+
+    kind: Kind
+    doc: str
+    default: Any = REQUIRED
+
+    def parse(self, value: object, rank: int) -> Any:
+        """As `Kind.parse`; nothing stands for itself where it is the default."""
+        return None if value is None and self.default is None else self.kind.parse(value, rank)
+
+
+def arg(kind: Kind, doc: str, default: Any = REQUIRED) -> Any:
+    """Declare an argument in the body of an `Op`: `filters: int = arg(Int(1), "output channels")`."""
+    return Field(kind, doc, default)

@@ -1,0 +1,257 @@
+"""Ops that move numbers without changing them; beside an interpolating `upsample` they count no FLOPs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import Axis, Bool, Choice, Float, Int, Integers, Padding, Sizes, arg, axis_names
+from archspec.ops.windows import one_or_all, padded, padding_text, sizes_text, torch_order
+from archspec.shapes import Pair, Shape, elements, shape_text
+
+
+def narrow(axis: int, start: int, length: int) -> Call:
+    """A stretch of one axis, counted without the batch."""
+    return Call("torch.narrow", {"dim": 1 + axis, "start": start, "length": length})
+
+
+class Flatten(Op):
+    """All axes in one (torch.nn.Flatten)."""
+
+    op = "flatten"
+    torch = "nn.Flatten"
+
+    def infer(self) -> Shape:
+        return (elements(self.input),)
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name),)
+
+
+class Reshape(Op):
+    """The same numbers in the same order, in another shape (torch.reshape)."""
+
+    op = "reshape"
+    torch = "torch.reshape"
+
+    shape: Shape = arg(Integers(-1), "the shape without the batch; one axis may be -1, what is left for it")
+
+    def infer(self) -> Shape:
+        if 0 in self.shape or self.shape.count(-1) > 1:
+            raise self.error("value", "shape: sizes of at least 1 are wanted, and at most one -1", "shape")
+        known = elements(tuple(size for size in self.shape if size != -1))
+        left, rest = divmod(elements(self.input), known)
+        if rest or (left != 1 and -1 not in self.shape):
+            message = f"{shape_text(self.input)} does not fill {shape_text(self.shape).replace('-1', '?')}"
+            raise self.error("shape", message, "shape")
+        self.shape = tuple(left if size == -1 else size for size in self.shape)
+        return self.shape
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"shape": (-1, *self.shape)}),)
+
+    def summary(self) -> str:
+        return shape_text(self.shape)
+
+
+class Permute(Op):
+    """The axes in another order (torch.permute)."""
+
+    op = "permute"
+    torch = "torch.permute"
+
+    order: Shape = arg(Integers(0), "the input's axes in their new order, counted from 0 for the channels")
+
+    def infer(self) -> Shape:
+        if sorted(self.order) != list(range(len(self.input))):
+            message = f"order: {list(self.order)} is not each of 0 to {self.rank} once"
+            raise self.error("shape", message, "order")
+        return tuple(self.input[axis] for axis in self.order)
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"dims": (0, *(1 + axis for axis in self.order))}),)
+
+    def summary(self) -> str:
+        return ", ".join(map(str, self.order))
+
+
+class Pad(Op):
+    """Rows and columns added around the input (torch.nn.ZeroPad2d, ConstantPad2d, ReflectionPad2d, ...)."""
+
+    op = "pad"
+    torch = "nn.ZeroPad*d"
+    ranks = (1, 2, 3)
+
+    padding: tuple[Pair, ...] = arg(Padding(), "how much is added before and after: a number, per axis, or pairs")
+    mode: str = arg(
+        Choice("constant", "reflect", "replicate", "circular"), "where the added numbers come from", "constant"
+    )
+    value: float = arg(Float(), "the added number, where the mode is constant", 0.0)
+
+    def infer(self) -> Shape:
+        if self.value and self.mode != "constant":
+            raise self.error("argument", f"value: mode {self.mode} takes none", "value")
+        spare = {"reflect": 1, "circular": 0}.get(self.mode)
+        for size, pair in zip(self.spatial, self.padding, strict=True):
+            if spare is not None and max(pair) > size - spare:
+                raise self.error("shape", f"padding {max(pair)} is too much to {self.mode} from {size}", "padding")
+        return (self.channels, *padded(self.spatial, self.padding))
+
+    def calls(self) -> tuple[Call, ...]:
+        words = {"reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
+        word = words.get(self.mode, "Constant" if self.value else "Zero")
+        arguments: dict[str, Any] = {"padding": torch_order(self.padding)}
+        if self.value:
+            arguments["value"] = self.value
+        return (Call(f"nn.{word}Pad{self.rank}d", arguments),)
+
+    def summary(self) -> str:
+        return padding_text(self.padding) + ("" if self.mode == "constant" else f", {self.mode}")
+
+
+class Crop(Op):
+    """Rows and columns cut from around the input (torch.narrow)."""
+
+    op = "crop"
+    torch = "torch.narrow"
+    ranks = (1, 2, 3)
+
+    amount: tuple[Pair, ...] = arg(Padding(), "how much is cut before and after: a number, per axis, or pairs")
+
+    def infer(self) -> Shape:
+        out = tuple(size - sum(pair) for size, pair in zip(self.spatial, self.amount, strict=True))
+        if min(out) < 1:
+            raise self.error("shape", f"nothing is left of {shape_text(self.spatial)}", "amount")
+        return (self.channels, *out)
+
+    def calls(self) -> tuple[Call, ...]:
+        cut = (axis for axis, pair in enumerate(self.amount, start=1) if any(pair))
+        return tuple(narrow(axis, self.amount[axis - 1][0], self.output[axis]) for axis in cut) or (
+            Call("nn.Identity"),
+        )
+
+    def summary(self) -> str:
+        return padding_text(self.amount)
+
+
+class Slice(Op):
+    """A stretch of one axis, as Python's `x[start:stop]` (torch.narrow)."""
+
+    op = "slice"
+    torch = "torch.narrow"
+
+    start: int = arg(Int(), "the first that is kept; negative numbers count from the end")
+    stop: int | None = arg(Int(), "the first that is no longer kept; by default all that follow are", None)
+    axis: str = arg(Axis(), "the axis that is cut", "channels")
+
+    @property
+    def position(self) -> int:
+        """Where the axis stands in a shape."""
+        return axis_names(self.rank).index(self.axis)
+
+    def infer(self) -> Shape:
+        at = self.position
+        start, stop, _ = slice(self.start, self.stop).indices(self.input[at])
+        if stop <= start:
+            text = f"[{self.start}:{'' if self.stop is None else self.stop}]"
+            raise self.error("shape", f"{text} of {self.input[at]} ({self.axis}) is empty", "start")
+        self.start, self.stop = start, stop
+        return (*self.input[:at], stop - start, *self.input[at + 1 :])
+
+    def calls(self) -> tuple[Call, ...]:
+        return (narrow(self.position, self.start, self.output[self.position]),)
+
+    def summary(self) -> str:
+        return f"{self.start}:{self.stop}" + ("" if self.axis == "channels" else f", axis={self.axis}")
+
+
+class ChannelShuffle(Op):
+    """Channels dealt out anew, so that groups of channels mix (torch.nn.ChannelShuffle).
+
+    Source: ShuffleNet, https://arxiv.org/abs/1707.01083
+    """
+
+    op = "channel_shuffle"
+    torch = "nn.ChannelShuffle"
+    ranks = (1, 2, 3)
+
+    groups: int = arg(Int(1), "how many groups the channels come from")
+
+    def infer(self) -> Shape:
+        if self.channels % self.groups:
+            raise self.error("shape", f"{self.channels} channels do not divide into {self.groups} groups", "groups")
+        return self.input
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"groups": self.groups}),)
+
+    def summary(self) -> str:
+        return f"{self.groups} groups"
+
+
+class PixelShuffle(Op):
+    """Blocks of channels laid out as pixels of a larger image (torch.nn.PixelShuffle).
+
+    Source: https://arxiv.org/abs/1609.05158
+    """
+
+    op = "pixel_shuffle"
+    torch = "nn.PixelShuffle"
+    ranks = (2,)
+
+    factor: int = arg(Int(1), "how many times higher and wider the output is")
+
+    def infer(self) -> Shape:
+        channels, rest = divmod(self.channels, self.factor**2)
+        if rest:
+            message = f"{self.channels} channels are no multiple of factor squared, {self.factor**2}"
+            raise self.error("shape", message, "factor")
+        return (channels, *(size * self.factor for size in self.spatial))
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"upscale_factor": self.factor}),)
+
+    def summary(self) -> str:
+        return f"x{self.factor}"
+
+
+class Upsample(Op):
+    """A larger image, by repeating or interpolating (torch.nn.Upsample)."""
+
+    op = "upsample"
+    torch = "nn.Upsample"
+    ranks = (1, 2, 3)
+    work_doc = (
+        "2 per element and neighbour: 2, 4 or 8 neighbours by rank for linear, 16 for cubic, 0 for the nearest modes"
+    )
+
+    scale: Shape = arg(Sizes(1), "how many times larger the output is")
+    mode: str = arg(
+        Choice("nearest", "nearest-exact", "linear", "cubic"), "how the numbers in between are found", "nearest"
+    )
+    align_corners: bool = arg(Bool(), "whether the corner pixels keep their values (linear and cubic)", False)
+
+    def infer(self) -> Shape:
+        if self.mode == "cubic" and self.rank != 2:
+            raise self.error("shape", "mode: cubic is for 2 spatial axes", "mode")
+        if self.align_corners and self.mode.startswith("nearest"):
+            raise self.error("argument", f"align_corners: mode {self.mode} takes none", "align_corners")
+        return (self.channels, *(size * scale for size, scale in zip(self.spatial, self.scale, strict=True)))
+
+    def flops(self) -> int:
+        neighbours = {"linear": 1 << self.rank, "cubic": 16}.get(self.mode, 0)
+        return 2 * neighbours * elements(self.output)
+
+    def calls(self) -> tuple[Call, ...]:
+        linear = ("linear", "bilinear", "trilinear")[self.rank - 1]
+        mode = {"linear": linear, "cubic": "bicubic"}.get(self.mode, self.mode)
+        arguments: dict[str, Any] = {"scale_factor": one_or_all(self.scale), "mode": mode}
+        if self.align_corners:
+            arguments["align_corners"] = True
+        return (Call(self.torch_name, arguments),)
+
+    def summary(self) -> str:
+        return f"x{sizes_text(self.scale)}" + ("" if self.mode == "nearest" else f", {self.mode}")
+
+
+OPS = (Flatten, Reshape, Permute, Pad, Crop, Slice, ChannelShuffle, PixelShuffle, Upsample)

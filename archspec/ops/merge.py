@@ -1,0 +1,87 @@
+"""Ops that read several steps. Which ones, `from` says; an op only sees their shapes, in order."""
+
+from __future__ import annotations
+
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import Axis, arg, axis_names
+from archspec.shapes import Shape, elements
+
+
+class _Elementwise(Op):
+    """What the merges with an operator between all operands share. Abstract."""
+
+    arity = None
+    work_doc = "1 per element of the output, for each operand after the first"
+
+    def flops(self) -> int:
+        return (len(self.inputs) - 1) * elements(self.output)
+
+
+class Add(_Elementwise):
+    """Sum of several steps of equal shape, as of a residual branch and its input (+).
+
+    Source: Deep Residual Learning, https://arxiv.org/abs/1512.03385
+    """
+
+    op = "add"
+    torch = "+"
+
+    def infer(self) -> Shape:
+        for n, shape in enumerate(self.inputs):
+            if shape != self.input:
+                raise self.error("shape", f"operands differ: {self.operand(0)} and {self.operand(n)}")
+        return self.input
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call("+"),)
+
+
+class Multiply(_Elementwise):
+    """Product of several steps; axes of size 1 stretch to those of one operand, as for a gate (*).
+
+    Source: Squeeze-and-Excitation Networks, https://arxiv.org/abs/1709.01507
+    """
+
+    op = "multiply"
+    torch = "*"
+
+    def infer(self) -> Shape:
+        full = max(self.inputs, key=elements)
+        for n, shape in enumerate(self.inputs):
+            if len(shape) != len(full) or any(size not in (1, whole) for size, whole in zip(shape, full, strict=True)):
+                whole_text = self.operand(self.inputs.index(full))
+                raise self.error("shape", f"operands do not fit: {whole_text} and {self.operand(n)}")
+        return full
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call("*"),)
+
+
+class Concat(Op):
+    """Several steps side by side along an axis, all other axes equal (torch.cat)."""
+
+    op = "concat"
+    torch = "torch.cat"
+    arity = None
+
+    axis: str = arg(Axis(), "the axis along which the sizes add up", "channels")
+
+    @property
+    def position(self) -> int:
+        """Where the axis stands in a shape."""
+        return axis_names(self.rank).index(self.axis)
+
+    def infer(self) -> Shape:
+        at = self.position
+        before, after = self.input[:at], self.input[at + 1 :]
+        for n, shape in enumerate(self.inputs):
+            if len(shape) != len(self.input) or shape[:at] != before or shape[at + 1 :] != after:
+                shapes = f"{self.operand(0)} and {self.operand(n)}"
+                raise self.error("shape", f"operands differ beside the {self.axis}: {shapes}")
+        return (*before, sum(shape[at] for shape in self.inputs), *after)
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"dim": 1 + self.position}, listed=True),)
+
+
+OPS = (Add, Multiply, Concat)

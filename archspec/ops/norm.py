@@ -1,0 +1,150 @@
+"""Normalisations."""
+
+from __future__ import annotations
+
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import Bool, Float, Int, arg
+from archspec.shapes import Shape, elements
+
+
+class BatchNorm(Op):
+    """Normalises each channel over the batch and the spatial axes (torch.nn.BatchNorm1d, BatchNorm2d, BatchNorm3d).
+
+    Source: https://arxiv.org/abs/1502.03167
+    """
+
+    op = "batch_norm"
+    torch = "nn.BatchNorm*d"
+    work = 2
+
+    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    momentum: float = arg(Float(0, 1), "weight of the newest batch in the running statistics", 0.1)
+    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
+
+    def weights(self) -> dict[str, Shape]:
+        return {"weight": (self.channels,), "bias": (self.channels,)} if self.affine else {}
+
+    def buffers(self) -> dict[str, Shape]:
+        return {"running_mean": (self.channels,), "running_var": (self.channels,), "num_batches_tracked": ()}
+
+    def calls(self) -> tuple[Call, ...]:
+        arguments = {"eps": self.eps, "momentum": self.momentum, "affine": self.affine}
+        return (Call(self.torch_name, {"num_features": self.channels, **arguments}),)
+
+
+class _SampleNorm(Op):
+    """What the normalisations within one sample share. Abstract."""
+
+    work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
+
+    eps: float
+    affine: bool
+
+    def weights(self) -> dict[str, Shape]:
+        return {"weight": (self.channels,), "bias": (self.channels,)} if self.affine else {}
+
+    def flops(self) -> int:
+        return (7 if self.affine else 5) * elements(self.output)
+
+
+class LayerNorm(_SampleNorm):
+    """Normalises each position over the channels (torch.nn.LayerNorm, on channels first).
+
+    Source: https://arxiv.org/abs/1607.06450
+    """
+
+    op = "layer_norm"
+    torch = "nn.LayerNorm"
+
+    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
+
+    def calls(self) -> tuple[Call, ...]:
+        arguments = {"normalized_shape": self.channels, "eps": self.eps, "elementwise_affine": self.affine}
+        norm = Call(self.torch_name, arguments)
+        if not self.rank:
+            return (norm,)
+        last = self.rank + 1  # of the axes with the batch
+        to_last = Call("torch.permute", {"dims": (0, *range(2, last + 1), 1)})
+        to_first = Call("torch.permute", {"dims": (0, last, *range(1, last))})
+        return to_last, norm, to_first
+
+
+class GroupNorm(_SampleNorm):
+    """Normalises each sample over groups of channels and the spatial axes (torch.nn.GroupNorm).
+
+    Source: https://arxiv.org/abs/1803.08494
+    """
+
+    op = "group_norm"
+    torch = "nn.GroupNorm"
+
+    groups: int = arg(Int(1), "groups of channels that are normalised together")
+    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
+
+    def infer(self) -> Shape:
+        if self.channels % self.groups:
+            raise self.error("shape", f"{self.channels} channels do not divide into {self.groups} groups", "groups")
+        if elements(self.input) == self.groups:
+            raise self.error("shape", "a group of a single value has no variance", "groups")
+        return self.input
+
+    def calls(self) -> tuple[Call, ...]:
+        arguments = {"num_groups": self.groups, "num_channels": self.channels, "eps": self.eps, "affine": self.affine}
+        return (Call(self.torch_name, arguments),)
+
+    def summary(self) -> str:
+        return f"{self.groups} groups"
+
+
+class InstanceNorm(_SampleNorm):
+    """Normalises each channel of each sample over the spatial axes (torch.nn.InstanceNorm1d, InstanceNorm2d, ...).
+
+    Source: https://arxiv.org/abs/1607.08022
+    """
+
+    op = "instance_norm"
+    torch = "nn.InstanceNorm*d"
+    ranks = (1, 2, 3)
+
+    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", False)
+
+    def infer(self) -> Shape:
+        if elements(self.spatial) == 1:
+            raise self.error("shape", "a channel of a single value has no variance")
+        return self.input
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"num_features": self.channels, "eps": self.eps, "affine": self.affine}),)
+
+
+class LocalResponseNorm(Op):
+    """Divides by the activity of the neighbouring channels (torch.nn.LocalResponseNorm).
+
+    Source: AlexNet,
+    https://proceedings.neurips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html
+    """
+
+    op = "local_response_norm"
+    torch = "nn.LocalResponseNorm"
+    ranks = (1, 2, 3)
+    work_doc = "per element, 1 for each of the `size` neighbours and 5 more (square, factor, constant, power, division)"
+
+    size: int = arg(Int(1), "how many neighbouring channels are summed up", 5)
+    alpha: float = arg(Float(0), "factor of the mean square", 1e-4)
+    beta: float = arg(Float(0), "exponent", 0.75)
+    k: float = arg(Float(0), "added to the scaled mean square", 1.0)
+
+    def flops(self) -> int:
+        return (self.size + 5) * elements(self.output)
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}),)
+
+    def summary(self) -> str:
+        return f"size={self.size}"
+
+
+OPS = (BatchNorm, LayerNorm, GroupNorm, InstanceNorm, LocalResponseNorm)

@@ -1,0 +1,190 @@
+"""Poolings."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import Bool, Padding, Sizes, arg
+from archspec.ops.windows import (
+    check_output,
+    one_or_all,
+    pad_call,
+    padded,
+    padding_text,
+    resolved_padding,
+    sizes_text,
+    symmetric,
+    window_text,
+)
+from archspec.shapes import Pair, Shape, adaptive_taps, ceil_window_out, elements, window_out
+
+
+class _WindowPool(Op):
+    """What the poolings with a sliding window share. Abstract."""
+
+    ranks = (1, 2, 3)
+    work_doc = "1 per tap of the windows: the kernel's size per element of the output"
+
+    kernel: Shape = arg(Sizes(1), "window size")
+    stride: Shape = arg(Sizes(1), "step of the window; by default the kernel, so that windows do not overlap", None)
+    padding: tuple[Pair, ...] = arg(Padding("half", "same"), "padding around the input, at most half of the kernel", 0)
+    ceil_mode: bool = arg(Bool(), "whether a last window may reach beyond the input", False)
+
+    @property
+    def spacing(self) -> Shape:
+        """The dilation per axis."""
+        return (1,) * self.rank
+
+    @property
+    def torch_sees(self) -> tuple[Shape, tuple[Pair, ...]]:
+        """The spatial axes and the padding that torch's pooling is given; it knows no uneven one."""
+        if symmetric(self.padding):
+            return self.spatial, self.padding
+        return padded(self.spatial, self.padding), ((0, 0),) * self.rank
+
+    def infer(self) -> Shape:
+        self.stride = self.stride or self.kernel
+        self.padding = resolved_padding(self, self.padding, self.kernel, self.stride, self.spacing)
+        for pair, kernel in zip(self.padding, self.kernel, strict=True):
+            if max(pair) > kernel // 2:
+                raise self.error("shape", f"padding {max(pair)} is over half of the kernel {kernel}", "padding")
+        window = ceil_window_out if self.ceil_mode else window_out
+        sizes, padding = self.torch_sees
+        axes = zip(sizes, self.kernel, self.stride, padding, self.spacing, strict=True)
+        out = tuple(window(*axis) for axis in axes)
+        check_output(self, out, self.kernel, self.padding, self.spacing)
+        return (self.channels, *out)
+
+    def flops(self) -> int:
+        return elements(self.output) * prod(self.kernel)
+
+    def pool_arguments(self) -> dict[str, Any]:
+        """The arguments that the torch modules share."""
+        return {
+            "kernel_size": one_or_all(self.kernel),
+            "stride": one_or_all(self.stride),
+            "padding": one_or_all(tuple(low for low, _ in self.torch_sees[1])),
+            "ceil_mode": self.ceil_mode,
+        }
+
+    def summary(self) -> str:
+        padding = f", padding {padding_text(self.padding)}" if any(map(any, self.padding)) else ""
+        return window_text(self.kernel, self.stride, self.spacing) + padding + (", ceil" if self.ceil_mode else "")
+
+
+class MaxPool(_WindowPool):
+    """The largest number in each window (torch.nn.MaxPool1d, MaxPool2d, MaxPool3d)."""
+
+    op = "max_pool"
+    torch = "nn.MaxPool*d"
+
+    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
+
+    @property
+    def spacing(self) -> Shape:
+        return self.dilation
+
+    def calls(self) -> tuple[Call, ...]:
+        pool = Call(self.torch_name, {**self.pool_arguments(), "dilation": one_or_all(self.dilation)})
+        return (pool,) if symmetric(self.padding) else (pad_call(self.padding, float("-inf")), pool)
+
+
+class AvgPool(_WindowPool):
+    """The mean of each window (torch.nn.AvgPool1d, AvgPool2d, AvgPool3d)."""
+
+    op = "avg_pool"
+    torch = "nn.AvgPool*d"
+
+    count_include_pad: bool = arg(Bool(), "whether the zeros of the padding count in the mean", True)
+
+    def infer(self) -> Shape:
+        output = super().infer()
+        if not symmetric(self.padding) and not self.count_include_pad:
+            message = f"the padding {padding_text(self.padding)} is uneven, and torch cannot leave it out of the mean"
+            raise self.error("value", message, "padding", "pad evenly, or set `count_include_pad: true`")
+        if self.rank == 3 and any(n < k for n, k in zip(self.torch_sees[0], self.kernel, strict=True)):
+            message = f"torch wants a kernel within the input in 3-D; {sizes_text(self.kernel)} is not"
+            raise self.error("shape", message, "kernel")
+        return output
+
+    def calls(self) -> tuple[Call, ...]:
+        pool = Call(self.torch_name, {**self.pool_arguments(), "count_include_pad": self.count_include_pad})
+        return (pool,) if symmetric(self.padding) else (pad_call(self.padding), pool)
+
+
+class _AdaptivePool(Op):
+    """What the poolings to a given size share. Abstract."""
+
+    ranks = (1, 2, 3)
+    work_doc = "1 per tap of the windows, which overlap where the sizes do not divide"
+
+    @property
+    def out(self) -> Shape:
+        """The spatial axes of the output."""
+        raise NotImplementedError
+
+    def infer(self) -> Shape:
+        return (self.channels, *self.out)
+
+    def flops(self) -> int:
+        return self.channels * prod(adaptive_taps(size, out) for size, out in zip(self.spatial, self.out, strict=True))
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch_name, {"output_size": one_or_all(self.out)}),)
+
+
+class _GlobalPool(_AdaptivePool):
+    """What the poolings to a single value per channel share. Abstract."""
+
+    @property
+    def out(self) -> Shape:
+        return (1,) * self.rank
+
+
+class GlobalAvgPool(_GlobalPool):
+    """The mean of each channel, keeping the spatial axes at 1 (torch.nn.AdaptiveAvgPool2d(1)).
+
+    Source: Network In Network, https://arxiv.org/abs/1312.4400
+    """
+
+    op = "global_avg_pool"
+    torch = "nn.AdaptiveAvgPool*d"
+
+
+class GlobalMaxPool(_GlobalPool):
+    """The largest number of each channel, keeping the spatial axes at 1 (torch.nn.AdaptiveMaxPool2d(1))."""
+
+    op = "global_max_pool"
+    torch = "nn.AdaptiveMaxPool*d"
+
+
+class _SizedPool(_AdaptivePool):
+    """What the poolings with a `size` share. Abstract."""
+
+    size: Shape = arg(Sizes(1), "spatial size of the output")
+
+    @property
+    def out(self) -> Shape:
+        return self.size
+
+    def summary(self) -> str:
+        return sizes_text(self.size)
+
+
+class AdaptiveAvgPool(_SizedPool):
+    """Means over as many windows as the output has elements (torch.nn.AdaptiveAvgPool1d, AdaptiveAvgPool2d, ...)."""
+
+    op = "adaptive_avg_pool"
+    torch = "nn.AdaptiveAvgPool*d"
+
+
+class AdaptiveMaxPool(_SizedPool):
+    """Maxima over as many windows as the output has elements (torch.nn.AdaptiveMaxPool1d, AdaptiveMaxPool2d, ...)."""
+
+    op = "adaptive_max_pool"
+    torch = "nn.AdaptiveMaxPool*d"
+
+
+OPS = (MaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool)

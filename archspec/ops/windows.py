@@ -1,0 +1,73 @@
+"""Windows that slide over the spatial axes: what convolutions and poolings share."""
+
+from __future__ import annotations
+
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import PaddingValue
+from archspec.shapes import Pair, Shape, half_padding, same_padding, shape_text
+
+
+def resolved_padding(op: Op, value: PaddingValue, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[Pair, ...]:
+    """`padding` as one pair per axis, with `half` and `same` worked out for the input of `op`."""
+    if value == "half":
+        return tuple(half_padding(k, d) for k, d in zip(kernel, dilation, strict=True))
+    if value == "same":
+        return tuple(same_padding(*axis) for axis in zip(op.spatial, kernel, stride, dilation, strict=True))
+    assert isinstance(value, tuple)
+    return value
+
+
+def symmetric(padding: tuple[Pair, ...]) -> bool:
+    """Whether torch's own `padding` argument can say it."""
+    return all(low == high for low, high in padding)
+
+
+def padded(spatial: Shape, padding: tuple[Pair, ...]) -> Shape:
+    """The spatial axes with their padding."""
+    return tuple(size + low + high for size, (low, high) in zip(spatial, padding, strict=True))
+
+
+def torch_order(padding: tuple[Pair, ...]) -> tuple[int, ...]:
+    """The amounts as torch's padding functions and modules list them: the last axis first."""
+    return tuple(amount for pair in reversed(padding) for amount in pair)
+
+
+def pad_call(padding: tuple[Pair, ...], value: float = 0.0) -> Call:
+    """The explicit padding of the spatial axes."""
+    pad = {"pad": torch_order(padding)}
+    return Call("F.pad", {**pad, "value": value} if value else pad)
+
+
+def check_output(op: Op, out: Shape, kernel: Shape, padding: tuple[Pair, ...], dilation: Shape) -> None:
+    """OpError where the window does not fit, so that an axis of the output `out` is empty."""
+    if min(out) >= 1:
+        return
+    reach = shape_text(tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)))
+    size = shape_text(padded(op.spatial, padding))
+    raise op.error("shape", f"the kernel reaches over {reach}, but the padded input is only {size}", "kernel")
+
+
+def window_text(kernel: Shape, stride: Shape, dilation: Shape) -> str:
+    """`7x7/2`; with `d2` for a dilation."""
+    text = shape_text(kernel)
+    if set(stride) != {1}:
+        text += f"/{sizes_text(stride)}"
+    if set(dilation) != {1}:
+        text += f" d{sizes_text(dilation)}"
+    return text
+
+
+def sizes_text(sizes: Shape) -> str:
+    """`2` where all axes agree, else `2x1`."""
+    return str(sizes[0]) if len(set(sizes)) == 1 else shape_text(sizes)
+
+
+def padding_text(padding: tuple[Pair, ...]) -> str:
+    """`1` where all sides agree, `1x2` where the axes differ, `0+1x0+1` where the two sides do."""
+    sides = [str(low) if low == high else f"{low}+{high}" for low, high in padding]
+    return sides[0] if len(set(padding)) == 1 else "x".join(sides)
+
+
+def one_or_all(sizes: Shape) -> int | Shape:
+    """A single number where all axes agree, as a person would write it."""
+    return sizes[0] if len(set(sizes)) == 1 else sizes

@@ -1,0 +1,61 @@
+"""Shapes and window arithmetic, in exact integers.
+
+A shape never holds the batch: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`.
+"""
+
+from __future__ import annotations
+
+from math import gcd, prod
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+LIMIT = 2**63
+"""Integers of a spec stay below this, in both directions."""
+
+SPATIAL_AXES: dict[int, tuple[str, ...]] = {
+    0: (),
+    1: ("length",),
+    2: ("height", "width"),
+    3: ("depth", "height", "width"),
+}
+
+
+def elements(shape: Shape) -> int:
+    """How many numbers a tensor of this shape holds; 1 for the empty shape, as in torch."""
+    return prod(shape)
+
+
+def shape_text(shape: Shape) -> str:
+    """`64x56x56`, as the command line and the messages write a shape."""
+    return "x".join(map(str, shape)) if shape else "scalar"
+
+
+def window_out(size: int, kernel: int, stride: int, padding: Pair, dilation: int) -> int:
+    """Output size of a window that slides over one axis (torch.nn.Conv2d); below 1 where it does not fit."""
+    return (size + padding[0] + padding[1] - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def ceil_window_out(size: int, kernel: int, stride: int, padding: Pair, dilation: int) -> int:
+    """As `window_out`, rounded up, but no window may start beyond the input (torch.nn.MaxPool2d, ceil_mode)."""
+    reach = size + padding[0] + padding[1] - dilation * (kernel - 1) - 1
+    out = -(-reach // stride) + 1
+    return out - 1 if (out - 1) * stride >= size + padding[0] else out
+
+
+def half_padding(kernel: int, dilation: int) -> Pair:
+    """`dilation * (kernel - 1) // 2` on both sides."""
+    amount = dilation * (kernel - 1) // 2
+    return amount, amount
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
+    """TensorFlow's SAME: output `ceil(size / stride)`, the odd pixel at the end."""
+    out = -(-size // stride)
+    total = max(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    return total // 2, total - total // 2
+
+
+def adaptive_taps(size: int, out: int) -> int:
+    """How many inputs the windows of an adaptive pooling read along one axis, counted with overlaps."""
+    return size + out - gcd(size, out)

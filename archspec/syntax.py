@@ -1,0 +1,320 @@
+"""YAML text to located values: every scalar, list and mapping knows its line and column.
+
+The accepted YAML is a safe and plain subset: one document, no tags, no anchors, aliases or merge keys, text keys that
+stand once, scalars of the YAML 1.2 core schema. libyaml makes the events; composing them here, with a stack instead of
+recursion, keeps hostile nesting harmless.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+from typing import Any
+
+import yaml
+
+from archspec.errors import Diagnostic, Source, Span, SpecError
+from archspec.shapes import LIMIT
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 100
+
+_LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+Plain = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+
+class Yaml:
+    """A value of the document and its place. Abstract: a `YamlScalar`, `YamlList` or `YamlMap`."""
+
+    __slots__ = ("source", "line", "column", "width")
+
+    def __init__(self, source: Source, line: int, column: int, width: int) -> None:
+        self.source, self.line, self.column, self.width = source, line, column, width
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return Span(self.source, self.line, self.column, self.width)
+
+    def plain(self) -> Any:
+        """The value without its places: None, bool, int, float, str, list, dict."""
+        raise NotImplementedError
+
+
+class YamlScalar(Yaml):
+    """None, a boolean, a number or text."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any, source: Source, line: int, column: int, width: int) -> None:
+        super().__init__(source, line, column, width)
+        self.value = value
+
+    def plain(self) -> Any:
+        return self.value
+
+
+class YamlList(Yaml):
+    """A list."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, source: Source, line: int, column: int, width: int) -> None:
+        super().__init__(source, line, column, width)
+        self.items: list[Yaml] = []
+
+    def plain(self) -> Any:
+        return [item.plain() for item in self.items]
+
+
+class YamlMap(Yaml):
+    """A mapping with text keys, in order; `keys` holds the place of each key."""
+
+    __slots__ = ("entries", "keys")
+
+    def __init__(self, source: Source, line: int, column: int, width: int) -> None:
+        super().__init__(source, line, column, width)
+        self.entries: dict[str, Yaml] = {}
+        self.keys: dict[str, Span] = {}
+
+    def plain(self) -> Any:
+        return {key: value.plain() for key, value in self.entries.items()}
+
+    def get(self, key: str) -> Yaml | None:
+        """The value of `key`, or None."""
+        return self.entries.get(key)
+
+
+def read(path: str, shown: str | None = None) -> Source:
+    """The text of the file at `path` as a Source; SpecError where it is no clean, small UTF-8 text file."""
+    source = Source(shown or path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise SpecError(Diagnostic("file", f"{source.name} is not a regular file"))
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError(Diagnostic("file", f"{source.name}: {(error.strerror or str(error)).lower()}")) from None
+    except ValueError:  # a NUL in the path
+        raise SpecError(Diagnostic("file", f"{source.name}: not a file name")) from None
+    if len(data) > MAX_BYTES:
+        raise SpecError(Diagnostic("limit", f"{source.name} is larger than 1 MiB"))
+    return Source(source.name, _decoded(source, data))
+
+
+def _decoded(source: Source, data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise SpecError(Diagnostic("encoding", "this is UTF-16", Span(source, 1, 1), help="save the file as UTF-8"))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8-sig", "replace")
+        place = Span(source, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise SpecError(Diagnostic("encoding", message, place, help="save the file as UTF-8")) from None
+
+
+def parse(source: Source) -> YamlMap:
+    """The one mapping that a spec's text is; SpecError with everything that is wrong with its YAML."""
+    root = _compose(source)
+    if not isinstance(root, YamlMap):
+        found = "empty" if root is None else "a list" if isinstance(root, YamlList) else "a scalar"
+        place = root.span if root else Span(source, 1, 1)
+        raise SpecError(Diagnostic("document", f"a spec is a mapping with the key `layers`; this is {found}", place))
+    return root
+
+
+def parse_value(source: Source) -> Any:
+    """Any one YAML value, as plain data: what `--set name=value` takes."""
+    root = _compose(source)
+    return root.plain() if root else None
+
+
+def _compose(source: Source) -> Yaml | None:
+    bad = _FORBIDDEN.search(source.text)
+    if bad:
+        line = source.text.count("\n", 0, bad.start()) + 1
+        column = bad.start() - source.text.rfind("\n", 0, bad.start())
+        message = f"the character U+{ord(bad.group()):04X} has no place in a spec"
+        raise SpecError(Diagnostic("encoding", message, Span(source, line, column)))
+    composer = _Composer(source)
+    try:
+        for event in yaml.parse(source.text, Loader=_LOADER):
+            composer.feed(event)
+    except yaml.MarkedYAMLError as error:
+        composer.found.append(_syntax_error(source, error))
+    except yaml.YAMLError as error:
+        composer.found.append(Diagnostic("syntax", str(error).splitlines()[0], Span(source, 1, 1)))
+    if composer.found:
+        raise SpecError(composer.found)
+    return composer.root
+
+
+def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
+    mark = error.problem_mark or error.context_mark
+    place = Span(source, mark.line + 1, mark.column + 1) if mark else Span(source, 1, 1)
+    line = source.line(place.line)
+    problem = " ".join(filter(None, (error.context, error.problem))) or "not YAML"
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return Diagnostic("syntax", problem, place, help="YAML is indented with spaces, never with tabs")
+    return Diagnostic("syntax", problem, place, help=_syntax_help(line))
+
+
+def _syntax_help(line: str) -> str | None:
+    if "${" in line and "{" in line.replace("${", "", 1):
+        return 'inside `{...}` an expression needs quotes: "${...}"'
+    return None
+
+
+class _Composer:
+    """Takes YAML events, makes located values, and collects what is wrong."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.root: Yaml | None = None
+        self.found: list[Diagnostic] = []
+        self._stack: list[YamlList | YamlMap] = []
+        self._pending: list[tuple[str, Span] | None] = []  # per open mapping: the key that waits for its value
+        self._documents = 0
+
+    def feed(self, event: Any) -> None:
+        kind = type(event).__name__
+        if kind == "ScalarEvent":
+            self._scalar(event)
+        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
+            self._open(event, YamlMap if kind == "MappingStartEvent" else YamlList)
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            self._close()
+        elif kind == "AliasEvent":
+            self._complain("alias", f"alias `*{event.anchor}`", event, "write it out, or use `blocks` and `params`")
+            self._add(YamlScalar(None, *self._place(event)))
+        elif kind == "DocumentStartEvent":
+            self._documents += 1
+            if self._documents == 2:
+                self._complain("document", "a second document", event, "one file is one spec")
+
+    def _place(self, event: Any) -> tuple[Source, int, int, int]:
+        start, end = event.start_mark, event.end_mark
+        width = end.column - start.column if end.line == start.line else 1
+        return self.source, start.line + 1, start.column + 1, max(width, 1)
+
+    def _complain(self, code: str, message: str, event: Any, help: str | None = None) -> None:
+        self.found.append(Diagnostic(code, message, Span(*self._place(event)), help=help))
+
+    def _check_properties(self, event: Any) -> None:
+        if event.anchor is not None:
+            self._complain("alias", f"anchor `&{event.anchor}`", event, "use `blocks` and `params` to say a thing once")
+        if event.tag is not None:
+            self._complain("tag", f"tag `{event.tag}`", event, "a spec holds plain values only")
+
+    def _scalar(self, event: Any) -> None:
+        text: str = event.value
+        if event.anchor is not None or event.tag is not None:
+            self._check_properties(event)
+        plain = event.implicit[0]
+        if self._waits_for_key():
+            self._key(text, plain, event)
+            return
+        value = self._resolve(text, event) if plain and event.tag is None else text
+        self._add(YamlScalar(value, *self._place(event)))
+
+    def _waits_for_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1], YamlMap) and self._pending[-1] is None
+
+    def _key(self, text: str, plain: bool, event: Any) -> None:
+        place = Span(*self._place(event))
+        mapping = self._stack[-1]
+        assert isinstance(mapping, YamlMap)
+        if text == "<<" and plain:
+            self._complain("alias", "merge key `<<`", event, "use `blocks` and `params` to say a thing once")
+        elif plain and not isinstance(self._resolve(text, event), str):
+            self._complain("key", f"the key {text!r} is not text", event, f'quote it: "{text}"' if text else "name it")
+        elif text in mapping.entries:
+            first = mapping.keys[text].line
+            self._complain("duplicate", f"the key `{text}` stands twice", event, f"the first one is on line {first}")
+        self._pending[-1] = (text, place)
+
+    def _resolve(self, text: str, event: Any) -> Any:
+        """A plain scalar by the YAML 1.2 core schema."""
+        if text in _WORDS:
+            return _WORDS[text]
+        if text[0] not in "0123456789.+-":
+            return text
+        if _INTEGER.fullmatch(text):
+            if len(text) > 66:
+                self._complain("limit", f"an integer of {len(text)} digits is beyond the size limit of 2**63", event)
+                return 0
+            value = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+            if not -LIMIT < value < LIMIT:
+                self._complain("limit", f"{value} is beyond the size limit of 2**63", event)
+            return value
+        if _FLOAT.fullmatch(text):
+            number = float(text)
+            if not math.isfinite(number):
+                self._complain("number", f"{text} is beyond what a float can hold", event)
+            return number
+        if _NOT_FINITE.fullmatch(text):
+            self._complain("number", f"{text} is no value of a spec", event, "write a finite number")
+            return 0.0
+        return text
+
+    def _open(self, event: Any, kind: type[YamlMap] | type[YamlList]) -> None:
+        if event.anchor is not None or event.tag is not None:
+            self._check_properties(event)
+        place = self._place(event)
+        if len(self._stack) >= MAX_DEPTH:
+            message = f"nested more than {MAX_DEPTH} levels deep"
+            raise SpecError([*self.found, Diagnostic("depth", message, Span(*place))])
+        if self._waits_for_key():
+            self._complain("key", "a list or mapping as a key", event, "keys are text; quote `${...}` inside `{...}`")
+            raise SpecError(self.found)
+        node = kind(*place)
+        node.width = 1
+        self._add(node)
+        self._stack.append(node)
+        self._pending.append(None)
+
+    def _close(self) -> None:
+        self._stack.pop()
+        self._pending.pop()
+
+    def _add(self, node: Yaml) -> None:
+        if not self._stack:
+            if self.root is None:
+                self.root = node
+            return
+        parent = self._stack[-1]
+        if isinstance(parent, YamlList):
+            parent.items.append(node)
+            return
+        waiting = self._pending[-1]
+        if waiting is None:  # an alias as a key; the complaint is made
+            raise SpecError(self.found)
+        key, place = waiting
+        parent.entries[key] = node
+        parent.keys[key] = place
+        self._pending[-1] = None
+
+
+def find(node: Yaml, path: list[str | int]) -> Yaml:
+    """The value at a JSON path; as far down as the path leads."""
+    for step in path:
+        if isinstance(node, YamlMap) and step in node.entries:
+            node = node.entries[str(step)]
+        elif isinstance(node, YamlList) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+        else:
+            break
+    return node
