@@ -1,0 +1,73 @@
+"""archspec: an architecture-specification compiler for neural networks.
+
+    >>> import archspec
+    >>> net = archspec.load("resnet18", num_classes=10)
+    >>> net.analyze().totals.params
+    11181642
+
+Names load what they need when they are first used, so that `import archspec` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archspec._version import __version__
+
+if TYPE_CHECKING:
+    from archspec.analysis.cost import LayerCost, Report, Totals
+    from archspec.errors import Diagnostic, Span, SpecError, UsageError
+    from archspec.graph import Graph, Node
+    from archspec.network import Network, analyze, check, load, loads
+    from archspec.zoo import list_specs
+
+_HOMES = {
+    "Diagnostic": "archspec.errors",
+    "Graph": "archspec.graph",
+    "LayerCost": "archspec.analysis.cost",
+    "Network": "archspec.network",
+    "Node": "archspec.graph",
+    "Report": "archspec.analysis.cost",
+    "Span": "archspec.errors",
+    "SpecError": "archspec.errors",
+    "Totals": "archspec.analysis.cost",
+    "UsageError": "archspec.errors",
+    "analyze": "archspec.network",
+    "check": "archspec.network",
+    "list_specs": "archspec.zoo",
+    "load": "archspec.network",
+    "loads": "archspec.network",
+}
+
+__all__ = [
+    "Diagnostic",
+    "Graph",
+    "LayerCost",
+    "Network",
+    "Node",
+    "Report",
+    "Span",
+    "SpecError",
+    "Totals",
+    "UsageError",
+    "__version__",
+    "analyze",
+    "check",
+    "list_specs",
+    "load",
+    "loads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archspec' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

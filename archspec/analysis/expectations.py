@@ -1,0 +1,60 @@
+"""Whether a network is what its `expect` says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from archspec.analysis.cost import Report
+from archspec.errors import Diagnostic
+from archspec.shapes import shape_text
+from archspec.syntax import Yaml, YamlList, YamlMap
+
+_FIGURE = re.compile(r"\s*(<=|>=|<|>|==)?\s*([0-9]+(?:\.([0-9]+))?)\s*([KMGT]?)\s*")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def check_expectations(expect: Mapping[str, Yaml], report: Report) -> list[Diagnostic]:
+    """A diagnostic for each figure of `expect` that does not hold, and for each that cannot be read."""
+    found: list[Diagnostic] = []
+    totals = report.totals.to_dict()
+    for name, yaml in expect.items():
+        message = _output(yaml, report) if name == "output" else _figure(name, yaml.plain(), totals[name])
+        if message:
+            found.append(Diagnostic("expect", message, yaml.span))
+    return found
+
+
+def _figure(name: str, wanted: object, value: int) -> str | None:
+    if isinstance(wanted, int):
+        return None if value == wanted else f"{name}: {wanted:,} expected, {value:,} found"
+    match = _FIGURE.fullmatch(str(wanted))
+    if not match:
+        return f"{name}: {wanted!r} is no figure; write `11.69M`, `25557032` or `<= 600M`"
+    sign, digits, decimals, unit = match.groups()
+    scale = _UNITS[unit]
+    bound = Fraction(digits) * scale
+    # Written without a sign, a figure holds at the precision it is written with.
+    slack = Fraction(scale, 10 ** len(decimals or "")) / 2 if unit or decimals else 0
+    holds = {
+        "<=": value <= bound,
+        ">=": value >= bound,
+        "<": value < bound,
+        ">": value > bound,
+        "==": value == bound,
+    }.get(sign, abs(value - bound) <= slack)
+    return None if holds else f"{name}: {str(wanted).strip()} expected, {value:,} found"
+
+
+def _output(yaml: Yaml, report: Report) -> str | None:
+    wanted: Any = yaml.plain()
+    outputs = {name: list(shape) for name, shape in report.outputs.items()}
+    if isinstance(yaml, YamlMap):
+        holds = outputs == wanted
+    else:
+        assert isinstance(yaml, YamlList)
+        holds = len(outputs) == 1 and wanted in outputs.values()
+    found = ", ".join(f"{name} {shape_text(tuple(shape))}" for name, shape in outputs.items())
+    return None if holds else f"output: {wanted} expected, found: {found}"

@@ -1,0 +1,82 @@
+"""The layers of a report as the tree of modules that they form, with equal neighbours folded into one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from archspec.analysis.cost import LayerCost, Report
+from archspec.shapes import Shape
+
+
+@dataclass
+class Branch:
+    """A scope or a layer; `kind` is its block or op. `names` are those of the equal neighbours that it stands for."""
+
+    path: str
+    kind: str
+    names: list[str]
+    layer: LayerCost | None = None
+    children: list[Branch] = field(default_factory=list)
+
+    @cached_property
+    def layers(self) -> list[LayerCost]:
+        """Every layer below, in data-flow order; of folded neighbours, those of the first."""
+        return [self.layer] if self.layer else [layer for child in self.children for layer in child.layers]
+
+    @property
+    def copies(self) -> int:
+        """How many equal neighbours the branch stands for."""
+        return len(self.names)
+
+    def total(self, figure: str) -> int:
+        """Sum of `params`, `buffers`, `macs`, `flops` or `output_bytes` over the branch, all its copies counted."""
+        repeated = 1 if self.layer else self.copies
+        own = getattr(self.layer, figure) if self.layer else sum(child.total(figure) for child in self.children)
+        return int(own) * repeated
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of what its first layer reads first."""
+        return self.layers[0].input_shapes[0]
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of what its last layer gives."""
+        return self.layers[-1].output_shape
+
+    def signature(self) -> tuple[object, ...]:
+        """What makes two scopes equal: their layers but for the paths' beginning."""
+        start = len(self.path)
+        return tuple((layer.path[start:], layer.op, str(layer.args), layer.input_shapes) for layer in self.layers)
+
+
+def module_tree(report: Report) -> Branch:
+    """The modules of a network as a tree, equal neighbouring scopes folded."""
+    root = Branch("", "network", [report.name])
+    scopes: dict[str, Branch] = {"": root}
+    for layer in report.layers:
+        parent = ""
+        *outer, name = layer.path.split(".")
+        for part in outer:
+            path = f"{parent}.{part}" if parent else part
+            if path not in scopes:
+                scopes[path] = Branch(path, report.scopes[path], [part])
+                scopes[parent].children.append(scopes[path])
+            parent = path
+        scopes[parent].children.append(Branch(layer.path, layer.op, [name], layer))
+    _fold(root)
+    return root
+
+
+def _fold(branch: Branch) -> None:
+    folded: list[Branch] = []
+    for child in branch.children:
+        previous = folded[-1] if folded else None
+        if previous and not child.layer and not previous.layer and previous.signature() == child.signature():
+            previous.names.extend(child.names)
+        else:
+            folded.append(child)
+    branch.children = folded
+    for child in folded:
+        _fold(child)

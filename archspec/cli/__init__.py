@@ -1,0 +1,104 @@
+"""The command `archspec`. Every command is a file of this folder, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from archspec._version import __version__
+from archspec.errors import SpecError, UsageError
+
+COMMANDS = {
+    "analyze": "Shapes, parameters, MACs and FLOPs of a network; several networks side by side.",
+    "check": "Everything that is wrong with a spec, all of it at once; for people, pre-commit and CI.",
+    "show": "The spec as it was understood: every value, every default, and where each comes from.",
+    "list": "The networks that come with archspec, with their figures.",
+    "ops": "The op reference.",
+    "graph": "The graph of a network as JSON, Graphviz or Mermaid.",
+    "schema": "The JSON Schema of a spec, for editors.",
+    "completion": "The script that completes commands in bash, zsh or fish.",
+}
+"""The commands, in the order in which the help lists them; `name` lives in the file `name.py`, as `command`."""
+
+
+class _Commands(click.Group):
+    """A group that imports a command only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"archspec.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from archspec.errors import did_you_mean
+
+            help = did_you_mean(args[0], COMMANDS)
+            if args[0].endswith((".yaml", ".yml")):
+                help = f"archspec analyze {args[0]}"
+            raise UsageError(f"no command is called {args[0]!r}", help)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="A SPEC is a file (specs/resnet18.yaml) or a name of the zoo (resnet18). Exit status: 0 fine, 1 the spec is "
+    "wrong, 2 the call is.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="archspec")
+def cli() -> None:
+    """A compiler for neural-network architecture specs.
+
+    \b
+    archspec analyze resnet18                  shapes, params, MACs of every layer
+    archspec analyze vgg16 resnet50            two networks side by side
+    archspec analyze net.yaml --set width=0.5  with a param overridden
+    archspec check net.yaml                    everything that is wrong, at once
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with status 0, 1 (the spec is wrong), 2 (the call is) or 130 (Ctrl-C)."""
+    try:
+        status = cli.main(list(sys.argv[1:] if arguments is None else arguments), "archspec", standalone_mode=False)
+        sys.stdout.flush()
+    except UsageError as error:
+        status = _report(error, 2)
+    except SpecError as error:
+        status = _report(error, 1)
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except (KeyboardInterrupt, click.Abort):
+        status = 130
+    except BrokenPipeError:
+        # The reader has gone, which is its right. What is still buffered must not be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        status = _report(UsageError(f"{place}{(error.strerror or str(error)).lower()}"), 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _report(error: SpecError, status: int) -> int:
+    from archspec.cli.common import print_diagnostics
+
+    print_diagnostics(error.diagnostics)
+    return status

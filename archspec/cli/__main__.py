@@ -1,0 +1,5 @@
+"""`python -m archspec.cli` is `archspec`."""
+
+from archspec.cli import main
+
+main()

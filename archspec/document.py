@@ -1,0 +1,263 @@
+"""A spec with what it extends and includes, laid together into one document.
+
+Files are read and checked against the schema one by one; values keep the place they came from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from archspec._data import specs_folder
+from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean
+from archspec.schema import validate
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar, parse, read
+
+MAX_FILES = 64
+MERGED = ("params", "blocks", "defaults", "expect")
+INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
+
+
+@dataclass
+class Library:
+    """What a block finds around it: the blocks it may call, and the defaults of its ops.
+
+    `sees_params` tells the blocks of the document itself from included ones, which see their arguments only.
+    """
+
+    sees_params: bool
+    blocks: dict[str, Block] = field(default_factory=dict)
+    defaults: dict[str, dict[str, Yaml]] = field(default_factory=dict)
+
+
+@dataclass
+class Block:
+    """A block as it stands in a file, and the library that it belongs to."""
+
+    name: str
+    span: Span
+    yaml: YamlMap
+    library: Library
+
+
+@dataclass
+class Document:
+    """A spec laid together: values with their places, nothing evaluated yet."""
+
+    source: Source
+    keys: dict[str, Yaml] = field(default_factory=dict)
+    key_spans: dict[str, Span] = field(default_factory=dict)
+    params: dict[str, Yaml] = field(default_factory=dict)
+    expect: dict[str, Yaml] = field(default_factory=dict)
+    library: Library = field(default_factory=lambda: Library(sees_params=True))
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    broken: set[int] = field(default_factory=set)
+    """The `id` of every step (its Yaml) in which the schema found an error."""
+
+    def text(self, key: str) -> str | None:
+        """The text under `name`, `description` or `reference`."""
+        value = self.keys.get(key)
+        return value.value if isinstance(value, YamlScalar) and isinstance(value.value, str) else None
+
+    @property
+    def name(self) -> str:
+        """The network's name: as written, else the file's stem."""
+        return self.text("name") or os.path.splitext(os.path.basename(self.source.name))[0]
+
+
+def zoo_files() -> dict[str, str]:
+    """Path of every spec of the zoo by its name, the file's stem; in alphabetical order."""
+    found: dict[str, str] = {}
+    for folder, folders, files in os.walk(specs_folder()):
+        folders.sort()
+        for file in sorted(files):
+            if file.endswith(".yaml"):
+                found[file[:-5]] = os.path.join(folder, file)
+    return dict(sorted(found.items()))
+
+
+def locate(spec: str) -> str:
+    """Path of a spec given by path or by its name in the zoo; SpecError where there is none."""
+    if _is_path(spec) or os.path.exists(spec):
+        return spec
+    files = zoo_files()
+    if spec in files:
+        return files[spec]
+    help = did_you_mean(spec, files) or "`archspec list` shows the zoo; a file needs its ending, `.yaml`"
+    raise SpecError(Diagnostic("file", f"no spec is called {spec!r}", help=help))
+
+
+def load_document(spec: str) -> Document:
+    """The document that the spec at a path, or of a name in the zoo, stands for.
+
+    SpecError where a file cannot be read or is not YAML; what else is wrong stands in `diagnostics`.
+    """
+    path = locate(spec)
+    return _Reader(path).document(path)
+
+
+def parse_document(text: str, name: str = "<spec>") -> Document:
+    """The document in `text`. It may extend and include specs of the zoo, not files."""
+    return _Reader(None).lay(parse(Source(name, text)), None)
+
+
+def _is_path(spec: str) -> bool:
+    return os.sep in spec or "/" in spec or spec.endswith((".yaml", ".yml"))
+
+
+def _shown(path: str) -> str:
+    """A path as messages show it: the zoo's as `specs/...`, the others as they were given."""
+    root = os.path.realpath(specs_folder())
+    real = os.path.realpath(path)
+    if real.startswith(root + os.sep):
+        return f"specs/{os.path.relpath(real, root).replace(os.sep, '/')}"
+    return path
+
+
+class _Reader:
+    """Reads one spec and the files behind it, within the folder tree of the first."""
+
+    def __init__(self, path: str | None) -> None:
+        zoo = os.path.realpath(specs_folder())
+        real = os.path.realpath(path) if path else zoo
+        self.zoo = zoo
+        self.root = zoo if real.startswith(zoo + os.sep) else os.path.dirname(real)
+        self.trail: list[str] = []
+        self.files = 0
+        self.libraries: dict[str, Library] = {}
+
+    def document(self, path: str, reference: YamlScalar | None = None) -> Document:
+        """The document of the file at `path`, which `reference` names."""
+        with self._visit(path, reference):
+            return self.lay(self._read(path), path)
+
+    def _read(self, path: str) -> YamlMap:
+        self.files += 1
+        if self.files > MAX_FILES:
+            raise SpecError(Diagnostic("limit", f"more than {MAX_FILES} files for one spec"))
+        return parse(read(path, _shown(path)))
+
+    @contextmanager
+    def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:
+        """Holds a file on the trail while it is read, so that a cycle is seen."""
+        real = os.path.realpath(path)
+        if real in self.trail:
+            names = " -> ".join(os.path.basename(step) for step in (*self.trail, real))
+            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", reference and reference.span))
+        self.trail.append(real)
+        yield
+        self.trail.pop()
+
+    def lay(self, yaml: YamlMap, path: str | None) -> Document:
+        """The document of one file over what it extends."""
+        found, broken = validate(yaml)
+        extends = yaml.get("extends")
+        document = Document(yaml.source)
+        if isinstance(extends, YamlScalar) and isinstance(extends.value, str):
+            try:
+                document = self.document(self._target(extends, path), extends)
+            except SpecError as error:
+                raise SpecError([*found, *error.diagnostics]) from None
+            document.source = yaml.source
+        for key in ("name", "extends", "include"):
+            document.keys.pop(key, None)
+        document.diagnostics += found
+        document.broken |= broken
+        self._lay_over(document, yaml)
+        document.library.blocks.update(self._blocks(yaml, path, document.library, document))
+        return document
+
+    def _lay_over(self, document: Document, yaml: YamlMap) -> None:
+        for key, value in yaml.entries.items():
+            document.key_spans[key] = yaml.keys[key]
+            if key not in MERGED:
+                document.keys[key] = value
+        params, expect, defaults = (yaml.get(key) for key in ("params", "expect", "defaults"))
+        if isinstance(params, YamlMap):
+            document.params.update(params.entries)
+        if isinstance(expect, YamlMap):
+            document.expect.update(expect.entries)
+        _add_defaults(document.library, defaults)
+
+    def _blocks(self, yaml: YamlMap, path: str | None, library: Library, document: Document) -> dict[str, Block]:
+        """The blocks that one file brings: its own, which belong to `library`, and the included ones."""
+        blocks: dict[str, Block] = {}
+        include = yaml.get("include")
+        for reference in include.items if isinstance(include, YamlList) else ():
+            if isinstance(reference, YamlScalar) and isinstance(reference.value, str):
+                self._add(blocks, self._included(reference, path, document).blocks.values(), document, reference.span)
+        own = yaml.get("blocks")
+        if isinstance(own, YamlMap):
+            entries = own.entries.items()
+            brought = (Block(name, own.keys[name], b, library) for name, b in entries if isinstance(b, YamlMap))
+            self._add(blocks, brought, document, None)
+        return blocks
+
+    def _add(self, blocks: dict[str, Block], more: Iterable[Block], document: Document, at: Span | None) -> None:
+        for block in more:
+            known = blocks.get(block.name)
+            if known is not None and known is not block:
+                message = f"the block `{block.name}` is defined twice"
+                help = f"the other one is at {known.span}"
+                document.diagnostics.append(Diagnostic("block", message, at or block.span, help=help))
+            blocks[block.name] = block
+
+    def _included(self, reference: YamlScalar, path: str | None, document: Document) -> Library:
+        target = self._target(reference, path)
+        real = os.path.realpath(target)
+        if real in self.libraries:
+            return self.libraries[real]
+        with self._visit(target, reference):
+            return self._library(target, real, document)
+
+    def _library(self, target: str, real: str, document: Document) -> Library:
+        """What an included file brings."""
+        yaml = self._read(target)
+        found, broken = validate(yaml)
+        document.broken |= broken
+        document.diagnostics += found
+        document.diagnostics += [
+            Diagnostic("key", f"`{key}` has no place in an included file", yaml.keys[key], help="it brings `blocks` only")
+            for key in yaml.entries
+            if key not in INCLUDED_KEYS
+        ]
+        library = self.libraries[real] = Library(sees_params=False)
+        _add_defaults(library, yaml.get("defaults"))
+        library.blocks.update(self._blocks(yaml, target, library, document))
+        return library
+
+    def _target(self, reference: YamlScalar, path: str | None) -> str:
+        """The file that `extends` or `include` names: a sibling or a spec of the zoo by name, or a relative path."""
+        name: str = reference.value
+        if "\0" in name or os.path.isabs(name):
+            raise SpecError(Diagnostic("path", "an absolute path", reference.span, help="write it relative to this file"))
+        folder = os.path.dirname(path) if path else None
+        if not _is_path(name):
+            sibling = os.path.join(folder, f"{name}.yaml") if folder is not None else None
+            files = zoo_files()
+            if sibling is None or not os.path.exists(sibling):
+                if name not in files:
+                    message = f"no spec is called `{name}`, beside this file or in the zoo"
+                    raise SpecError(Diagnostic("file", message, reference.span, help=did_you_mean(name, files)))
+                return files[name]
+            name = f"{name}.yaml"
+        if folder is None:
+            raise SpecError(Diagnostic("path", "a spec without a file names specs of the zoo only", reference.span))
+        target = os.path.join(folder, name)
+        real = os.path.realpath(target)
+        if not any(real.startswith(root.rstrip(os.sep) + os.sep) for root in (self.root, self.zoo)):
+            message = f"{name} leads out of the folder of the spec"
+            raise SpecError(Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only"))
+        if not os.path.exists(target):
+            raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span))
+        return target
+
+
+def _add_defaults(library: Library, defaults: Yaml | None) -> None:
+    if not isinstance(defaults, YamlMap):
+        return
+    for op, arguments in defaults.entries.items():
+        if isinstance(arguments, YamlMap):
+            library.defaults.setdefault(op, {}).update(arguments.entries)

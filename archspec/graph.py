@@ -1,0 +1,216 @@
+"""The one intermediate representation: nodes in data-flow order, each an op applied to the values it reads.
+
+A value is named by its path: the dotted path of the node that makes it, or the name of an input of the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from archspec.errors import Span
+from archspec.ops.base import Op
+from archspec.shapes import Shape, shape_text
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class Group:
+    """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
+
+    `copy` is `(position, count)` where the scope is one copy of a repeat. `arguments` are the values it was given.
+    `step` is the typed step that made it, and `definition` the block, for back ends that give structure back.
+    """
+
+    __slots__ = ("kind", "path", "block", "copy", "span", "parent", "arguments", "step", "definition", "__weakref__")
+
+    def __init__(
+        self,
+        kind: str,
+        path: str,
+        parent: Group | None,
+        *,
+        block: str | None = None,
+        copy: tuple[int, int] | None = None,
+        span: Span | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        step: object = None,
+        definition: object = None,
+    ) -> None:
+        self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
+        self.arguments: Mapping[str, Any] = arguments or {}
+        self.step, self.definition = step, definition
+
+    def chain(self) -> Iterator[Group]:
+        """This scope and those around it, innermost first, without the network itself."""
+        here: Group | None = self
+        while here is not None and here.parent is not None:
+            yield here
+            here = here.parent
+
+    def __str__(self) -> str:
+        what = f"block {self.block}" if self.block else self.kind
+        copy = f", copy {self.copy[0] + 1} of {self.copy[1]}" if self.copy else ""
+        path = self.parent.path if self.parent and self.parent.kind == "repeat" else self.path
+        return f"in {what}{copy}, used{f' as {path}' if path else ''} at {self.span}"
+
+    def __repr__(self) -> str:
+        return f"Group({self.kind}, {self.path!r})"
+
+
+class Given(NamedTuple):
+    """Where an argument's value was written: in the `step` itself, or under `defaults`."""
+
+    origin: str
+    span: Span
+
+
+class Node:
+    """One layer: an op at a path, and the paths of the values it reads, in order.
+
+    `span` is the place of its step; `given` tells of each argument that is not the op's own default where it was written.
+    """
+
+    __slots__ = ("path", "op", "inputs", "span", "group", "given")
+
+    def __init__(
+        self,
+        path: str,
+        op: Op,
+        inputs: tuple[str, ...],
+        span: Span,
+        group: Group,
+        given: Mapping[str, Given] | None = None,
+    ) -> None:
+        self.path, self.op, self.inputs, self.span, self.group = path, op, inputs, span, group
+        self.given: Mapping[str, Given] = given or {}
+
+    @property
+    def shape(self) -> Shape:
+        """The output shape, without the batch."""
+        return self.op.output
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
+
+    def __repr__(self) -> str:
+        return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
+
+
+class Graph:
+    """A network: its inputs, its nodes in data-flow order, its outputs.
+
+    `inputs` maps names to shapes; `outputs` maps output names to the paths of their values.
+    """
+
+    def __init__(self, name: str, inputs: Mapping[str, Shape], nodes: tuple[Node, ...], outputs: Mapping[str, str]) -> None:
+        self.name = name
+        self.inputs = dict(inputs)
+        self.nodes = nodes
+        self.outputs = dict(outputs)
+        self._by_path: dict[str, Node] | None = None
+
+    def node(self, path: str) -> Node:
+        """The node at `path`; KeyError where there is none."""
+        if self._by_path is None:
+            self._by_path = {node.path: node for node in self.nodes}
+        return self._by_path[path]
+
+    def shape(self, path: str) -> Shape:
+        """The shape of the value at `path`: a node's output or an input of the network."""
+        return self.inputs[path] if path in self.inputs else self.node(path).shape
+
+    def state_dict(self) -> dict[str, Shape]:
+        """Key and shape of every parameter and buffer, in the order in which the modules register them."""
+        return {
+            f"{node.path}.{name}": shape
+            for node in self.nodes
+            for tensors in (node.op.weights(), node.op.buffers())
+            for name, shape in tensors.items()
+        }
+
+    def unused(self) -> list[str]:
+        """Paths of nodes, and names of inputs, whose value reaches no output; in data-flow order."""
+        live = set(self.outputs.values())
+        for node in reversed(self.nodes):
+            if node.path in live:
+                live.update(node.inputs)
+        return [path for path in (*self.inputs, *(node.path for node in self.nodes)) if path not in live]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as plain data, without places: what the golden files hold."""
+        return {
+            "name": self.name,
+            "inputs": {name: list(shape) for name, shape in self.inputs.items()},
+            "nodes": [
+                {
+                    "args": node.op.args(),
+                    "inputs": list(node.inputs),
+                    "op": node.op.op,
+                    "path": node.path,
+                    "shape": list(node.shape),
+                }
+                for node in self.nodes
+            ],
+            "outputs": self.outputs,
+        }
+
+    def to_json(self) -> str:
+        """The canonical form: stable and diffable, keys sorted, one node a line."""
+        data = self.to_dict()
+        nodes = ",\n".join("    " + json.dumps(node, sort_keys=True) for node in data["nodes"])
+        # Outputs keep their order, which a caller of the network sees.
+        rest = {key: json.dumps(value) for key, value in data.items() if key != "nodes"}
+        lines = [f'  "inputs": {rest["inputs"]}', f'  "name": {rest["name"]}', f'  "nodes": [\n{nodes}\n  ]']
+        return "{\n" + ",\n".join([*lines, f'  "outputs": {rest["outputs"]}']) + "\n}\n"
+
+    def structural_hash(self) -> str:
+        """SHA-256 of the structure: ops, arguments, shapes and edges as seen from the outputs. Names do not count.
+
+        Nodes are numbered as a depth-first walk from the outputs first meets them, so the order in which independent
+        branches were written does not count either; sharing a value does.
+        """
+        numbers: dict[str, int] = {name: position for position, name in enumerate(self.inputs)}
+        digest = hashlib.sha256(json.dumps(list(self.inputs.values())).encode())
+        for root in self.outputs.values():
+            stack = [(root, False)]
+            while stack:
+                path, ready = stack.pop()
+                if path in numbers:
+                    continue
+                node = self.node(path)
+                if not ready:
+                    stack.append((path, True))
+                    stack.extend((source, False) for source in reversed(node.inputs))
+                    continue
+                numbers[path] = len(numbers)
+                line = [node.op.op, node.op.args(), [numbers[source] for source in node.inputs]]
+                digest.update(json.dumps(line, sort_keys=True).encode())
+        digest.update(json.dumps([numbers[path] for path in self.outputs.values()]).encode())
+        return digest.hexdigest()
+
+    def to_networkx(self) -> nx.MultiDiGraph[str]:
+        """The graph for networkx: nodes are paths, with `op`, `args`, `shape`, `params` and `macs`; an edge's key is the
+        position of the operand, so `add(x, x)` has two edges."""
+        import networkx as nx
+
+        found: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=self.name)
+        for name, shape in self.inputs.items():
+            found.add_node(name, op="input", args={}, shape=shape, params=0, macs=0)
+        for node in self.nodes:
+            op = node.op
+            found.add_node(node.path, op=op.op, args=op.args(), shape=node.shape, params=op.params, macs=op.macs())
+            for position, source in enumerate(node.inputs):
+                found.add_edge(source, node.path, key=position)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"Graph({self.name!r}, {len(self.nodes)} nodes)"

@@ -1,0 +1,197 @@
+"""Reports as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from archspec.analysis.cost import LayerCost, Report
+from archspec.analysis.tree import Branch, module_tree
+from archspec.printers.table import Column, Table
+from archspec.shapes import Shape, shape_text
+
+BAR = 12
+
+COLUMNS = (
+    Column("layer"),
+    Column("op"),
+    Column("arguments", rank=1),
+    Column("input", rank=3),
+    Column("output"),
+    Column("params", right=True),
+    Column("buffers", right=True, rank=5),
+    Column("MACs", right=True),
+    Column("FLOPs", right=True, rank=2),
+    Column("bytes", right=True, rank=4),
+    Column("share", rank=1),
+)
+
+SORTS: dict[str, Callable[[LayerCost], int]] = {
+    "macs": lambda layer: layer.macs,
+    "flops": lambda layer: layer.flops,
+    "params": lambda layer: layer.params,
+    "bytes": lambda layer: layer.output_bytes,
+}
+
+
+def count_text(number: int) -> str:
+    """A count at a glance: `9,408`, `118.0M`, `1.814G`."""
+    for unit, scale in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= scale * (10 if unit == "k" else 1):
+            return f"{number / scale:.{3 if unit in 'GT' else 1}f}{unit}"
+    return f"{number:,}"
+
+
+def bytes_text(number: int) -> str:
+    """Bytes in decimal units: `46.8 MB`."""
+    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= scale:
+            return f"{number / scale:.1f} {unit}"
+    return f"{number} B"
+
+
+def share_text(part: int, whole: int) -> str:
+    """A share of the whole, as a bar and in percent; empty for nothing."""
+    if not part or not whole:
+        return ""
+    eighths = round(part / whole * BAR * 8)
+    bar = "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")
+    return f"{part / whole:6.1%} {bar}".rstrip()
+
+
+def layers_table(report: Report, depth: int | None = None, sort: str | None = None) -> Table:
+    """A row for each layer: as the tree of modules, folded below `depth` levels; or a flat list, largest first."""
+    figure = "macs" if report.totals.macs else "flops"
+    table = Table(COLUMNS)
+    if sort:
+        for layer in sorted(report.layers, key=SORTS[sort], reverse=True):
+            whole = sum(map(SORTS[sort], report.layers))
+            table.rows.append(_layer_row(layer.path, layer, share_text(SORTS[sort](layer), whole)))
+        return table
+    whole = getattr(report.totals, figure)
+    for child in module_tree(report).children:
+        _add_branch(table, child, 0, depth, figure, whole)
+    return table
+
+
+def _add_branch(table: Table, branch: Branch, level: int, depth: int | None, figure: str, whole: int) -> None:
+    share = share_text(branch.total(figure), whole)
+    if branch.layer:
+        table.rows.append(_layer_row(f"{'  ' * level}{branch.names[0]}", branch.layer, share))
+        return
+    names = branch.names[0] if branch.copies == 1 else f"{branch.names[0]} … {branch.names[-1]}"
+    copies = f"{branch.copies} x " if branch.copies > 1 else ""
+    count = len(branch.layers)
+    leaf = depth is not None and level + 1 >= depth
+    figures = ("params", "buffers", "macs", "flops", "output_bytes")
+    params, buffers, macs, flops, size = (branch.total(name) for name in figures)
+    table.strong.add(len(table.rows))
+    table.rows.append(
+        (
+            f"{'  ' * level}{names}",
+            branch.kind,
+            f"{copies}{count} layer{'s' if count != 1 else ''}",
+            shape_text(branch.input_shape),
+            shape_text(branch.output_shape),
+            *map(_figure, (params, buffers, macs, flops)),
+            bytes_text(size),
+            share if leaf else "",
+        )
+    )
+    if not leaf:
+        for child in branch.children:
+            _add_branch(table, child, level + 1, depth, figure, whole)
+
+
+def _figure(number: int) -> str:
+    return count_text(number) if number else ""
+
+
+def _layer_row(name: str, layer: LayerCost, share: str) -> tuple[str, ...]:
+    return (
+        name,
+        layer.op,
+        layer.summary,
+        " ".join(map(shape_text, _distinct(layer.input_shapes))),
+        shape_text(layer.output_shape),
+        *map(_figure, (layer.params, layer.buffers, layer.macs, layer.flops)),
+        bytes_text(layer.output_bytes),
+        share,
+    )
+
+
+def _distinct(shapes: tuple[Shape, ...]) -> list[Shape]:
+    return list(dict.fromkeys(shapes))
+
+
+def plain_table(report: Report) -> Table:
+    """Every layer with exact figures, for CSV and Markdown."""
+    columns = ("layer", "op", "arguments", "input", "output", "params", "buffers", "macs", "flops", "output_bytes")
+    table = Table(tuple(Column(title, right=position > 4) for position, title in enumerate(columns)))
+    for layer in report.layers:
+        figures = (layer.params, layer.buffers, layer.macs, layer.flops, layer.output_bytes)
+        inputs = " ".join(map(shape_text, layer.input_shapes))
+        output = shape_text(layer.output_shape)
+        table.rows.append((layer.path, layer.op, layer.summary, inputs, output, *map(str, figures)))
+    return table
+
+
+def header_text(report: Report) -> str:
+    """The first line over a table: the network and what it was given."""
+    inputs = ", ".join(
+        shape_text(shape) if len(report.inputs) == 1 else f"{name} {shape_text(shape)}"
+        for name, shape in report.inputs.items()
+    )
+    return f"{report.name}: input {inputs}, batch {report.batch}, {report.dtype}"
+
+
+def totals_text(report: Report) -> str:
+    """The lines under a table: the sums, exact, each with its convention."""
+    totals = report.totals
+    outputs = ", ".join(f"{name} {shape_text(shape)}" for name, shape in report.outputs.items())
+    rows = [
+        ("output", outputs or "none", ""),
+        ("layers", f"{totals.layers:,}", f"{totals.depth} weighted layers on the longest path"),
+        ("params", f"{totals.params:,}", f"{bytes_text(totals.weight_bytes)}, and {totals.buffers:,} in buffers"),
+        ("MACs", f"{totals.macs:,}", "multiply-accumulates of convolutions and linear layers"),
+        ("FLOPs", f"{totals.flops:,}", "2 x MACs + elementwise work"),
+        ("memory", bytes_text(totals.peak_activation_bytes), "of activations alive at once, at most"),
+    ]
+    label, figure = (max(len(row[column]) for row in rows[1:]) for column in (0, 1))
+    return "\n".join(
+        f"{name:<{label}}  {value}" if not doc else f"{name:<{label}}  {value:>{figure}}  {doc}" for name, value, doc in rows
+    )
+
+
+def comparison_table(reports: Sequence[Report]) -> Table:
+    """Several networks side by side, a row each."""
+    columns = (
+        Column("network"),
+        Column("input"),
+        Column("layers", right=True, rank=2),
+        Column("depth", right=True, rank=2),
+        Column("params", right=True),
+        Column("MACs", right=True),
+        Column("FLOPs", right=True, rank=1),
+        Column("weights", right=True, rank=3),
+        Column("activations", right=True, rank=3),
+        Column("MACs, relative", rank=4),
+    )
+    table = Table(columns)
+    most = max((report.totals.macs for report in reports), default=0)
+    for report in reports:
+        totals = report.totals
+        table.rows.append(
+            (
+                report.name,
+                " ".join(map(shape_text, report.inputs.values())),
+                str(totals.layers),
+                str(totals.depth),
+                f"{totals.params:,}",
+                f"{totals.macs:,}",
+                f"{totals.flops:,}",
+                bytes_text(totals.weight_bytes),
+                bytes_text(totals.peak_activation_bytes),
+                share_text(totals.macs, most),
+            )
+        )
+    return table

@@ -1,0 +1,425 @@
+"""The steps of a spec in typed form, checked as far as that goes without running them.
+
+Ops and blocks are looked up, expressions compiled, argument names checked: once, however often a step is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from archspec.document import Block, Document, Library
+from archspec.errors import Diagnostic, Span, did_you_mean, listed
+from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, compile_text
+from archspec.graph import Given
+from archspec.names import step_name_fault, value_name_fault
+from archspec.ops import OPS
+from archspec.ops.base import Op
+from archspec.schema import SCOPES, STEP_KEYS
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
+
+RESERVED = frozenset({"input", "index", *FUNCTIONS})
+"""Value names that mean something in every expression."""
+
+
+_NOTHING = Scope({})
+
+
+class Fault(Exception):
+    """One thing that is wrong, at a place; the elaborator adds the scopes around it."""
+
+    def __init__(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.span, self.help = code, message, span, help
+
+
+class Value:
+    """A value of the spec: a constant, or something that an expression in it makes anew for every copy."""
+
+    __slots__ = ("yaml", "constant", "names", "_compiled")
+
+    def __init__(self, yaml: Yaml) -> None:
+        self.yaml = yaml
+        self.names: set[str] = set()
+        self._compiled = self._compile(yaml)
+        self.constant = not self._has_expression(self._compiled)
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return self.yaml.span
+
+    def _compile(self, yaml: Yaml) -> Any:
+        if isinstance(yaml, YamlList):
+            return [self._compile(item) for item in yaml.items]
+        if isinstance(yaml, YamlMap):
+            return {key: self._compile(item) for key, item in yaml.entries.items()}
+        assert isinstance(yaml, YamlScalar)
+        if not isinstance(yaml.value, str):
+            return yaml.value
+        try:
+            found = compile_text(yaml.value)
+        except ExpressionError as error:
+            raise Fault(error.code, error.message, yaml.span, error.help) from None
+        if isinstance(found, str):
+            return found
+        self.names |= found.names
+        return found, yaml
+
+    @staticmethod
+    def _has_expression(compiled: Any) -> bool:
+        if isinstance(compiled, tuple):
+            return True
+        if isinstance(compiled, list):
+            return any(map(Value._has_expression, compiled))
+        return isinstance(compiled, dict) and any(map(Value._has_expression, compiled.values()))
+
+    def evaluate(self, scope: Scope) -> Any:
+        """The value as plain data; Fault where an expression fails, UnknownShape where it asks for what is in error."""
+        return self._compiled if self.constant else self._evaluate(self._compiled, scope)
+
+    def _evaluate(self, compiled: Any, scope: Scope) -> Any:
+        if isinstance(compiled, tuple):
+            expression: Expression | Template = compiled[0]
+            try:
+                return expression.evaluate(scope)
+            except ExpressionError as error:
+                raise Fault(error.code, error.message, compiled[1].span, error.help) from None
+        if isinstance(compiled, list):
+            return [self._evaluate(item, scope) for item in compiled]
+        if isinstance(compiled, dict):
+            return {key: self._evaluate(item, scope) for key, item in compiled.items()}
+        return compiled
+
+
+@dataclass
+class Repeat:
+    """How often a step stands, and the name that each entry is bound to."""
+
+    count: Value
+    binds: str | None
+
+
+@dataclass
+class Step:
+    """What every step may carry. Abstract: an `OpStep`, `CallStep` or `ScopeStep`.
+
+    `span` is the place of its key. A `broken` step has an error of its own; it is not run.
+    """
+
+    label: str
+    span: Span
+    name: Value | None = None
+    reads: Value | None = None
+    when: Value | None = None
+    repeat: Repeat | None = None
+    broken: bool = False
+
+    @property
+    def siblings(self) -> bool:
+        """Whether copies stand side by side: without a name, or with one that tells them apart."""
+        if self.name is None:
+            return True
+        return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
+
+
+@dataclass
+class OpStep(Step):
+    """An op with its arguments; `defaults` are those of the document, for arguments that the step does not give."""
+
+    op: type[Op] = Op
+    arguments: dict[str, Value] = field(default_factory=dict)
+    defaults: dict[str, Value] = field(default_factory=dict)
+
+    @cached_property
+    def given(self) -> dict[str, Given]:
+        """Where each argument was written."""
+        found = {name: Given("defaults", value.span) for name, value in self.defaults.items()}
+        return {**found, **{name: Given("step", value.span) for name, value in self.arguments.items()}}
+
+    @cached_property
+    def constants(self) -> dict[str, Any] | None:
+        """All its arguments, where no expression is among them."""
+        values = {**self.defaults, **self.arguments}
+        if all(value.constant for value in values.values()):
+            return {name: value.evaluate(_NOTHING) for name, value in values.items()}
+        return None
+
+
+@dataclass
+class CallStep(Step):
+    """A call of a block."""
+
+    block: BlockProgram | None = None
+    arguments: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass
+class ScopeStep(Step):
+    """A `sequential` or an `inline`."""
+
+    let: dict[str, Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether its steps are spliced into the surrounding scope."""
+        return self.label == "inline"
+
+
+@dataclass
+class BlockProgram:
+    """A block with typed steps. `params` without a default hold None."""
+
+    block: Block
+    params: dict[str, Value | None] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The block's name."""
+        return self.block.name
+
+
+@dataclass
+class Program:
+    """A document in typed form."""
+
+    document: Document
+    params: dict[str, Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    blocks: dict[str, BlockProgram] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+
+def compile_program(document: Document) -> Program:
+    """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`."""
+    return _Compiler(document).program()
+
+
+class _Compiler:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.found: list[Diagnostic] = []
+        self.blocks: dict[int, BlockProgram] = {}
+        self.open: list[Block] = []
+
+    def program(self) -> Program:
+        library = self.document.library
+        program = Program(self.document, diagnostics=self.found)
+        program.params = self._values(self.document.params, "param")
+        program.blocks = {name: self._block(block) for name, block in library.blocks.items()}
+        layers = self.document.keys.get("layers")
+        if isinstance(layers, YamlList):
+            program.steps = self._steps(layers, library)
+        return program
+
+    def _complain(self, fault: Fault) -> None:
+        self.found.append(Diagnostic(fault.code, fault.message, fault.span, help=fault.help))
+
+    def _value(self, yaml: Yaml) -> Value | None:
+        try:
+            return Value(yaml)
+        except Fault as fault:
+            self._complain(fault)
+            return None
+
+    def _values(self, entries: Mapping[str, Yaml], what: str, taken: frozenset[str] = RESERVED) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for name, yaml in entries.items():
+            fault = value_name_fault(name, taken)
+            if fault:
+                self.found.append(Diagnostic("name", f"{what}: {fault}", yaml.span))
+            value = self._value(yaml)
+            if value is not None:
+                found[name] = value
+        return found
+
+    # Blocks.
+
+    def _block(self, block: Block) -> BlockProgram:
+        """The block in typed form, made when first asked for."""
+        known = self.blocks.get(id(block))
+        if known is not None:
+            return known
+        program = self.blocks[id(block)] = BlockProgram(block)
+        self._check_block_name(block)
+        params, inputs, layers = (block.yaml.get(key) for key in ("params", "inputs", "layers"))
+        if isinstance(params, YamlMap):
+            taken = RESERVED | {*STEP_KEYS}
+            given = {name: yaml for name, yaml in params.entries.items() if not _empty(yaml)}
+            values = self._values(given, f"block {block.name}", taken)
+            program.params = {name: values.get(name) for name in params.entries}
+            for name in params.entries.keys() - given.keys():
+                self._check_value_name(name, params.keys[name], f"block {block.name}", taken)
+        if isinstance(inputs, YamlList):
+            names = [item for item in inputs.items if isinstance(item, YamlScalar)]
+            program.inputs = tuple(str(item.value) for item in names)
+            for position, item in enumerate(names):
+                self._check_value_name(str(item.value), item.span, f"block {block.name}", RESERVED)
+                if item.value in program.inputs[:position]:
+                    self.found.append(Diagnostic("name", f"the input `{item.value}` stands twice", item.span))
+        self.open.append(block)
+        if isinstance(layers, YamlList):
+            program.steps = self._steps(layers, block.library)
+        self.open.pop()
+        return program
+
+    def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
+        fault = value_name_fault(name, taken)
+        if fault:
+            self.found.append(Diagnostic("name", f"{what}: {fault}", span))
+
+    def _check_block_name(self, block: Block) -> None:
+        if block.name in OPS or block.name in SCOPES:
+            self.found.append(Diagnostic("block", f"`{block.name}` is an op", block.span, help="give the block another name"))
+        else:
+            fault = value_name_fault(block.name) or step_name_fault(block.name)
+            if fault:
+                self.found.append(Diagnostic("name", f"block: {fault}", block.span))
+
+    # Steps.
+
+    def _steps(self, steps: YamlList, library: Library) -> list[Step]:
+        return [self._step(item, library) for item in steps.items]
+
+    def _step(self, yaml: Yaml, library: Library) -> Step:
+        key, body, span = _split(yaml)
+        before = len(self.found)
+        step = self._typed_step(key, body, span, library)
+        step.broken = step.broken or id(yaml) in self.document.broken
+        if isinstance(step, ScopeStep):
+            return step  # what is wrong inside is the matter of the steps inside
+        step.broken = step.broken or len(self.found) > before
+        return step
+
+    def _typed_step(self, key: str, body: Yaml | None, span: Span, library: Library) -> Step:
+        common, arguments = _common(body)
+        step: Step
+        if key in SCOPES:
+            step = self._scope_step(key, body, span, library, arguments)
+        elif key in OPS:
+            step = self._op_step(key, body, span, library, arguments)
+        elif key in library.blocks:
+            step = self._call_step(library.blocks[key], body, span, arguments)
+        else:
+            known = (*OPS, *library.blocks, *SCOPES)
+            self.found.append(Diagnostic("op", f"unknown op or block `{key}`", span, help=did_you_mean(key, known)))
+            step = Step(key, span, broken=True)
+        self._add_common(step, common)
+        return step
+
+    def _add_common(self, step: Step, common: dict[str, Yaml]) -> None:
+        before = len(self.found)
+        for key, yaml in common.items():
+            if key == "repeat":
+                step.repeat = self._repeat(yaml)
+            else:
+                setattr(step, "reads" if key == "from" else key, self._value(yaml))
+        if step.name is not None and step.name.constant:
+            fault = step_name_fault(str(step.name.evaluate(_NOTHING)))
+            if fault:
+                self.found.append(Diagnostic("name", fault, step.name.span))
+        step.broken = step.broken or len(self.found) > before
+
+    def _repeat(self, yaml: Yaml) -> Repeat | None:
+        binds = None
+        if isinstance(yaml, YamlMap) and len(yaml.entries) == 1:
+            binds, yaml = next(iter(yaml.entries.items()))
+            fault = value_name_fault(binds, RESERVED)
+            if fault:
+                self.found.append(Diagnostic("name", f"repeat: {fault}", yaml.span))
+        count = self._value(yaml)
+        return Repeat(count, binds) if count else None
+
+    def _scope_step(
+        self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
+    ) -> ScopeStep:
+        step = ScopeStep(key, span)
+        layers = body if isinstance(body, YamlList) else arguments.get("layers")
+        let = arguments.get("let")
+        if isinstance(let, YamlMap):
+            before = len(self.found)
+            step.let = self._values(let.entries, "let")
+            step.broken = len(self.found) > before
+        if isinstance(layers, YamlList):
+            step.steps = self._steps(layers, library)
+        return step
+
+    def _op_step(
+        self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
+    ) -> OpStep:
+        step = OpStep(key, span, op=OPS[key])
+        if body is not None and not isinstance(body, YamlMap) and not _empty(body):
+            if step.op.arity is None:
+                step.reads = self._value(body)
+            else:
+                arguments = {next(iter(step.op.fields), ""): body}
+        defaults = library.defaults.get(key, {})
+        for name, yaml in {**defaults, **arguments}.items():
+            value = self._value(yaml)
+            if value is not None:
+                (step.arguments if name in arguments else step.defaults)[name] = value
+        missing = [name for name in step.op.required() if name not in arguments and name not in defaults]
+        if missing:
+            docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
+            self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
+        return step
+
+    def _call_step(self, block: Block, body: Yaml | None, span: Span, arguments: dict[str, Yaml]) -> CallStep:
+        if block in self.open:
+            names = " -> ".join(f"`{b.name}`" for b in (*self.open[self.open.index(block) :], block))
+            self.found.append(Diagnostic("cycle", f"a block leads back to itself: {names}", span))
+            return CallStep(block.name, span, broken=True)
+        program = self._block(block)
+        step = CallStep(block.name, span, block=program)
+        if body is not None and not isinstance(body, YamlMap) and not _empty(body):
+            if not program.params:
+                self.found.append(Diagnostic("argument", f"block {block.name} takes no arguments", body.span))
+                return step
+            arguments = {next(iter(program.params)): body}
+        assert body is None or isinstance(body, YamlMap) or len(arguments) <= 1
+        for name, yaml in arguments.items():
+            if name not in program.params:
+                at = body.keys[name] if isinstance(body, YamlMap) else span
+                help = did_you_mean(name, (*program.params, *STEP_KEYS))
+                self.found.append(Diagnostic("argument", f"{block.name}: unknown argument `{name}`", at, help=help))
+            value = self._value(yaml)
+            if value is not None:
+                step.arguments[name] = value
+        wanted = _required(block)
+        missing = [name for name in wanted if name not in arguments]
+        if missing:
+            self.found.append(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
+        return step
+
+
+def _split(yaml: Yaml) -> tuple[str, Yaml | None, Span]:
+    """The key of a step, its value, and the place of the key."""
+    if isinstance(yaml, YamlMap) and yaml.entries:
+        key, body = next(iter(yaml.entries.items()))
+        return key, body, yaml.keys[key]
+    if isinstance(yaml, YamlScalar) and isinstance(yaml.value, str):
+        return yaml.value, None, yaml.span
+    return "", None, yaml.span
+
+
+def _common(body: Yaml | None) -> tuple[dict[str, Yaml], dict[str, Yaml]]:
+    """The keys that every step may carry, and the rest."""
+    if not isinstance(body, YamlMap):
+        return {}, {}
+    entries = body.entries.items()
+    common = {key: yaml for key, yaml in entries if key in STEP_KEYS and not _empty(yaml)}
+    return common, {key: yaml for key, yaml in entries if key not in STEP_KEYS}
+
+
+def _required(block: Block) -> list[str]:
+    params = block.yaml.get("params")
+    return [name for name, yaml in params.entries.items() if _empty(yaml)] if isinstance(params, YamlMap) else []
+
+
+def _empty(yaml: Yaml) -> bool:
+    return isinstance(yaml, YamlScalar) and yaml.value is None
