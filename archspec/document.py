@@ -145,7 +145,8 @@ class _Reader:
         real = os.path.realpath(path)
         if real in self.trail:
             names = " -> ".join(os.path.basename(step) for step in (*self.trail, real))
-            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", reference and reference.span))
+            place = reference.span if reference else None
+            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
         self.trail.append(real)
         yield
         self.trail.pop()
@@ -219,7 +220,9 @@ class _Reader:
         document.broken |= broken
         document.diagnostics += found
         document.diagnostics += [
-            Diagnostic("key", f"`{key}` has no place in an included file", yaml.keys[key], help="it brings `blocks` only")
+            Diagnostic(
+                "key", f"`{key}` has no place in an included file", yaml.keys[key], help="it brings `blocks` only"
+            )
             for key in yaml.entries
             if key not in INCLUDED_KEYS
         ]
@@ -232,7 +235,9 @@ class _Reader:
         """The file that `extends` or `include` names: a sibling or a spec of the zoo by name, or a relative path."""
         name: str = reference.value
         if "\0" in name or os.path.isabs(name):
-            raise SpecError(Diagnostic("path", "an absolute path", reference.span, help="write it relative to this file"))
+            raise SpecError(
+                Diagnostic("path", "an absolute path", reference.span, help="write it relative to this file")
+            )
         folder = os.path.dirname(path) if path else None
         if not _is_path(name):
             sibling = os.path.join(folder, f"{name}.yaml") if folder is not None else None
@@ -249,7 +254,9 @@ class _Reader:
         real = os.path.realpath(target)
         if not any(real.startswith(root.rstrip(os.sep) + os.sep) for root in (self.root, self.zoo)):
             message = f"{name} leads out of the folder of the spec"
-            raise SpecError(Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only"))
+            raise SpecError(
+                Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only")
+            )
         if not os.path.exists(target):
             raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span))
         return target

@@ -13,7 +13,7 @@ from typing import Any
 from archspec.document import Document
 from archspec.errors import Diagnostic, Span, SpecError, UsageError, did_you_mean
 from archspec.expressions import Scope, Tensor, UnknownShape
-from archspec.graph import Graph, Group, Node
+from archspec.graph import Graph, Group, Node, Placed
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import Int, OpError, kind_of
@@ -70,7 +70,20 @@ class _TooLarge(Exception):
 class _Frame:
     """The names of one scope while it is elaborated."""
 
-    __slots__ = ("group", "prefix", "names", "children", "inputs", "outer", "positional", "count", "labels", "steps", "depth")
+    __slots__ = (
+        "group",
+        "prefix",
+        "names",
+        "children",
+        "inputs",
+        "first_input",
+        "outer",
+        "positional",
+        "count",
+        "labels",
+        "steps",
+        "depth",
+    )
 
     def __init__(
         self,
@@ -91,14 +104,11 @@ class _Frame:
             depth,
         )
         self.prefix = f"{group.path}." if group.path else ""
+        self.first_input = next(iter(inputs.values()), _UNKNOWN)
         self.names: dict[str, _Ref] = {}
         self.children: dict[str, _Frame] = {}
         self.count = 0
         self.labels: dict[str, int] = {}
-
-    @property
-    def first_input(self) -> _Ref:
-        return next(iter(self.inputs.values()))
 
     def find(self, name: str) -> _Ref | None:
         """The value called `name` (which may be dotted) in this scope and, where visible, those around it."""
@@ -164,7 +174,7 @@ class _Elaborator:
         if shapes and self.program.steps:
             inputs = shapes
             frame = _Frame(root, {name: _Ref(name, shape) for name, shape in shapes.items()}, self.program.steps)
-            scope = Scope({}, self.params, frame.find)
+            scope = root.scope = Scope({}, self.params, frame.find)
             try:
                 last = self._steps(self.program.steps, frame, scope, frame.first_input)
                 outputs = self._guarded(root, lambda: self._outputs(frame, scope, last)) or {}
@@ -172,7 +182,9 @@ class _Elaborator:
                 pass
         elif not self.program.steps and not self.found:
             help = "`layers: [...]` is the network"
-            self.found.append(Diagnostic("document", "a spec needs `layers`", Span(self.document.source, 1, 1), help=help))
+            self.found.append(
+                Diagnostic("document", "a spec needs `layers`", Span(self.document.source, 1, 1), help=help)
+            )
         graph = Graph(self.document.name, inputs, tuple(self.nodes), outputs)
         if not self.found:
             self._check_unused(graph)
@@ -185,7 +197,7 @@ class _Elaborator:
                 raise UsageError(f"{self.document.name} has no param `{name}`", did_you_mean(name, declared))
         root = Group("network", "", None)
         for name, value in declared.items():
-            default = self._guarded(root, lambda value=value: value.evaluate(self.params))  # type: ignore[misc]
+            default = self._guarded(root, lambda value=value: value.evaluate(self.params))
             if name in self.overrides:
                 self.params.values[name] = _same_kind(name, self.overrides[name], default)
             else:
@@ -198,13 +210,17 @@ class _Elaborator:
             return declared
         if not isinstance(override, Mapping):
             if len(declared) != 1:
-                raise UsageError(f"{self.document.name} has several inputs: {', '.join(declared)}", "name the one you mean")
+                raise UsageError(
+                    f"{self.document.name} has several inputs: {', '.join(declared)}", "name the one you mean"
+                )
             override = {next(iter(declared)): override}
         for name, shape in override.items():
             if name not in declared:
                 raise UsageError(f"{self.document.name} has no input `{name}`", did_you_mean(name, declared))
             if not 1 <= len(shape) <= 4 or any(type(size) is not int or not 0 < size < 2**63 for size in shape):
-                raise UsageError(f"{shape!r} is no input shape", "one to four positive sizes, without the batch: 3x224x224")
+                raise UsageError(
+                    f"{shape!r} is no input shape", "one to four positive sizes, without the batch: 3x224x224"
+                )
         return {name: tuple(override.get(name, shape)) for name, shape in declared.items()}
 
     def _declared_inputs(self) -> dict[str, Shape]:
@@ -227,7 +243,11 @@ class _Elaborator:
         if yaml is None:
             return {last.path: last.path} if last.shape is not None else {}
         value = Value(yaml).evaluate(scope)
-        named = value if isinstance(value, dict) else {name: name for name in ([value] if isinstance(value, str) else value)}
+        named = (
+            value
+            if isinstance(value, dict)
+            else {name: name for name in ([value] if isinstance(value, str) else value)}
+        )
         found: dict[str, str] = {}
         for position, (name, target) in enumerate(named.items()):
             at = yaml.span
@@ -315,7 +335,20 @@ class _Elaborator:
         self._work()
         if step.name is not None and not (step.repeat and step.siblings):
             frame.names[self._explicit_name(step.name, frame, scope)] = reads[0]
+        self._place(frame.group, step, None, scope, reads, reads[0])
         return reads[0]
+
+    def _place(
+        self,
+        group: Group,
+        step: Step,
+        what: Node | Group | None,
+        scope: Scope,
+        reads: tuple[_Ref, ...],
+        result: _Ref,
+        copy: tuple[int, int] | None = None,
+    ) -> None:
+        group.items.append(Placed(step, what, tuple(ref.path for ref in reads), result.path, scope, copy))
 
     def _repeated(self, step: Step, frame: _Frame, scope: Scope, previous: _Ref) -> _Ref:
         assert step.repeat is not None
@@ -335,7 +368,7 @@ class _Elaborator:
             group = Group("repeat", frame.prefix + name, frame.group, span=step.span, step=step)
             home = _Frame(group, {}, [], positional=True, depth=frame.depth)
             frame.children[name] = home
-        before = self.work
+        before, first_reads = self.work, reads
         for done, (position, inner) in enumerate(copies):
             result = self._copy(step, home, frame, inner, reads, (position, len(entries)))
             reads = (result, *reads[1:])
@@ -343,6 +376,7 @@ class _Elaborator:
                 self._too_large(step.repeat.count.span, frame.group)
         if home is not frame:
             self._bind(frame, name, reads[0])
+            self._place(frame.group, step, group, scope, first_reads, reads[0])
         return reads[0]
 
     def _copy(
@@ -372,7 +406,9 @@ class _Elaborator:
         if value < 0:
             raise Fault("value", f"repeat: {value} is below 0", repeat.count.span)
         if value > MAX_NODES:
-            raise Fault("limit", f"repeat: {value} copies; a network has at most {MAX_NODES:,} layers", repeat.count.span)
+            raise Fault(
+                "limit", f"repeat: {value} copies; a network has at most {MAX_NODES:,} layers", repeat.count.span
+            )
         return range(value)
 
     def _work(self) -> None:
@@ -391,7 +427,9 @@ class _Elaborator:
         if fault:
             raise Fault("name", fault, name.span)
         if text in frame.names or text in frame.inputs:
-            raise Fault("name", f"the name `{text}` stands twice in its scope", name.span, "give each step a name of its own")
+            raise Fault(
+                "name", f"the name `{text}` stands twice in its scope", name.span, "give each step a name of its own"
+            )
         return text
 
     def _name(self, step: Step, home: _Frame, scope: Scope) -> str:
@@ -407,7 +445,7 @@ class _Elaborator:
         frame.count += 1
 
     def _reads(self, step: Step, frame: _Frame, scope: Scope, previous: _Ref) -> tuple[_Ref, ...]:
-        """What a step reads: the previous step, or those named by `from`; one name in a merge adds the previous step."""
+        """What a step reads: the previous step, or those that `from` names; one name in a merge adds the previous."""
         merge = isinstance(step, OpStep) and step.op.arity is None
         if step.reads is None:
             if merge:
@@ -431,7 +469,9 @@ class _Elaborator:
                 help = f"`{step.label}: name` reads the previous step and `name`"
                 raise Fault("argument", f"{step.label} reads two or more values", span, help)
         elif count != 1 and not isinstance(step, CallStep):
-            raise Fault("argument", f"{step.label} reads one value, not {count}", span, "`add`, `multiply` or `concat` merge")
+            raise Fault(
+                "argument", f"{step.label} reads one value, not {count}", span, "`add`, `multiply` or `concat` merge"
+            )
 
     def _named(self, frame: _Frame, name: object, span: Span) -> _Ref:
         if not isinstance(name, str):
@@ -449,8 +489,8 @@ class _Elaborator:
             help = "order is data flow: a step reads only what stands before it"
             return Fault("reference", f"`{name}` does not stand before this step", span, help)
         inner = next((f"{child}.{name}" for child, scope in frame.children.items() if name in scope.names), None)
-        help = f"inside another scope it is `{inner}`" if inner else did_you_mean(name, {"input", *frame.visible()})
-        return Fault("reference", f"no step in sight is called `{name}`", span, help)
+        advice = f"inside another scope it is `{inner}`" if inner else did_you_mean(name, {"input", *frame.visible()})
+        return Fault("reference", f"no step in sight is called `{name}`", span, advice)
 
     # One application.
 
@@ -471,6 +511,8 @@ class _Elaborator:
             name = self._name(step, home, scope)
             ref = self._op(step, home.prefix + name, home.group, scope, reads)
             self._bind(home, name, ref)
+            if ref.shape is not None:
+                self._place(home.group, step, self.nodes[-1], scope, reads, ref, copy)
             return ref
         if isinstance(step, ScopeStep) and step.is_inline:
             return self._inline(step, frame, scope, reads, copy)
@@ -480,8 +522,10 @@ class _Elaborator:
         enter = self._call if isinstance(step, CallStep) else self._sequential
         inner, inner_scope, steps = enter(step, home.prefix + name, home, frame, scope, reads, copy)  # type: ignore[arg-type]
         home.children[name] = inner
+        inner.group.scope = inner_scope
         ref = self._steps(steps, inner, inner_scope, inner.first_input)
         self._bind(home, name, ref)
+        self._place(home.group, step, inner.group, scope, reads, ref, copy)
         return ref
 
     def _inline(
@@ -490,11 +534,16 @@ class _Elaborator:
         group = frame.group
         inner = Scope({}, scope)
         self._evaluate_let(step, inner)
-        frame.group = Group("inline", group.path, group, copy=copy, span=step.span, step=step, arguments=inner.values)
+        made = frame.group = Group(
+            "inline", group.path, group, copy=copy, span=step.span, step=step, arguments=inner.values
+        )
+        made.scope = inner
         try:
-            return self._steps(step.steps, frame, inner, reads[0])
+            ref = self._steps(step.steps, frame, inner, reads[0])
         finally:
             frame.group = group
+        self._place(group, step, made, scope, reads, ref, copy)
+        return ref
 
     def _sequential(
         self,
@@ -507,7 +556,9 @@ class _Elaborator:
         copy: tuple[int, int] | None,
     ) -> tuple[_Frame, Scope, list[Step]]:
         inner_scope = Scope({}, scope)
-        group = Group("sequential", path, home.group, copy=copy, span=step.span, step=step, arguments=inner_scope.values)
+        group = Group(
+            "sequential", path, home.group, copy=copy, span=step.span, step=step, arguments=inner_scope.values
+        )
         inner = _Frame(group, {"input": reads[0]}, step.steps, outer=frame, positional=True, depth=frame.depth + 1)
         inner_scope.tensors = inner.find
         self._evaluate_let(step, inner_scope)
@@ -532,7 +583,9 @@ class _Elaborator:
         names = block.inputs or ("input",)
         if len(reads) != len(names):
             wanted = f"{len(names)} inputs" + (f" ({', '.join(names)})" if block.inputs else "")
-            raise Fault("argument", f"block {block.name} reads {wanted}, not {len(reads)}", step.span, "name them with `from`")
+            raise Fault(
+                "argument", f"block {block.name} reads {wanted}, not {len(reads)}", step.span, "name them with `from`"
+            )
         values = {name: value.evaluate(scope) for name, value in step.arguments.items()}
         parent = self.params if block.block.library.sees_params else Scope({})
         parent.budget = self.params.budget
@@ -560,9 +613,9 @@ class _Elaborator:
     def _op(self, step: OpStep, path: str, group: Group, scope: Scope, reads: tuple[_Ref, ...]) -> _Ref:
         arguments = step.constants
         if arguments is None:
-            values = {**step.defaults, **step.arguments}
-            arguments = {name: value.evaluate(scope if name in step.arguments else self.params) for name, value in values.items()}
-        shapes = tuple(ref.shape for ref in reads)
+            arguments = {name: value.evaluate(self.params) for name, value in step.defaults.items()}
+            arguments.update({name: value.evaluate(scope) for name, value in step.arguments.items()})
+        shapes, paths = tuple([ref.shape for ref in reads]), tuple([ref.path for ref in reads])
         if None in shapes:
             self._check_arguments(step, arguments)
             return _UNKNOWN
@@ -570,12 +623,12 @@ class _Elaborator:
         op = self.made.get(key)
         if op is None:
             try:
-                op = step.op(shapes, arguments, tuple(ref.path for ref in reads))  # type: ignore[arg-type]
+                op = step.op(shapes, arguments, paths)  # type: ignore[arg-type]
             except OpError as error:
                 self._complain(self._op_fault(step, error), group)
                 return _Ref(path, shapes[0] if step.op.infer is Op.infer else None)
             self.made[key] = op
-        self.nodes.append(Node(path, op, tuple(ref.path for ref in reads), step.span, group, step.given))
+        self.nodes.append(Node(path, op, paths, step.span, group, step.given))
         return _Ref(path, op.output)
 
     def _check_arguments(self, step: OpStep, arguments: Mapping[str, Any]) -> None:
@@ -585,7 +638,9 @@ class _Elaborator:
                 step.op.fields[name].parse(value, 2)
             except OpError as error:
                 if error.code not in ("shape", "argument"):
-                    raise self._op_fault(step, OpError(error.code, f"{step.label}: {name}: {error.message}", argument=name)) from None
+                    raise self._op_fault(
+                        step, OpError(error.code, f"{step.label}: {name}: {error.message}", argument=name)
+                    ) from None
 
     def _op_fault(self, step: OpStep, error: OpError) -> Fault:
         given = step.given.get(error.argument) if error.argument else None
@@ -602,7 +657,9 @@ def _static_names(steps: list[Step]) -> Iterable[str]:
 
 def _place(diagnostic: Diagnostic) -> tuple[Any, ...]:
     span = diagnostic.span
-    return (diagnostic.code, span.source.name, span.line, span.column) if span else (diagnostic.code, diagnostic.message)
+    return (
+        (diagnostic.code, span.source.name, span.line, span.column) if span else (diagnostic.code, diagnostic.message)
+    )
 
 
 def _shape(value: Any, span: Span) -> Shape:

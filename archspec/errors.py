@@ -6,7 +6,6 @@ A `SpecError` carries every finding of a failed call, not just the first.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -174,6 +173,8 @@ def _escape(character: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None where nothing comes close."""
+    import difflib
+
     lowered = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
     return lowered[found[0]] if found else None

@@ -234,7 +234,12 @@ def _check_brackets(text: str) -> None:
 def _check_levels(tree: ast.expr) -> None:
     level: list[ast.AST] = [tree]
     for _ in range(MAX_LEVELS):
-        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr | ast.comprehension)]
+        level = [
+            child
+            for node in level
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.expr | ast.comprehension)
+        ]
         if not level:
             return
     raise ExpressionError(f"nested more than {MAX_LEVELS} levels deep")
@@ -287,7 +292,13 @@ def _multiply(left: Any, right: Any) -> Any:
 
 
 def _power(left: Any, right: Any) -> Any:
-    if isinstance(left, int) and isinstance(right, int) and right > 0 and left.bit_length() * right > 2 * 64 and abs(left) > 1:
+    if (
+        isinstance(left, int)
+        and isinstance(right, int)
+        and right > 0
+        and left.bit_length() * right > 2 * 64
+        and abs(left) > 1
+    ):
         raise ExpressionError("the result is beyond the size limit of 2**63", code="limit")
     result = left**right
     if isinstance(result, complex):
@@ -310,7 +321,11 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: _modulo,
     ast.Pow: _power,
 }
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -367,7 +382,9 @@ class _Compiler:
     def compile(self, node: ast.AST) -> Evaluate:
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
-            raise ExpressionError(f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression")
+            raise ExpressionError(
+                f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression"
+            )
         found: Evaluate = method(node)
         return found
 

@@ -5,7 +5,6 @@ A value is named by its path: the dotted path of the node that makes it, or the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,15 +16,31 @@ from archspec.shapes import Shape, shape_text
 if TYPE_CHECKING:
     import networkx as nx
 
+    from archspec.expressions import Scope
+
 
 class Group:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
     `copy` is `(position, count)` where the scope is one copy of a repeat. `arguments` are the values it was given.
-    `step` is the typed step that made it, and `definition` the block, for back ends that give structure back.
+    `step` is the typed step that made it, `definition` the block, `scope` the values its steps saw, and `items` what
+    they made, in order: for back ends that give structure back.
     """
 
-    __slots__ = ("kind", "path", "block", "copy", "span", "parent", "arguments", "step", "definition", "__weakref__")
+    __slots__ = (
+        "kind",
+        "path",
+        "block",
+        "copy",
+        "span",
+        "parent",
+        "arguments",
+        "step",
+        "definition",
+        "scope",
+        "items",
+        "__weakref__",
+    )
 
     def __init__(
         self,
@@ -43,6 +58,8 @@ class Group:
         self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
         self.arguments: Mapping[str, Any] = arguments or {}
         self.step, self.definition = step, definition
+        self.scope: Scope | None = None
+        self.items: list[Placed] = []
 
     def chain(self) -> Iterator[Group]:
         """This scope and those around it, innermost first, without the network itself."""
@@ -71,7 +88,7 @@ class Given(NamedTuple):
 class Node:
     """One layer: an op at a path, and the paths of the values it reads, in order.
 
-    `span` is the place of its step; `given` tells of each argument that is not the op's own default where it was written.
+    `span` is the place of its step; `given` tells where each argument was written that is not the op's own default.
     """
 
     __slots__ = ("path", "op", "inputs", "span", "group", "given")
@@ -102,13 +119,30 @@ class Node:
         return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
 
 
+class Placed(NamedTuple):
+    """A step of a spec, applied once: a node, a scope, or None where it was left out.
+
+    `reads` and `result` are paths of values; what is left out passes on the first value that it would have read.
+    `scope` holds the values that its expressions saw, and `copy` is `(position, count)` where it is a copy of a repeat.
+    """
+
+    step: object
+    what: Node | Group | None
+    reads: tuple[str, ...]
+    result: str
+    scope: Scope
+    copy: tuple[int, int] | None = None
+
+
 class Graph:
     """A network: its inputs, its nodes in data-flow order, its outputs.
 
     `inputs` maps names to shapes; `outputs` maps output names to the paths of their values.
     """
 
-    def __init__(self, name: str, inputs: Mapping[str, Shape], nodes: tuple[Node, ...], outputs: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, inputs: Mapping[str, Shape], nodes: tuple[Node, ...], outputs: Mapping[str, str]
+    ) -> None:
         self.name = name
         self.inputs = dict(inputs)
         self.nodes = nodes
@@ -175,6 +209,8 @@ class Graph:
         Nodes are numbered as a depth-first walk from the outputs first meets them, so the order in which independent
         branches were written does not count either; sharing a value does.
         """
+        import hashlib
+
         numbers: dict[str, int] = {name: position for position, name in enumerate(self.inputs)}
         digest = hashlib.sha256(json.dumps(list(self.inputs.values())).encode())
         for root in self.outputs.values():
@@ -195,8 +231,10 @@ class Graph:
         return digest.hexdigest()
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """The graph for networkx: nodes are paths, with `op`, `args`, `shape`, `params` and `macs`; an edge's key is the
-        position of the operand, so `add(x, x)` has two edges."""
+        """The graph for networkx: nodes are paths, with `op`, `args`, `shape`, `params` and `macs`.
+
+        An edge's key is the position of the operand, so `add(x, x)` has two edges.
+        """
         import networkx as nx
 
         found: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=self.name)

@@ -275,7 +275,9 @@ class _Compiler:
 
     def _check_block_name(self, block: Block) -> None:
         if block.name in OPS or block.name in SCOPES:
-            self.found.append(Diagnostic("block", f"`{block.name}` is an op", block.span, help="give the block another name"))
+            self.found.append(
+                Diagnostic("block", f"`{block.name}` is an op", block.span, help="give the block another name")
+            )
         else:
             fault = value_name_fault(block.name) or step_name_fault(block.name)
             if fault:
@@ -349,9 +351,7 @@ class _Compiler:
             step.steps = self._steps(layers, library)
         return step
 
-    def _op_step(
-        self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
-    ) -> OpStep:
+    def _op_step(self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]) -> OpStep:
         step = OpStep(key, span, op=OPS[key])
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             if step.op.arity is None:

@@ -105,7 +105,7 @@ def _document() -> dict[str, Any]:
             "type": "object",
             "additionalProperties": False,
             "properties": {
-                **{name: figure for name in FIGURES},
+                **dict.fromkeys(FIGURES, figure),
                 "output": {
                     "description": "Shape of the output; or a mapping of output names to shapes.",
                     "if": {"type": "object"},
@@ -135,7 +135,7 @@ def _definitions() -> dict[str, Any]:
             "pattern": EXPRESSION,
         },
         "repeat": {
-            "description": "How many copies in a chain, or a list with one copy per entry; `{stage: $stages}` binds each.",
+            "description": "How many copies in a chain, or a list, one copy per entry; `{stage: $stages}` binds each.",
             "type": ["integer", "string", "array", "object"],
             "minimum": 0,
             "pattern": EXPRESSION,
@@ -293,9 +293,18 @@ def _explain(rules: dict[str, Any], schema_path: list[Any], path: list[Any], val
     if keyword in ("type", "pattern", "const", "anyOf", "enum"):
         is_choice = "anyOf" in rule and isinstance(plain, str)
         message = f"{prefix}{_wanted(rule)} is wanted, not {kind_of(plain)}"
-        return [Diagnostic("value" if is_choice or keyword == "const" else "type", message, value.span, help=_help(rule, plain))]
+        return [
+            Diagnostic(
+                "value" if is_choice or keyword == "const" else "type", message, value.span, help=_help(rule, plain)
+            )
+        ]
     if keyword in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
-        words = {"minimum": "below", "exclusiveMinimum": "not above", "maximum": "above", "exclusiveMaximum": "not below"}
+        words = {
+            "minimum": "below",
+            "exclusiveMinimum": "not above",
+            "maximum": "above",
+            "exclusiveMaximum": "not below",
+        }
         return [Diagnostic("value", f"{prefix}{plain} is {words[keyword]} {rule[keyword]:g}", value.span)]
     if keyword in ("minItems", "maxItems", "minProperties", "maxProperties"):
         bound = f"at {'least' if keyword.startswith('min') else 'most'} {rule[keyword]}"
@@ -330,7 +339,12 @@ def _unknown_keys(rule: dict[str, Any], label: str, value: Yaml) -> list[Diagnos
     code = "op" if label == "defaults" else "argument" if label else "key"
     what = "op" if label == "defaults" else "argument" if label else "key"
     return [
-        Diagnostic(code, f"{label + ': ' if label else ''}unknown {what} `{key}`", value.keys[key], help=did_you_mean(key, known))
+        Diagnostic(
+            code,
+            f"{label + ': ' if label else ''}unknown {what} `{key}`",
+            value.keys[key],
+            help=did_you_mean(key, known),
+        )
         for key in value.entries
         if key not in known
     ]

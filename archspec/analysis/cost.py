@@ -9,6 +9,7 @@ from typing import Any
 from archspec.analysis.memory import peak_activation_elements
 from archspec.errors import Diagnostic, Span, UsageError, did_you_mean
 from archspec.graph import Graph, Node
+from archspec.ops.base import Op
 from archspec.shapes import Shape, elements
 
 CONVENTIONS = {"macs": "conv+linear", "flops": "2*macs+elementwise"}
@@ -117,8 +118,8 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
     if batch < 1:
         raise UsageError(f"a batch of {batch}", "at least 1")
     size = DTYPES[dtype]
-    shapes: dict[str, Shape] = dict(graph.inputs)
-    layers = tuple(_layer(node, shapes, batch, size) for node in graph.nodes)
+    rows = _Layers(batch, size)
+    layers = tuple(map(rows.layer, graph.nodes))
     params = sum(layer.params for layer in layers)
     totals = Totals(
         layers=len(layers),
@@ -131,28 +132,37 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
         activation_bytes=sum(layer.output_bytes for layer in layers),
         peak_activation_bytes=peak_activation_elements(graph) * batch * size,
     )
-    outputs = {name: shapes[path] for name, path in graph.outputs.items() if path in shapes}
+    outputs = {name: graph.shape(path) for name, path in graph.outputs.items()}
     return Report(graph.name, graph.inputs, batch, dtype, totals, outputs, layers, _scopes(graph), tuple(diagnostics))
 
 
-def _layer(node: Node, shapes: dict[str, Shape], batch: int, size: int) -> LayerCost:
-    op = node.op
-    shapes[node.path] = op.output
-    return LayerCost(
-        path=node.path,
-        op=op.op,
-        summary=op.summary(),
-        args=op.args(),
-        inputs=node.inputs,
-        input_shapes=op.inputs,
-        output_shape=op.output,
-        params=op.params,
-        buffers=op.buffer_elements,
-        macs=op.macs() * batch,
-        flops=op.flops() * batch,
-        output_bytes=elements(op.output) * batch * size,
-        source=node.span,
-    )
+class _Layers:
+    """Makes the rows. What an op says of itself is asked once, since equal layers share their op."""
+
+    def __init__(self, batch: int, size: int) -> None:
+        self.batch, self.size = batch, size
+        self.known: dict[int, dict[str, Any]] = {}
+
+    def layer(self, node: Node) -> LayerCost:
+        """The row of a node."""
+        facts = self.known.get(id(node.op))
+        if facts is None:
+            facts = self.known[id(node.op)] = self._facts(node.op)
+        return LayerCost(path=node.path, inputs=node.inputs, source=node.span, **facts)
+
+    def _facts(self, op: Op) -> dict[str, Any]:
+        return {
+            "op": op.op,
+            "summary": op.summary(),
+            "args": op.args(),
+            "input_shapes": op.inputs,
+            "output_shape": op.output,
+            "params": op.params,
+            "buffers": op.buffer_elements,
+            "macs": op.macs() * self.batch,
+            "flops": op.flops() * self.batch,
+            "output_bytes": elements(op.output) * self.batch * self.size,
+        }
 
 
 def _scopes(graph: Graph) -> dict[str, str]:

@@ -12,14 +12,17 @@ def peak_activation_elements(graph: Graph) -> int:
     Nothing is fused and nothing happens in place, so a compiled model needs less; the weights are counted apart.
     """
     last = {path: position for position, node in enumerate(graph.nodes) for path in node.inputs}
-    kept = set(graph.outputs.values())
+    last.update(dict.fromkeys(graph.outputs.values(), len(graph.nodes)))
     sizes = {name: elements(shape) for name, shape in graph.inputs.items()}
     alive = peak = sum(sizes.values())
     for position, node in enumerate(graph.nodes):
-        sizes[node.path] = elements(node.shape)
-        alive += sizes[node.path]
-        peak = max(peak, alive)
-        for path in {*node.inputs, node.path}:
-            if path in sizes and path not in kept and last.get(path, position) == position:
+        size = sizes[node.path] = elements(node.shape)
+        alive += size
+        if alive > peak:
+            peak = alive
+        for path in dict.fromkeys(node.inputs):
+            if last[path] == position:
                 alive -= sizes[path]
+        if node.path not in last:
+            alive -= size
     return peak

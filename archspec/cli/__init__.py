@@ -1,4 +1,4 @@
-"""The command `archspec`. Every command is a file of this folder, loaded when it is called."""
+"""The command `archspec`. Every command is a file in `commands`, loaded when it is called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMANDS = {
     "schema": "The JSON Schema of a spec, for editors.",
     "completion": "The script that completes commands in bash, zsh or fish.",
 }
-"""The commands, in the order in which the help lists them; `name` lives in the file `name.py`, as `command`."""
+"""The commands, in the order in which the help lists them; `name` lives in `commands/name.py`."""
 
 
 class _Commands(click.Group):
@@ -34,7 +34,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"archspec.cli.{cmd_name}")
+        module = importlib.import_module(f"archspec.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
 

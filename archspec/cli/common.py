@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -34,10 +33,17 @@ specs_argument = click.argument("specs", nargs=-1, required=True, metavar="SPEC.
 def network_options(function: Function) -> Function:
     """Adds `--input` and `--set`, handed on as `input` and `set_`."""
     set_ = click.option(
-        "--set", "set_", multiple=True, metavar="NAME=VALUE", help="Override a param of the spec; may stand several times."
+        "--set",
+        "set_",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Override a param of the spec; may stand several times.",
     )
     input_ = click.option(
-        "--input", multiple=True, metavar="SHAPE", help="Another input shape, without the batch: 3x320x320, or NAME=3x320x320."
+        "--input",
+        multiple=True,
+        metavar="SHAPE",
+        help="Another input shape, without the batch: 3x320x320, or NAME=3x320x320.",
     )
     return set_(input_(function))
 
@@ -109,6 +115,15 @@ def use_color(stream: Any) -> bool:
     return not os.environ.get("NO_COLOR") and stream.isatty()
 
 
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output is; None where it is a pipe or a file."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
 def to_json(data: object) -> str:
     """JSON as a person can read it, one list of numbers a line."""
     return json.dumps(data, indent=1, ensure_ascii=False)
@@ -124,6 +139,8 @@ def emit(text: str, output: str | None = None, force: bool = False) -> None:
 
 def write_text(path: str, text: str, force: bool = False) -> None:
     """Write a file whole or not at all. UsageError where it exists (without `force`), is a link, or has no folder."""
+    import tempfile
+
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.islink(path):
         raise UsageError(f"{path} is a symbolic link", "name the file itself")

@@ -248,6 +248,8 @@ class Padding(Kind):
     def __init__(self, *words: str) -> None:
         self.words = words
         self.element = Int(0)
+        if words:
+            self.wanted = f"a number, one per axis, a pair per axis, {' or '.join(words)}"
 
     def parse(self, value: object, rank: int) -> PaddingValue:
         if isinstance(value, str) and value in self.words:

@@ -31,7 +31,9 @@ def as_dot(graph: Graph) -> str:
     lines += _dot_scope(graph, _tree(graph), "", "  ")
     for node in graph.nodes:
         for source in node.inputs:
-            lines.append(f"  {_quoted(source)} -> {_quoted(node.path)} [label={_quoted(shape_text(graph.shape(source)))}]")
+            lines.append(
+                f"  {_quoted(source)} -> {_quoted(node.path)} [label={_quoted(shape_text(graph.shape(source)))}]"
+            )
     for path in dict.fromkeys(graph.outputs.values()):
         lines.append(f"  {_quoted(path)} [penwidth=2]")
     return "\n".join([*lines, "}"]) + "\n"

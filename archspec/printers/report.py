@@ -158,7 +158,8 @@ def totals_text(report: Report) -> str:
     ]
     label, figure = (max(len(row[column]) for row in rows[1:]) for column in (0, 1))
     return "\n".join(
-        f"{name:<{label}}  {value}" if not doc else f"{name:<{label}}  {value:>{figure}}  {doc}" for name, value, doc in rows
+        f"{name:<{label}}  {value}" if not doc else f"{name:<{label}}  {value:>{figure}}  {doc}"
+        for name, value, doc in rows
     )
 
 

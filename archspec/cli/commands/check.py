@@ -29,7 +29,9 @@ def command(specs: tuple[str, ...], format_: str, strict: bool) -> int:
     else:
         for spec, found, figures in results:
             print_diagnostics(found)
-            click.echo(f"{'ok   ' if not found else 'wrong' if _errors(found) else 'warn '}  {printable(spec)}{figures}")
+            click.echo(
+                f"{'ok   ' if not found else 'wrong' if _errors(found) else 'warn '}  {printable(spec)}{figures}"
+            )
     wrong = any(found if strict else _errors(found) for _, found, _ in results)
     return 1 if wrong else 0
 
@@ -55,7 +57,9 @@ def _annotation(diagnostic: Diagnostic) -> str:
     place = ""
     if diagnostic.span:
         span = diagnostic.span
-        place = f" file={_property(span.source.name)},line={span.line},col={span.column},title=archspec {diagnostic.code}"
+        place = (
+            f" file={_property(span.source.name)},line={span.line},col={span.column},title=archspec {diagnostic.code}"
+        )
     text = diagnostic.message + (f"\n{diagnostic.help}" if diagnostic.help else "")
     return f"::{diagnostic.severity}{place}::{_data(text)}"
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import Any
 
 import click
 
-from archspec.cli.common import emit, to_json
+from archspec.cli.common import emit, terminal_width, to_json
 from archspec.network import Network, load
 from archspec.printers.report import count_text
 from archspec.printers.table import Column, Table, as_markdown, as_text
@@ -18,7 +16,9 @@ from archspec.zoo import list_specs
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[WORD]...")
-@click.option("--format", "format_", type=click.Choice(("table", "json", "markdown")), default="table", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json", "markdown")), default="table", show_default=True
+)
 def command(words: tuple[str, ...], format_: str) -> None:
     """The networks that come with archspec, with their figures; with WORDs, those whose name holds one of them."""
     names = [name for name in list_specs() if not words or any(word.lower() in name for word in words)]
@@ -43,7 +43,7 @@ def command(words: tuple[str, ...], format_: str) -> None:
     if format_ == "markdown":
         emit(as_markdown(table))
     else:
-        emit(as_text(table, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+        emit(as_text(table, terminal_width()))
 
 
 def _row_data(network: Network) -> dict[str, Any]:

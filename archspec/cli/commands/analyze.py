@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable
 
@@ -16,6 +15,7 @@ from archspec.cli.common import (
     output_options,
     print_diagnostics,
     specs_argument,
+    terminal_width,
     to_json,
     use_color,
 )
@@ -30,8 +30,16 @@ FORMATS = ("table", "json", "csv", "markdown")
 @specs_argument
 @network_options
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples at once.")
-@click.option("--dtype", type=click.Choice(tuple(DTYPES)), default="float32", show_default=True, help="Type of the numbers.")
-@click.option("--depth", default="2", show_default=True, metavar="N", help="Levels of the module tree shown; `all` for every layer.")
+@click.option(
+    "--dtype", type=click.Choice(tuple(DTYPES)), default="float32", show_default=True, help="Type of the numbers."
+)
+@click.option(
+    "--depth",
+    default="2",
+    show_default=True,
+    metavar="N",
+    help="Levels of the module tree shown; `all` for every layer.",
+)
 @click.option("--sort", type=click.Choice(tuple(SORTS)), help="A flat list instead, the largest first.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
 @output_options
@@ -98,8 +106,7 @@ def _formatted(
         return as_csv(exact)
     if format_ == "markdown":
         return as_markdown(exact)
-    is_terminal = to_terminal and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else None
+    width = terminal_width() if to_terminal else None
     bold = (lambda text: click.style(text, bold=True)) if to_terminal and use_color(sys.stdout) else str
     if not single:
         return as_text(exact, width, bold)

@@ -1,0 +1,113 @@
+"""The op reference, from the ops themselves."""
+
+from __future__ import annotations
+
+import inspect
+
+from archspec.ops import FAMILIES
+from archspec.ops.base import Op
+from archspec.ops.fields import REQUIRED, Field
+from archspec.printers.table import Column, Table, as_markdown
+
+
+def signature(op: type[Op]) -> str:
+    """The arguments of an op, with their defaults: `filters, kernel 1, stride 1`."""
+    return ", ".join(
+        name if field.default is REQUIRED else f"{name} {default_text(field)}" for name, field in op.fields.items()
+    )
+
+
+def default_text(field: Field) -> str:
+    """A default as a spec would write it."""
+    if field.default is REQUIRED:
+        return "required"
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
+    if field.default is None:
+        return "-"
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+
+
+def first_line(op: type[Op]) -> str:
+    """What the op does, in a line."""
+    return inspect.getdoc(op).partition("\n")[0]  # type: ignore[union-attr]
+
+
+def op_table(op: type[Op]) -> Table:
+    """The arguments of an op, a row each."""
+    table = Table((Column("argument"), Column("takes"), Column("default"), Column("meaning")))
+    if op.arity is None:
+        table.rows.append(("from", "names of steps", "required", "what it reads; one name adds the previous step"))
+    for name, field in op.fields.items():
+        table.rows.append((name, _takes(field), default_text(field), field.doc))
+    return table
+
+
+def _takes(field: Field) -> str:
+    return field.kind.wanted.rstrip(",")
+
+
+def work_text(op: type[Op]) -> str:
+    """What the op counts as work."""
+    macs = "MACs; FLOPs are twice those" if op.weighted else ""
+    per_element = f"{op.work:g} FLOP{'s' if op.work != 1 else ''} per element of the output" if op.work else ""
+    return op.work_doc or macs or per_element or "none"
+
+
+def example(op: type[Op]) -> str:
+    """A step with the op, as short as it can be."""
+    if op.arity is None:
+        return f"- {op.op}: input"
+    required = op.required()
+    if not required:
+        return f"- {op.op}"
+    return f"- {op.op}: {_SAMPLES.get(required[0], '2')}"
+
+
+_SAMPLES = {
+    "filters": "64",
+    "units": "1000",
+    "kernel": "3",
+    "rate": "0.2",
+    "size": "7",
+    "shape": "[64, 7, 7]",
+    "order": "[1, 2, 0]",
+}
+
+
+def ranks_text(op: type[Op]) -> str:
+    """The inputs that the op takes."""
+    names = {0: "features", 1: "1-D", 2: "2-D", 3: "3-D"}
+    return ", ".join(names[rank] for rank in op.ranks)
+
+
+def as_reference() -> str:
+    """The whole reference as Markdown: `docs/ops.md`."""
+    lines = [
+        "# Ops",
+        "",
+        "<!-- Written by `make docs` from the ops themselves; a test holds it fresh. -->",
+        "",
+        "Every op of the language. Sizes are one number or one per spatial axis; the input's rank picks the 1-D, 2-D",
+        "or 3-D form. The first argument may stand alone: `- conv: 64` is `- conv: {filters: 64}`. What every step may",
+        "carry besides (`name`, `from`, `when`, `repeat`) is told in [language.md](language.md).",
+    ]
+    for family, ops in FAMILIES.items():
+        lines += ["", f"## {family.capitalize()}"]
+        for op in ops:
+            lines += ["", *_section(op)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(op: type[Op]) -> list[str]:
+    table = op_table(op)
+    doc = (inspect.getdoc(op) or "").split("\n\n")
+    paragraphs = [" ".join(part.split()) for part in doc]
+    facts = f"Inputs: {ranks_text(op)}. Counted work: {work_text(op)}."
+    return [
+        f"### {op.op}",
+        "",
+        *[line for paragraph in paragraphs for line in (paragraph, "")],
+        *([as_markdown(table), ""] if table.rows else []),
+        facts,
+    ]

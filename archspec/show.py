@@ -1,0 +1,179 @@
+"""The spec as it was understood: the elaborated network, written as a spec again.
+
+Nothing is left to a rule: every step has its name, every argument its value, and a comment tells where each comes from.
+Blocks, repeats and conditions are gone; what they made stands as nested `sequential`s. A scope that reads several
+values from outside cannot be one of those, and becomes a block with named inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from archspec.errors import printable
+from archspec.graph import Graph, Node
+from archspec.network import Network
+from archspec.ops.fields import REQUIRED, Padding, Sizes
+
+_COMMENT_COLUMN = 100
+
+
+def show_spec(network: Network) -> str:
+    """The elaborated network as the text of a spec, which loads to an equal graph."""
+    graph = network.graph
+    root = _scopes(graph)
+    writer = _Writer(graph)
+    layers = writer.steps(root, {name: name for name in graph.inputs}, "  ", top=True)
+    inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
+    lines = [
+        f"# {printable(network.name)}, as understood from {printable(network.document.source.name)}.",
+        *(f"#   {name} = {_flow(value)}  ({_param_origin(network, name)})" for name, value in network.params.items()),
+        f"name: {_flow(network.name)}",
+        *(
+            f"{key}: {_flow(network.document.text(key))}"
+            for key in ("description", "reference")
+            if network.document.text(key)
+        ),
+        f"input: {_flow(inputs['input'] if list(inputs) == ['input'] else inputs)}",
+        *(["", "blocks:", *writer.blocks] if writer.blocks else []),
+        "",
+        "layers:",
+        *layers,
+        "",
+        f"outputs: {_flow(graph.outputs)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _param_origin(network: Network, name: str) -> str:
+    declared = network.document.params[name]
+    if name in network.overrides:
+        return f"given; {_flow(declared.plain())} at {declared.span}"
+    return f"{declared.span}"
+
+
+@dataclass
+class _Scope:
+    """The nodes of one path prefix; `reads` are the values from outside that they read, in order."""
+
+    path: str
+    children: dict[str, Node | _Scope] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    paths: set[str] = field(default_factory=set)
+
+    def last(self) -> str:
+        """The path of the value that the scope gives: that of its last node."""
+        child = next(reversed(self.children.values()))
+        return child.path if isinstance(child, Node) else child.last()
+
+
+def _scopes(graph: Graph) -> _Scope:
+    root = _Scope("")
+    for node in graph.nodes:
+        *outer, name = node.path.split(".")
+        trail = [root]
+        for part in outer:
+            here = trail[-1]
+            inner = here.children.setdefault(part, _Scope(f"{here.path}.{part}" if here.path else part))
+            assert isinstance(inner, _Scope)
+            trail.append(inner)
+        trail[-1].children[name] = node
+        for scope in trail:
+            scope.reads += [path for path in node.inputs if path not in scope.paths and path not in scope.reads]
+            scope.paths.add(node.path)
+    return root
+
+
+class _Writer:
+    """Writes scopes as steps, and collects the blocks that some of them need."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.blocks: list[str] = []
+        self.count = 0
+
+    def steps(self, scope: _Scope, names: Mapping[str, str], indent: str, top: bool = False) -> list[str]:
+        """The steps of a scope. `names` tells what the values from outside are called within."""
+        lines: list[str] = []
+        previous = next(iter(self.graph.inputs)) if top else scope.reads[0]
+        for name, child in scope.children.items():
+            reads = child.inputs if isinstance(child, Node) else tuple(child.reads)
+            called = [names[path] if path in names else self._inside(scope, path) for path in reads]
+            implied = len(reads) == 1 and reads[0] == previous
+            if isinstance(child, Node):
+                lines.append(self._op(name, child, None if implied else called, indent))
+                previous = child.path
+                continue
+            lines += self._scope(name, child, None if implied else called, indent)
+            previous = child.last()
+        return lines
+
+    @staticmethod
+    def _inside(scope: _Scope, path: str) -> str:
+        return path[len(scope.path) + 1 :] if scope.path else path
+
+    def _scope(self, name: str, scope: _Scope, reads: list[str] | None, indent: str) -> list[str]:
+        source = [] if reads is None else [f"from: {_flow(reads[0] if len(reads) == 1 else reads)}"]
+        if len(scope.reads) == 1:
+            head = [
+                f"{indent}- sequential:",
+                f"{indent}    name: {_flow(name)}",
+                *(f"{indent}    {line}" for line in source),
+            ]
+            inner = self.steps(scope, {scope.reads[0]: "input"}, indent + "      ")
+            return [*head, f"{indent}    layers:", *inner]
+        self.count += 1
+        block = f"scope_{self.count}"
+        inputs = {path: f"value_{position}" for position, path in enumerate(scope.reads)}
+        inner = self.steps(scope, inputs, "      ")
+        self.blocks += [f"  {block}:", f"    inputs: {_flow(list(inputs.values()))}", "    layers:", *inner]
+        return [f"{indent}- {block}: {{{', '.join([f'name: {_flow(name)}', *source])}}}"]
+
+    def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
+        source = {} if reads is None else {"from": reads[0] if len(reads) == 1 else reads}
+        line = f"{indent}- {node.op.op}: {_flow({'name': name, **source, **_written(node)})}"
+        return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
+
+
+def _origins(node: Node) -> Iterable[str]:
+    """Where the step and each of its arguments come from."""
+    yield str(node.span)
+    for name, given in node.given.items():
+        if given.origin == "defaults":
+            yield f"{name}: defaults, {given.span}"
+    own = [
+        name for name, declared in node.op.fields.items() if name not in node.given and declared.default is not REQUIRED
+    ]
+    if own:
+        yield f"{', '.join(own)}: the op's default"
+
+
+def _written(node: Node) -> dict[str, Any]:
+    """The arguments of a node, a size that all axes share as one number."""
+    found = {name: value for name, value in node.op.args().items() if value is not None}
+    for name, value in found.items():
+        if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
+            found[name] = value[0] if isinstance(value[0], int) else value
+    return found
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_WORDS = {"null", "true", "false"}
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    # JSON's quoted text is YAML's, but for characters that a spec may not hold as they are.
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

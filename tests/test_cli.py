@@ -1,0 +1,323 @@
+"""The command line, as its user types it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archspec.cli import COMMANDS, main
+
+ROOT = Path(__file__).parent.parent
+Run = Callable[..., tuple[int, str, str]]
+
+BROKEN = """\
+name: broken
+input: [3, 8, 8]
+layers:
+  - conv: {filters: 4, kernel: 3, pading: 1}
+  - relu
+  - linear: 10
+"""
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process: status, standard output, standard error."""
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, out, err
+
+    return call
+
+
+def test_analyze_prints_the_table(run: Run, golden: Callable[[str, str], None]) -> None:
+    status, out, err = run("analyze", "resnet18")
+    assert (status, err) == (0, "")
+    golden("cli/analyze_resnet18.txt", out)
+
+
+def test_analyze_takes_a_path(run: Run) -> None:
+    assert run("analyze", "specs/vgg16.yaml")[1] == run("analyze", "vgg16")[1]
+
+
+def test_analyze_json_is_the_documented_one(run: Run) -> None:
+    status, out, _ = run("analyze", "resnet18", "--format", "json")
+    data = json.loads(out)
+    assert status == 0
+    assert list(data)[:8] == ["archspec", "name", "input", "batch", "dtype", "conventions", "totals", "outputs"]
+    assert data["conventions"] == {"macs": "conv+linear", "flops": "2*macs+elementwise"}
+    assert {**data["totals"], "params": 11689512, "buffers": 9620, "macs": 1814073344, "layers": 69} == data["totals"]
+    first = data["layers"][0]
+    assert first["path"] == "conv1"
+    assert first["args"]["kernel"] == [7, 7]
+    assert (first["params"], first["macs"], first["output_bytes"]) == (9408, 118013952, 3211264)
+    assert first["input_shapes"] == [[3, 224, 224]]
+    assert first["source"]["file"] == "specs/resnet18.yaml"
+    assert data["outputs"] == {"fc": [1000]}
+
+
+def test_analyze_scales_with_batch_and_dtype(run: Run) -> None:
+    one = json.loads(run("analyze", "lenet5", "--format", "json")[1])["totals"]
+    many = json.loads(run("analyze", "lenet5", "--batch", "8", "--dtype", "bfloat16", "--format", "json")[1])["totals"]
+    assert many["macs"] == 8 * one["macs"]
+    assert many["params"] == one["params"]
+    assert many["weight_bytes"] * 2 == one["weight_bytes"]
+    assert many["peak_activation_bytes"] == 4 * one["peak_activation_bytes"]
+
+
+def test_analyze_csv_and_markdown_hold_every_layer(run: Run) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("analyze", "lenet5", "--format", "csv")[1])))
+    assert [row["layer"] for row in rows][:3] == ["c1", "relu", "s2"]
+    assert sum(int(row["params"]) for row in rows) == 61706
+    lines = run("analyze", "lenet5", "--format", "markdown")[1].splitlines()
+    assert len(lines) == len(rows) + 2
+
+
+def test_analyze_sorts(run: Run) -> None:
+    out = run("analyze", "vgg16", "--sort", "params")[1]
+    assert out.splitlines()[3].split()[:2] == ["classifier.0", "linear"]
+
+
+@pytest.mark.parametrize(("depth", "rows"), [("1", 11), ("3", 70)])
+def test_analyze_folds(run: Run, depth: str, rows: int) -> None:
+    table = run("analyze", "resnet18", "--depth", depth)[1].split("\n\n")[1]
+    assert len(table.splitlines()) == 1 + rows
+
+
+def test_analyze_compares(run: Run) -> None:
+    status, out, _ = run("analyze", "vgg16", "vgg16_notes")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["network", "vgg16", "vgg16_notes"]
+    assert "138,357,544" in out
+    assert "48,160,936" in out
+
+
+def test_analyze_input_and_set(run: Run) -> None:
+    data = json.loads(
+        run("analyze", "resnet18", "--input", "3x320x320", "--set", "num_classes=10", "--format", "json")[1]
+    )
+    assert data["input"] == {"input": [3, 320, 320]}
+    assert data["totals"]["params"] == 11181642
+
+
+def test_a_wrong_spec_still_gets_its_table(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "broken.yaml"
+    spec.write_text("input: [3, 8, 8]\nlayers:\n  - conv: 4\n  - relu\n  - conv: {filters: 8, kernel: 9}\n  - relu\n")
+    status, out, err = run("analyze", str(spec))
+    assert status == 1
+    assert f"{spec}:5:32" in err
+    assert "conv  " in out
+
+
+def test_check_reports_and_counts(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "broken.yaml"
+    spec.write_text(BROKEN)
+    status, out, err = run("check", "resnet18", str(spec))
+    assert status == 1
+    assert out.splitlines()[0].startswith("ok     resnet18")
+    assert out.splitlines()[1].startswith(f"wrong  {spec}")
+    assert "did you mean `padding`?" in err
+
+
+def test_check_formats(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "broken.yaml"
+    spec.write_text(BROKEN)
+    found = json.loads(run("check", "--format", "json", str(spec))[1])
+    assert found[0]["diagnostics"][0]["code"] == "argument"
+    assert found[0]["diagnostics"][0]["source"] == {"file": str(spec), "line": 4, "column": 35}
+    line = run("check", "--format", "github", str(spec))[1]
+    assert line.startswith(f"::error file={spec},line=4,col=35,title=archspec argument::conv: unknown argument")
+
+
+def test_check_holds_expect(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text("input: [8]\nlayers:\n  - linear: 4\nexpect:\n  params: 36\n  macs: '<= 31'\n  output: [4]\n")
+    status, _, err = run("check", str(spec))
+    assert status == 1
+    assert "macs: <= 31 expected, 32 found" in err
+    assert f"{spec}:6:9" in err
+
+
+def test_warnings_do_not_fail_unless_strict(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text("input: [8, 4, 4]\nlayers:\n  - global_avg_pool\n  - batch_norm\n")
+    status, out, err = run("check", str(spec))
+    assert status == 0
+    assert out.startswith("warn")
+    assert "warning[statistics]" in err
+    assert run("check", "--strict", str(spec))[0] == 1
+
+
+def test_list_names_the_zoo(run: Run) -> None:
+    status, out, _ = run("list")
+    assert status == 0
+    assert "resnet18" in out
+    assert "notes_inception" in out
+    data = json.loads(run("list", "resnet18", "--format", "json")[1])
+    assert data[0]["params"] == 11689512
+
+
+def test_ops_explains(run: Run) -> None:
+    assert "conv_transpose" in run("ops")[1]
+    assert "output channels" in run("ops", "conv")[1]
+    status, _, err = run("ops", "convv")
+    assert status == 2
+    assert "did you mean `conv`?" in err
+
+
+def test_graph_formats(run: Run) -> None:
+    assert json.loads(run("graph", "lenet5")[1])["name"] == "lenet5"
+    assert run("graph", "lenet5", "--format", "dot")[1].startswith('digraph "lenet5" {')
+    assert run("graph", "lenet5", "--format", "mermaid")[1].startswith("flowchart TD")
+    assert run("graph", "vgg16", "--hash")[1] == run("graph", "specs/vgg16.yaml", "--hash")[1]
+
+
+def test_show_is_a_spec(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "shown.yaml"
+    assert run("show", "resnet18", "--set", "num_classes=10", "-o", str(target))[0] == 0
+    assert "num_classes = 10  (given; 1000 at specs/resnet18.yaml" in target.read_text()
+    mine = run("graph", str(target))[1]
+    assert mine == run("graph", "resnet18", "--set", "num_classes=10")[1]
+
+
+def test_schema_is_json(run: Run) -> None:
+    assert json.loads(run("schema")[1])["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(run: Run, shell: str) -> None:
+    status, out, _ = run("completion", shell)
+    assert status == 0
+    assert "_ARCHSPEC_COMPLETE" in out
+
+
+def test_completion_knows_the_zoo() -> None:
+    environment = {
+        **os.environ,
+        "_ARCHSPEC_COMPLETE": "bash_complete",
+        "COMP_WORDS": "archspec analyze resnet1",
+        "COMP_CWORD": "2",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "archspec"], env=environment, capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert "plain,resnet18" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help(run: Run, name: str) -> None:
+    status, out, _ = run(name, "--help")
+    assert status == 0
+    assert out.startswith(f"Usage: archspec {name}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze"], "Missing argument 'SPEC...'"),
+        (["analyse", "resnet18"], "did you mean `analyze`?"),
+        (["specs/resnet18.yaml"], "archspec analyze specs/resnet18.yaml"),
+        (["analyze", "resnet18", "--set", "num_clases=10"], "did you mean `num_classes`?"),
+        (["analyze", "resnet18", "--set", "num_classes=ten"], "text 'ten' given, but its default is the integer 1000"),
+        (["analyze", "resnet18", "--set", "num_classes=1.5"], "the float 1.5 given"),
+        (["analyze", "resnet18", "--set", "num_classes"], "write --set name=value"),
+        (["analyze", "resnet18", "--set", "num_classes=!!python/object/apply:os.system [ls]"], "tag"),
+        (["analyze", "resnet18", "--input", "3x0x0"], "is no shape"),
+        (["analyze", "resnet18", "--input", "3xaxb"], "is no shape"),
+        (["analyze", "resnet18", "--input", "picture=3x8x8"], "has no input `picture`"),
+        (["analyze", "resnet18", "--batch", "0"], "--batch"),
+        (["analyze", "resnet18", "--dtype", "float33"], "float33"),
+        (["analyze", "resnet18", "--depth", "0"], "--depth 0"),
+    ],
+)
+def test_a_wrong_call_has_status_2(run: Run, arguments: list[str], message: str) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("spec", ["resnet19", "missing.yaml", "/dev/zero", "."])
+def test_what_is_no_spec_has_status_1(run: Run, spec: str) -> None:
+    status, out, err = run("analyze", spec)
+    assert (status, out) == (1, "")
+    assert err.startswith("error[file]")
+
+
+def test_output_is_never_overwritten_by_accident(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    target.write_text("mine")
+    link = tmp_path / "link.txt"
+    link.symlink_to(target)
+    for path in (target, link, tmp_path, tmp_path / "nowhere" / "out.txt"):
+        status, _, err = run("graph", "lenet5", "-o", str(path))
+        assert status == 2, path
+        assert err.startswith("error[usage]")
+    assert target.read_text() == "mine"
+    assert run("graph", "lenet5", "-o", str(link), "--force")[0] == 2
+    assert run("graph", "lenet5", "-o", str(target), "--force")[0] == 0
+    assert json.loads(target.read_text())["name"] == "lenet5"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.txt", "out.txt"]
+
+
+def _process(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "archspec", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = _process("analyze", "efficientnet_b7", "--depth", "all", stdout=writer)
+    os.close(writer)
+    assert process.communicate(timeout=60)[1] == ""
+
+
+def test_a_full_disk_is_an_error() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        process = _process("graph", "efficientnet_b7", stdout=full)
+        err = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert err == "error[usage]: no space left on device\n"
+
+
+def test_ctrl_c_has_status_130(tmp_path: Path) -> None:
+    spec = tmp_path / "long.yaml"
+    spec.write_text("input: [8]\nlayers:\n  - relu: {repeat: 900000}\n")
+    process = _process("analyze", str(spec), stdout=subprocess.DEVNULL)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_colour_only_on_a_terminal(no_color: bool) -> None:
+    pty = pytest.importorskip("pty", reason="a terminal to write to needs a POSIX system")
+    primary, secondary = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | (
+        {"NO_COLOR": "1"} if no_color else {}
+    )
+    process = _process("analyze", "lenet5", stdout=secondary, env={**environment, "COLUMNS": "80", "TERM": "xterm"})
+    process.communicate(timeout=60)
+    os.close(secondary)
+    text = os.read(primary, 1 << 16).decode()
+    os.close(primary)
+    assert ("\x1b[" in text) is not no_color
+    assert max(map(len, text.replace("\x1b[1m", "").replace("\x1b[0m", "").split("\r\n")[:15])) <= 80

@@ -1,0 +1,45 @@
+"""Golden files: what the zoo compiles to, and what the command line prints. `make golden` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import archspec
+from archspec.printers.drawing import as_dot, as_mermaid
+from archspec.printers.reference import as_reference
+from archspec.schema import schema
+
+ROOT = Path(__file__).parent.parent
+Golden = Callable[[str, str], None]
+
+
+@pytest.mark.parametrize("name", archspec.list_specs())
+def test_graph(name: str, golden: Golden) -> None:
+    """The canonical JSON of every network of the zoo."""
+    text = archspec.load(name).graph.to_json()
+    assert json.loads(text)["name"] == name
+    golden(f"graphs/{name}.json", text)
+
+
+def test_no_stale_graph() -> None:
+    assert {path.stem for path in (ROOT / "tests/golden/graphs").iterdir()} == set(archspec.list_specs())
+
+
+@pytest.mark.parametrize(("format_", "draw"), [("dot", as_dot), ("mmd", as_mermaid)])
+def test_drawing(format_: str, draw: Callable[[archspec.Graph], str], golden: Golden) -> None:
+    golden(f"drawings/notes_inception.{format_}", draw(archspec.load("notes_inception").graph))
+
+
+def test_schema_is_fresh() -> None:
+    """`make docs` writes it."""
+    shipped = json.loads((ROOT / "archspec/schema.json").read_text(encoding="utf-8"))
+    assert shipped == json.loads(json.dumps(schema()))
+
+
+def test_op_reference_is_fresh() -> None:
+    """`make docs` writes it."""
+    assert (ROOT / "docs/ops.md").read_text(encoding="utf-8") == as_reference()
