@@ -619,7 +619,7 @@ class _Elaborator:
         if None in shapes:
             self._check_arguments(step, arguments)
             return _UNKNOWN
-        key = (id(step), shapes) if step.constants is not None else (id(step), shapes, str(arguments))
+        key = (step.label, shapes, str(arguments))
         op = self.made.get(key)
         if op is None:
             try:

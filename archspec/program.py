@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from archspec.document import Block, Document, Library
@@ -133,19 +132,19 @@ class OpStep(Step):
     arguments: dict[str, Value] = field(default_factory=dict)
     defaults: dict[str, Value] = field(default_factory=dict)
 
-    @cached_property
-    def given(self) -> dict[str, Given]:
-        """Where each argument was written."""
-        found = {name: Given("defaults", value.span) for name, value in self.defaults.items()}
-        return {**found, **{name: Given("step", value.span) for name, value in self.arguments.items()}}
+    given: dict[str, Given] = field(default_factory=dict)
+    """Where each argument was written."""
+    constants: dict[str, Any] | None = None
+    """All its arguments, where no expression is among them."""
 
-    @cached_property
-    def constants(self) -> dict[str, Any] | None:
-        """All its arguments, where no expression is among them."""
+    def settle(self) -> None:
+        """Fill in what follows from the arguments."""
         values = {**self.defaults, **self.arguments}
+        self.given = {
+            name: Given("step" if name in self.arguments else "defaults", value.span) for name, value in values.items()
+        }
         if all(value.constant for value in values.values()):
-            return {name: value.evaluate(_NOTHING) for name, value in values.items()}
-        return None
+            self.constants = {name: value.evaluate(_NOTHING) for name, value in values.items()}
 
 
 @dataclass
@@ -367,6 +366,7 @@ class _Compiler:
         if missing:
             docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
             self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
+        step.settle()
         return step
 
     def _call_step(self, block: Block, body: Yaml | None, span: Span, arguments: dict[str, Yaml]) -> CallStep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -75,6 +76,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with status 0, 1 (the spec is wrong), 2 (the call is) or 130 (Ctrl-C)."""
+    gc.disable()  # a short life: collecting what a network of 100,000 layers still needs takes longer than making it
     try:
         status = cli.main(list(sys.argv[1:] if arguments is None else arguments), "archspec", standalone_mode=False)
         sys.stdout.flush()

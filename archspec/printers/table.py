@@ -46,7 +46,7 @@ def as_text(table: Table, width: int | None = None, bold: Callable[[str], str] =
         widths = _widths(table)
     lines = [bold(_line(table.columns, widths, tuple(column.title for column in table.columns)))]
     for position, row in enumerate(table.rows):
-        line = _line(table.columns, widths, tuple(map(printable, row)))
+        line = printable(_line(table.columns, widths, row))
         lines.append(bold(line) if position in table.strong else line)
     return "\n".join(lines)
 

@@ -101,11 +101,9 @@ def _formatted(
 ) -> str:
     if format_ == "json":
         return to_json(reports[0].to_dict() if single else [report.to_dict() for report in reports])
-    exact = plain_table(reports[0]) if single else comparison_table(reports)
-    if format_ == "csv":
-        return as_csv(exact)
-    if format_ == "markdown":
-        return as_markdown(exact)
+    if format_ in ("csv", "markdown"):
+        exact = plain_table(reports[0]) if single else comparison_table(reports)
+        return as_csv(exact) if format_ == "csv" else as_markdown(exact)
     width = terminal_width() if to_terminal else None
     bold = (lambda text: click.style(text, bold=True)) if to_terminal and use_color(sys.stdout) else str
     if not single:

@@ -1,0 +1,68 @@
+"""The floors of the package: a file imports from lower floors only, and packages of one floor not each other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "archspec"
+FLOOR = {
+    **dict.fromkeys(["errors", "shapes", "_data", "_version"], 0),
+    **dict.fromkeys(["ops", "syntax", "expressions", "names"], 1),
+    **dict.fromkeys(["schema", "graph"], 2),
+    "document": 3,
+    "program": 4,
+    "elaborate": 5,
+    "analysis": 6,
+    "network": 7,
+    **dict.fromkeys(["backends", "printers", "show", "zoo"], 8),
+    "__init__": 9,
+    "cli": 10,
+    "__main__": 11,
+}
+ONLY_IN = {"torch": "backends", "jinja2": "backends"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def unit(file: Path) -> str:
+    """The module or package right under archspec that a file belongs to."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything imported, wherever in the file: in functions and for type checkers too."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}:{node.lineno}: a relative import; write the full name"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_down(file: Path) -> None:
+    own = unit(file)
+    assert own in FLOOR, f"archspec/{own} stands on no floor: give it one in FLOOR, in tests/test_layers.py"
+    for line, name in imports(file):
+        root, _, rest = name.partition(".")
+        where = f"{file}:{line}: {name}"
+        assert ONLY_IN.get(root, own) == own, f"{where}: only archspec/{ONLY_IN[root]} imports {root}"
+        if root == "archspec":
+            part = rest.split(".")[0]
+            other = part if part in FLOOR or (PACKAGE / part).with_suffix(".py").exists() else "__init__"
+            assert other in FLOOR, f"{where}: archspec/{other} stands on no floor"
+            assert other == own or FLOOR[other] < FLOOR[own], f"{where}: {other} does not stand below {own}"
+
+
+@pytest.mark.parametrize("code", ["import archspec", "from archspec.cli import main; main(['analyze', 'resnet18'])"])
+def test_light_to_start(code: str) -> None:
+    heavy = {"torch", "jinja2", "networkx", "jsonschema", "numpy"}
+    report = f"import atexit, sys; atexit.register(lambda: print({heavy} & set(sys.modules), file=sys.stderr))"
+    done = subprocess.run([sys.executable, "-c", f"{report}\n{code}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "set()\n"
