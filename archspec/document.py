@@ -162,8 +162,10 @@ class _Reader:
             except SpecError as error:
                 raise SpecError([*found, *error.diagnostics]) from None
             document.source = yaml.source
+        # What was said of the base alone does not hold of this network: its name, and the figures it is known by.
         for key in ("name", "extends", "include"):
             document.keys.pop(key, None)
+        document.expect.clear()
         document.diagnostics += found
         document.broken |= broken
         self._lay_over(document, yaml)

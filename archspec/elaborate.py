@@ -511,7 +511,7 @@ class _Elaborator:
             name = self._name(step, home, scope)
             ref = self._op(step, home.prefix + name, home.group, scope, reads)
             self._bind(home, name, ref)
-            if ref.shape is not None:
+            if self.nodes and self.nodes[-1].path == ref.path:
                 self._place(home.group, step, self.nodes[-1], scope, reads, ref, copy)
             return ref
         if isinstance(step, ScopeStep) and step.is_inline:
@@ -663,6 +663,8 @@ def _place(diagnostic: Diagnostic) -> tuple[Any, ...]:
 
 
 def _shape(value: Any, span: Span) -> Shape:
+    if not isinstance(value, list) or not 1 <= len(value) <= 4:
+        raise UnknownShape  # the schema has said so
     try:
         return tuple(Int(1).parse(size, 0) for size in value)
     except OpError as error:

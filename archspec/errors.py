@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 CODES = {
@@ -39,6 +40,12 @@ CODES = {
     "usage": "the call itself is wrong",
     "value": "a value out of its bounds",
 }
+
+MAX_FINDINGS = 100
+"""How many mistakes of one spec are told; a file that is no spec at all would have thousands."""
+
+MAX_TEXT = 1_000
+MAX_CANDIDATES = 2_000
 
 
 class Source:
@@ -91,6 +98,9 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"{self.code!r} is not a diagnostic code")
+        for name, text in (("message", self.message), ("help", self.help)):
+            if text and len(text) > MAX_TEXT:  # a spec may hold a word of a million letters
+                object.__setattr__(self, name, f"{text[:MAX_TEXT]}...")
 
     def render(self) -> str:
         """The finding as plain text, with the line it points at."""
@@ -112,14 +122,14 @@ class Diagnostic:
             start = max(0, span.column - 60)
             text = text[start : start + 160]
         column = span.column - 1 - start
-        width = max(1, min(span.width, len(text) - column))
-        before = "".join("\t" if c == "\t" else " " for c in text[:column])
+        marked = printable(text[column : column + span.width])
+        before = "".join("\t" if c == "\t" else " " * len(printable(c)) for c in text[:column])
         shown = printable(text, keep="\t")
         return [
             f"{' ' * gutter} --> {span}",
             f"{' ' * gutter} |",
             f"{span.line} | {shown}",
-            f"{' ' * gutter} | {before}{'^' * width}",
+            f"{' ' * gutter} | {before}{'^' * max(1, len(marked))}",
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,8 +185,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None where nothing comes close."""
     import difflib
 
-    lowered = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    lowered = {candidate.lower(): candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= 100}
+    found = difflib.get_close_matches(word[:100].lower(), lowered, n=1, cutoff=0.6)
     return lowered[found[0]] if found else None
 
 

@@ -61,6 +61,9 @@ class Network:
         expected = [] if self.overridden else check_expectations(self.document.expect, cost(self.graph))
         return (*expected, *lint(self.graph))
 
+    def _repr_html_(self) -> str:
+        return self.analyze()._repr_html_()
+
     def __repr__(self) -> str:
         totals = cost(self.graph).totals
         return f"Network({self.name!r}, {totals.layers} layers, {totals.params:,} params, {totals.macs:,} MACs)"

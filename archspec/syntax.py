@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from archspec.errors import Diagnostic, Source, Span, SpecError
+from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError
 from archspec.shapes import LIMIT
 
 MAX_BYTES = 1 << 20
@@ -120,10 +120,15 @@ def _decoded(source: Source, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig", "replace")
-        place = Span(source, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        place = _end_of(source, data[: error.start].decode("utf-8-sig", "replace"))
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise SpecError(Diagnostic("encoding", message, place, help="save the file as UTF-8")) from None
+
+
+def _end_of(source: Source, before: str) -> Span:
+    """The place right behind `before`, which a source starts with."""
+    lines = f"{before}|".splitlines()
+    return Span(source, len(lines), len(lines[-1]))
 
 
 def parse(source: Source) -> YamlMap:
@@ -145,10 +150,8 @@ def parse_value(source: Source) -> Any:
 def _compose(source: Source) -> Yaml | None:
     bad = _FORBIDDEN.search(source.text)
     if bad:
-        line = source.text.count("\n", 0, bad.start()) + 1
-        column = bad.start() - source.text.rfind("\n", 0, bad.start())
         message = f"the character U+{ord(bad.group()):04X} has no place in a spec"
-        raise SpecError(Diagnostic("encoding", message, Span(source, line, column)))
+        raise SpecError(Diagnostic("encoding", message, _end_of(source, source.text[: bad.start()])))
     composer = _Composer(source)
     try:
         for event in yaml.parse(source.text, Loader=_LOADER):
@@ -166,7 +169,7 @@ def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
     mark = error.problem_mark or error.context_mark
     place = Span(source, mark.line + 1, mark.column + 1) if mark else Span(source, 1, 1)
     line = source.line(place.line)
-    problem = " ".join(filter(None, (error.context, error.problem))) or "not YAML"
+    problem = " ".join(filter(None, (error.problem, error.context))) or "not YAML"
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return Diagnostic("syntax", problem, place, help="YAML is indented with spaces, never with tabs")
     return Diagnostic("syntax", problem, place, help=_syntax_help(line))
@@ -175,7 +178,7 @@ def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
 def _syntax_help(line: str) -> str | None:
     if "${" in line and "{" in line.replace("${", "", 1):
         return 'inside `{...}` an expression needs quotes: "${...}"'
-    return None
+    return 'quote the whole value: "${...}"' if "${" in line else None
 
 
 class _Composer:
@@ -212,6 +215,8 @@ class _Composer:
 
     def _complain(self, code: str, message: str, event: Any, help: str | None = None) -> None:
         self.found.append(Diagnostic(code, message, Span(*self._place(event)), help=help))
+        if len(self.found) >= MAX_FINDINGS:
+            raise SpecError(self.found)
 
     def _check_properties(self, event: Any) -> None:
         if event.anchor is not None:

@@ -76,7 +76,7 @@ class Totals:
         return dict(vars(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What an analysis found: a row for each layer, in data-flow order, and the totals."""
 
@@ -90,6 +90,21 @@ class Report:
     scopes: Mapping[str, str]
     """What each scope is, by its path: the name of a block, `sequential` or `repeat`."""
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    def __str__(self) -> str:
+        """The table that `archspec analyze` prints, down to the second level of scopes."""
+        from archspec.analysis.tables import report_text  # which builds on this file
+
+        return report_text(self, 2)
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        return f"Report({self.name!r}, {totals.layers} layers, {totals.params:,} params, {totals.macs:,} MACs)"
+
+    def _repr_html_(self) -> str:
+        from archspec.analysis.tables import report_html  # which builds on this file
+
+        return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data: the JSON of `archspec analyze`."""

@@ -1,1 +1,1 @@
-"""Results as text: tables for people, Markdown, CSV and HTML; drawings of a graph. Each is a function over a result."""
+"""A graph as a drawing, the ops as a reference: functions from what archspec knows to text."""

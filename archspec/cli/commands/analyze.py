@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 
 import click
 
 from archspec.analysis.cost import DTYPES, Report
+from archspec.analysis.tables import SORTS, comparison_table, plain_table, report_text
 from archspec.cli.common import (
     emit,
     load_network,
@@ -20,8 +20,7 @@ from archspec.cli.common import (
     use_color,
 )
 from archspec.errors import SpecError, UsageError
-from archspec.printers.report import SORTS, comparison_table, header_text, layers_table, plain_table, totals_text
-from archspec.printers.table import as_csv, as_markdown, as_text
+from archspec.tables import as_csv, as_markdown, as_text
 
 FORMATS = ("table", "json", "csv", "markdown")
 
@@ -106,11 +105,6 @@ def _formatted(
         return as_csv(exact) if format_ == "csv" else as_markdown(exact)
     width = terminal_width() if to_terminal else None
     bold = (lambda text: click.style(text, bold=True)) if to_terminal and use_color(sys.stdout) else str
-    if not single:
-        return as_text(exact, width, bold)
-    table = layers_table(reports[0], levels, sort)
-    return "\n\n".join(_present([header_text(reports[0]), as_text(table, width, bold), totals_text(reports[0])]))
-
-
-def _present(parts: Iterable[str]) -> Iterable[str]:
-    return (part for part in parts if part)
+    if single:
+        return report_text(reports[0], levels, sort, width, bold)
+    return as_text(comparison_table(reports), width, bold)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from archspec.analysis.cost import LayerCost, Report
 from archspec.analysis.tree import Branch, module_tree
-from archspec.printers.table import Column, Table
 from archspec.shapes import Shape, shape_text
+from archspec.tables import Column, Table, as_html, as_text
 
 BAR = 12
 
@@ -121,6 +121,26 @@ def _layer_row(name: str, layer: LayerCost, share: str) -> tuple[str, ...]:
 
 def _distinct(shapes: tuple[Shape, ...]) -> list[Shape]:
     return list(dict.fromkeys(shapes))
+
+
+def report_text(
+    report: Report,
+    depth: int | None = None,
+    sort: str | None = None,
+    width: int | None = None,
+    bold: Callable[[str], str] = str,
+) -> str:
+    """What `archspec analyze` prints of one network: a header, the layers, the totals."""
+    parts = [header_text(report), as_text(layers_table(report, depth, sort), width, bold), totals_text(report)]
+    return "\n\n".join(parts)
+
+
+def report_html(report: Report) -> str:
+    """The same for a notebook, as the tree of modules down to the second level."""
+    from html import escape  # needed here only
+
+    head, totals = escape(header_text(report)), escape(totals_text(report))
+    return f"<p><b>{head}</b></p>\n{as_html(layers_table(report, 2))}\n<pre>{totals}</pre>"
 
 
 def plain_table(report: Report) -> Table:

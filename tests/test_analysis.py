@@ -1,0 +1,110 @@
+"""What the analyses count, and how it is shown."""
+
+from __future__ import annotations
+
+from math import prod
+
+import pytest
+
+import archspec
+from archspec.analysis.tables import bytes_text, count_text, report_html
+from archspec.analysis.tree import module_tree
+
+SKIP = """
+name: skip
+input: [2, 4, 4]
+layers:
+  - conv: {name: a, filters: 4}
+  - conv: {name: b, filters: 8}
+  - conv: {name: c, filters: 4}
+  - add: a
+"""
+
+
+def simulated_peak(graph: archspec.Graph) -> int:
+    """The most elements alive, by asking of every value at every moment whether someone still needs it."""
+    needed = [set(node.inputs) for node in graph.nodes] + [set(graph.outputs.values())]
+    made = [set(graph.inputs)] + [{node.path} for node in graph.nodes]
+    peak = 0
+    for moment in range(len(graph.nodes) + 1):
+        exists = set().union(*made[: moment + 1])
+        later = set().union(*needed[max(0, moment - 1) :]) | made[moment]
+        peak = max(peak, sum(prod(graph.shape(path)) for path in exists & later))
+    return peak
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18", "googlenet", "mobilenet_v2"])
+def test_peak_activation(name: str) -> None:
+    net = archspec.load(name)
+    assert net.analyze().totals.peak_activation_bytes == 4 * simulated_peak(net.graph)
+
+
+def test_a_skip_edge_keeps_its_value_alive() -> None:
+    report = archspec.loads(SKIP).analyze()
+    # While `c` is made, `a` (4), `b` (8) and `c` (4 channels) are alive.
+    assert report.totals.peak_activation_bytes == 4 * 16 * (4 + 8 + 4)
+
+
+def test_totals_are_the_sums_of_the_layers() -> None:
+    report = archspec.analyze("efficientnet_b0", batch=4, dtype="bfloat16")
+    totals = report.totals
+    for figure in ("params", "buffers", "macs", "flops"):
+        assert getattr(totals, figure) == sum(getattr(layer, figure) for layer in report.layers)
+    assert totals.macs == 4 * archspec.analyze("efficientnet_b0").totals.macs
+    assert totals.flops >= 2 * totals.macs
+    assert totals.weight_bytes == 2 * totals.params
+    assert report.layers[0].output_bytes == 4 * 2 * prod(report.layers[0].output_shape)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_b0", "googlenet"])
+def test_the_tree_holds_every_figure(name: str) -> None:
+    """Folding equal neighbours loses nothing."""
+    report = archspec.analyze(name)
+    tree = module_tree(report)
+    for figure in ("params", "buffers", "macs", "flops", "output_bytes"):
+        total = sum(getattr(layer, figure) for layer in report.layers)
+        assert sum(child.total(figure) for child in tree.children) == total
+    if name == "resnet50":
+        layer3 = next(child for child in tree.children if child.path == "layer3")
+        assert [child.names for child in layer3.children] == [["0"], ["1", "2", "3", "4", "5"]]
+
+
+def test_batch_norm_over_one_value_warns_unless_the_batch_is_larger() -> None:
+    net = archspec.loads("input: [8, 4, 4]\nlayers:\n  - global_avg_pool\n  - batch_norm\n")
+    (warning,) = net.analyze().diagnostics
+    assert (warning.code, warning.severity, str(warning.span)) == ("statistics", "warning", "<spec>:4:5")
+    assert net.analyze(batch=2).diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (9408, "9,408"), (10_000, "10.0k"), (118013952, "118.0M"), (1814073344, "1.814G"), (2 * 10**12, "2.000T")],
+)
+def test_counts_at_a_glance(number: int, text: str) -> None:
+    assert count_text(number) == text
+
+
+def test_bytes_at_a_glance() -> None:
+    assert [bytes_text(n) for n in (480, 46758048, 3 * 10**9)] == ["480 B", "46.8 MB", "3.0 GB"]
+
+
+def test_reports_show_themselves() -> None:
+    net = archspec.load("resnet18")
+    report = net.analyze()
+    assert repr(net) == "Network('resnet18', 69 layers, 11,689,512 params, 1,814,073,344 MACs)"
+    assert repr(report) == "Report('resnet18', 69 layers, 11,689,512 params, 1,814,073,344 MACs)"
+    assert str(report).splitlines()[0] == "resnet18: input 3x224x224, batch 1, float32"
+    assert net._repr_html_() == report_html(report)
+    assert report_html(report).count("<tr>") == 19
+
+
+def test_html_escapes() -> None:
+    report = archspec.loads("input: [4]\nlayers:\n  - relu\n", name="<img src=x onerror=alert(1)>").analyze()
+    assert "<img" not in report_html(report)
+
+
+def test_wrong_calls() -> None:
+    with pytest.raises(archspec.UsageError, match="did you mean `bfloat16`"):
+        archspec.analyze("lenet5", dtype="bflaot16")
+    with pytest.raises(archspec.UsageError, match="a batch of 0"):
+        archspec.analyze("lenet5", batch=0)

@@ -1,0 +1,80 @@
+"""The graph as a data structure: its networkx view, its canonical form, its structural hash."""
+
+from __future__ import annotations
+
+import json
+
+import networkx as nx
+import pytest
+
+import archspec
+
+TWICE = """
+input: [4, 8, 8]
+layers:
+  - conv: {name: a, filters: 4}
+  - add: {name: twice, from: [a, a]}
+"""
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "efficientnet_b0"])
+def test_networkx_view(name: str) -> None:
+    """Same nodes, same edges in order, and the graph work that networkx is for gives our own figures."""
+    net = archspec.load(name)
+    view = net.graph.to_networkx()
+    assert isinstance(view, nx.MultiDiGraph)
+    assert set(view) == {*net.graph.inputs, *(node.path for node in net.graph.nodes)}
+    for node in net.graph.nodes:
+        edges = sorted(view.in_edges(node.path, keys=True), key=lambda edge: edge[2])
+        assert tuple(source for source, _, _ in edges) == node.inputs
+    assert nx.is_directed_acyclic_graph(view)
+    assert sum(view.nodes[path]["macs"] for path in view) == net.analyze().totals.macs
+    weighted = {"conv", "depthwise_conv", "linear"}
+    for _, target, data in view.edges(data=True):
+        data["weight"] = view.nodes[target]["op"] in weighted
+    assert nx.dag_longest_path_length(view) == net.analyze().totals.depth
+    output = net.graph.outputs[next(iter(net.graph.outputs))]
+    assert nx.ancestors(view, output) | {output} == set(view)
+
+
+def test_reading_a_value_twice_has_two_edges() -> None:
+    view = archspec.loads(TWICE).graph.to_networkx()
+    assert view.number_of_edges("a", "twice") == 2
+
+
+def test_canonical_json_has_a_node_a_line() -> None:
+    graph = archspec.load("vgg16").graph
+    lines = graph.to_json().splitlines()
+    assert sum('"path"' in line for line in lines) == len(graph)
+    assert json.loads(graph.to_json()) == json.loads(json.dumps(graph.to_dict()))
+
+
+def test_structural_hash_sees_structure_only() -> None:
+    """Names, and the order of independent branches, do not count; edges, arguments and sharing do."""
+    base = "input: [4, 8, 8]\nlayers:\n"
+    branches = ("  - conv: {name: a, from: input, filters: 8}\n", "  - relu: {name: b, from: input}\n")
+    end = "  - concat: [a, b]\n"
+
+    def digest(text: str) -> str:
+        return archspec.loads(text).graph.structural_hash()
+
+    plain = digest(base + "".join(branches) + end)
+    assert digest(base + "".join(reversed(branches)) + end) == plain
+    assert digest(base + "".join(branches).replace("name: a", "name: z") + "  - concat: [z, b]\n") == plain
+    assert digest(base + "".join(branches) + "  - concat: [b, a]\n") != plain
+    assert digest(base + "".join(branches).replace("filters: 8", "filters: 4") + end) != plain
+    assert digest(base.replace("8, 8", "9, 9") + "".join(branches) + end) != plain
+    two = "  - relu: {name: a, from: input}\n  - relu: {name: b, from: input}\n  - add: [a, b]\n"
+    one = "  - relu: {name: a, from: input}\n  - add: [a, a]\n"
+    assert digest(base + two) != digest(base + one)
+
+
+def test_nodes_know_where_they_come_from() -> None:
+    node = archspec.load("resnet18").graph.node("layer2.1.conv1")
+    assert str(node.span) == "specs/resnet18.yaml:19:9"
+    assert [str(group) for group in node.group.chain() if group.block] == [
+        "in block residual, copy 2 of 2, used as layer2 at specs/resnet18.yaml:40:5"
+    ]
+    assert node.given["bias"].origin == "defaults"
+    assert node.given["filters"].origin == "step"
+    assert "dilation" not in node.given
