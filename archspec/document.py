@@ -50,11 +50,12 @@ class Document:
     keys: dict[str, Yaml] = field(default_factory=dict)
     key_spans: dict[str, Span] = field(default_factory=dict)
     params: dict[str, Yaml] = field(default_factory=dict)
+    param_keys: dict[str, Span] = field(default_factory=dict)
     expect: dict[str, Yaml] = field(default_factory=dict)
     library: Library = field(default_factory=lambda: Library(sees_params=True))
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    broken: set[int] = field(default_factory=set)
-    """The `id` of every step (its Yaml) in which the schema found an error."""
+    broken: set[Yaml] = field(default_factory=set)
+    """The values in which the schema found an error: themselves, the steps and the document's keys around them."""
 
     def text(self, key: str) -> str | None:
         """The text under `name`, `description` or `reference`."""
@@ -180,6 +181,7 @@ class _Reader:
         params, expect, defaults = (yaml.get(key) for key in ("params", "expect", "defaults"))
         if isinstance(params, YamlMap):
             document.params.update(params.entries)
+            document.param_keys.update(params.keys)
         if isinstance(expect, YamlMap):
             document.expect.update(expect.entries)
         _add_defaults(document.library, defaults)

@@ -41,12 +41,13 @@ def elaborate(
     document: Document,
     params: Mapping[str, Any] | None = None,
     inputs: InputShape | Mapping[str, InputShape] | None = None,
+    program: Program | None = None,
 ) -> Elaboration:
     """The graph of a document, with `params` and the input shapes overridden where they are given.
 
-    UsageError where an override names what is not there or has the wrong type.
+    `program` is the document in typed form, where it is at hand already. UsageError where an override names what is not there or has the wrong type.
     """
-    program = compile_program(document)
+    program = program or compile_program(document)
     return _Elaborator(program, params or {}, inputs).run()
 
 
@@ -170,17 +171,18 @@ class _Elaborator:
         outputs: dict[str, str] = {}
         self._evaluate_params()
         root = Group("network", "", None)
-        shapes = self._guarded(root, self._input_shapes) or {}
-        if shapes and self.program.steps:
-            inputs = shapes
+        shapes = self._guarded(root, self._input_shapes) or {"input": None}
+        if self.program.steps:
+            inputs = {name: shape for name, shape in shapes.items() if shape is not None}
             frame = _Frame(root, {name: _Ref(name, shape) for name, shape in shapes.items()}, self.program.steps)
-            scope = root.scope = Scope({}, self.params, frame.find)
+            scope = root.scope = Scope({}, self.params, frame.find, frame.visible)
             try:
+                self._check_size()
                 last = self._steps(self.program.steps, frame, scope, frame.first_input)
                 outputs = self._guarded(root, lambda: self._outputs(frame, scope, last)) or {}
             except _TooLarge:
                 pass
-        elif not self.program.steps and not self.found:
+        elif not self.found:
             help = "`layers: [...]` is the network"
             self.found.append(
                 Diagnostic("document", "a spec needs `layers`", Span(self.document.source, 1, 1), help=help)
@@ -188,20 +190,36 @@ class _Elaborator:
         graph = Graph(self.document.name, inputs, tuple(self.nodes), outputs)
         if not self.found:
             self._check_unused(graph)
-        return Elaboration(graph, dict(self.params.values), self.program, tuple(self.found))
+        params = {name: value for name, value in self.params.values.items() if value is not UNKNOWN}
+        return Elaboration(graph, params, self.program, _in_order(self.found))
+
+    def _check_size(self) -> None:
+        """Refuse a network that is too large whatever its params are, before anything is made of it."""
+        counts: dict[int, int] = {}
+        culprit = oversized(self.program.steps, MAX_NODES, counts)
+        if culprit is not None:
+            self._too_large(culprit.repeat.count.span if culprit.repeat else culprit.span, Group("network", "", None))
 
     def _evaluate_params(self) -> None:
         declared = self.program.params
         for name in self.overrides:
             if name not in declared:
                 raise UsageError(f"{self.document.name} has no param `{name}`", did_you_mean(name, declared))
-        root = Group("network", "", None)
         for name, value in declared.items():
-            default = self._guarded(root, lambda value=value: value.evaluate(self.params))
+            default = UNKNOWN
+            try:
+                later = next((each for each in value.names if each in declared and each not in self.params.values), None)
+                if later:
+                    help = "a param uses the ones before it"
+                    raise Fault("expression", f"`{later}` is not known yet", value.span, help)
+                default = value.evaluate(self.params)
+            except Fault as fault:
+                self._complain(fault, None)
+            except UnknownShape:
+                pass
             if name in self.overrides:
-                self.params.values[name] = _same_kind(name, self.overrides[name], default)
-            else:
-                self.params.values[name] = default
+                default = _same_kind(name, self.overrides[name], default)
+            self.params.values[name] = default
 
     def _input_shapes(self) -> dict[str, Shape]:
         declared = self._declared_inputs()
@@ -332,7 +350,7 @@ class _Elaborator:
 
     def _left_out(self, step: Step, frame: _Frame, scope: Scope, reads: tuple[_Ref, ...]) -> _Ref:
         """A step that is left out: its name stands for its first input."""
-        self._work()
+        self.work += 1
         if step.name is not None and not (step.repeat and step.siblings):
             frame.names[self._explicit_name(step.name, frame, scope)] = reads[0]
         self._place(frame.group, step, None, scope, reads, reads[0])
@@ -410,9 +428,6 @@ class _Elaborator:
                 "limit", f"repeat: {value} copies; a network has at most {MAX_NODES:,} layers", repeat.count.span
             )
         return range(value)
-
-    def _work(self) -> None:
-        self.work += 1
 
     def _too_large(self, span: Span, group: Group) -> None:
         self._complain(Fault("limit", f"the network has more than {MAX_NODES:,} layers", span), group)
@@ -504,7 +519,7 @@ class _Elaborator:
         copy: tuple[int, int] | None,
     ) -> _Ref:
         """Apply a step once. `home` is where its name goes, `frame` where names are looked up."""
-        self._work()
+        self.work += 1
         if self.work > MAX_NODES:
             self._too_large(step.span, frame.group)
         if isinstance(step, OpStep):
@@ -619,7 +634,7 @@ class _Elaborator:
         if None in shapes:
             self._check_arguments(step, arguments)
             return _UNKNOWN
-        key = (step.label, shapes, str(arguments))
+        key = (step.label, shapes, step.key or str(arguments))
         op = self.made.get(key)
         if op is None:
             try:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 CODES = {
     "alias": "an anchor, alias or merge key: `blocks` and `params` do that job",
     "argument": "an argument that is unknown, missing, or has no place here",
-    "block": "a block that is unknown, ill-defined or defined twice",
+    "block": "a block that is named like an op, or defined twice",
     "cycle": "something that leads back to itself: blocks, `extends`, `include`",
     "depth": "nesting deeper than the limit",
     "document": "a file that is not one YAML mapping with the known keys",
@@ -27,8 +27,7 @@ CODES = {
     "limit": "a number, file or network beyond the size limits",
     "name": "a name that cannot be used, or is taken",
     "number": "NaN or infinity",
-    "op": "an unknown op or block",
-    "param": "a parameter that is unknown, missing, or of another type",
+    "op": "an unknown op or block, or a step that is not one",
     "path": "a file outside the folder tree of the spec",
     "reference": "a `from` or output that names no step standing before",
     "shape": "shapes that do not fit",

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +21,8 @@ from archspec.shapes import LIMIT, SPATIAL_AXES, Shape
 MAX_LENGTH = 1_000
 MAX_LEVELS = 32
 MAX_ITEMS = 10_000
-MAX_STEPS = 50_000
-MAX_TOTAL_STEPS = 20_000_000
+MAX_STEPS = 100_000
+MAX_TOTAL_STEPS = 4_000_000
 
 
 class ExpressionError(Exception):
@@ -80,15 +80,16 @@ class Budget:
 class Scope:
     """The names an expression sees: `values` of its own, and those around it."""
 
-    __slots__ = ("values", "parent", "tensors", "budget")
+    __slots__ = ("values", "parent", "tensors", "visible", "budget")
 
     def __init__(
         self,
         values: dict[str, Any],
         parent: Scope | None = None,
         tensors: Callable[[str], Tensor | None] | None = None,
+        visible: Callable[[], Iterable[str]] | None = None,
     ) -> None:
-        self.values, self.parent, self.tensors = values, parent, tensors
+        self.values, self.parent, self.tensors, self.visible = values, parent, tensors, visible
         self.budget: Budget = parent.budget if parent else Budget()
 
     def lookup(self, name: str) -> Any:
@@ -106,18 +107,22 @@ class Scope:
         return found
 
     def names(self) -> Iterator[str]:
-        """Every value name in sight."""
+        """Every name in sight: of values, then of tensors."""
         scope: Scope | None = self
+        visible: Callable[[], Iterable[str]] | None = None
         while scope is not None:
             yield from scope.values
+            visible = visible or scope.visible
             scope = scope.parent
+        if visible:
+            yield from visible()
 
 
 def _name_help(name: str, known: Iterator[str]) -> str | None:
     words = {"true": "True", "false": "False", "null": "None", "none": "None"}
     if name in words:
         return f"inside an expression it is `{words[name]}`, as in Python"
-    return did_you_mean(name, [*known, "input", *FUNCTIONS])
+    return did_you_mean(name, dict.fromkeys([*known, *FUNCTIONS]))
 
 
 Evaluate = Callable[[Scope], Any]
@@ -126,14 +131,15 @@ Evaluate = Callable[[Scope], Any]
 class Expression:
     """A compiled expression; `names` are those it mentions, `tree` is its syntax, for back ends that print it."""
 
-    __slots__ = ("text", "names", "tree", "_run")
+    __slots__ = ("text", "names", "tree", "_run", "_size")
 
-    def __init__(self, text: str, run: Evaluate, names: frozenset[str], tree: ast.expr) -> None:
-        self.text, self.names, self.tree, self._run = text, names, tree, run
+    def __init__(self, text: str, run: Evaluate, names: frozenset[str], tree: ast.expr, size: int) -> None:
+        self.text, self.names, self.tree, self._run, self._size = text, names, tree, run, size
 
     def evaluate(self, scope: Scope) -> Any:
         """Its value in `scope`; ExpressionError where it has none."""
         scope.budget.renew()
+        scope.budget.spend(self._size)
         return self._run(scope)
 
 
@@ -148,20 +154,25 @@ class Template:
 
     def evaluate(self, scope: Scope) -> str:
         """The text with every expression's value in its place."""
-        return "".join(part if isinstance(part, str) else _as_text(part.evaluate(scope)) for part in self.parts)
+        parts = (part if isinstance(part, str) else _as_text(part.evaluate(scope)) for part in self.parts)
+        return str(checked("".join(parts)))
 
 
 _REFERENCE = re.compile(r"\$\$|\$\{|\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)")
 
 
-@lru_cache(maxsize=4096)
 def compile_text(text: str) -> str | Expression | Template:
     """Text of a spec as what it stands for: itself, one expression that keeps its type, or text around expressions.
 
     `$$` is a literal dollar. Raises ExpressionError.
     """
-    if "$" not in text:
-        return text
+    return _compile_text(text) if "$" in text else text
+
+
+@lru_cache(maxsize=4096)
+def _compile_text(text: str) -> str | Expression | Template:
+    if len(text) > 4 * MAX_LENGTH:
+        raise ExpressionError(f"text with expressions of {len(text)} characters; the limit is {4 * MAX_LENGTH}")
     parts: list[str | Expression] = []
     at = 0
     while found := _REFERENCE.search(text, at):
@@ -207,8 +218,12 @@ def compile_expression(text: str) -> Expression:
     """The text between the braces as an Expression. Raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text)} characters; the limit is {MAX_LENGTH}")
-    if "\\" in text or "\n" in text:
+    if not text:
+        raise ExpressionError("`${}` holds no expression")
+    if "\\" in text or "\n" in text or "\r" in text:
         raise ExpressionError("an expression holds no backslash and no line break")
+    if not text.isascii():  # Python takes look-alikes of ASCII letters for the letters
+        raise ExpressionError("an expression is plain ASCII")
     _check_brackets(text)
     try:
         with warnings.catch_warnings():
@@ -217,10 +232,11 @@ def compile_expression(text: str) -> Expression:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         detail = error.msg if isinstance(error, SyntaxError) else "too deep"
         raise ExpressionError(f"`{text[:60]}` is no expression: {detail}") from None
-    _check_levels(tree)
+    if len(text) > MAX_LEVELS:  # each level takes a character
+        _check_levels(tree)
     compiler = _Compiler()
     evaluate = compiler.compile(tree)
-    return Expression(text, evaluate, frozenset(compiler.names), tree)
+    return Expression(text, evaluate, frozenset(compiler.names), tree, compiler.size)
 
 
 def _check_brackets(text: str) -> None:
@@ -268,14 +284,15 @@ def _as_text(value: Any) -> str:
 
 
 def _weight(value: Any) -> int:
-    """How many values a list holds, lists within it included; counting ends at the limit."""
+    """How many values a list or mapping holds, those within them included; counting ends at the limit."""
     stack, count = [value], 0
     while stack:
         items = stack.pop()
         count += len(items)
         if count > MAX_ITEMS:
             raise ExpressionError(f"a list of more than {MAX_ITEMS} values")
-        stack.extend(item for item in items if type(item) is list)
+        inner = items.values() if isinstance(items, Mapping) else items
+        stack.extend(item for item in inner if isinstance(item, list | Mapping))
     return count
 
 
@@ -340,8 +357,15 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
+_MEMBERSHIP = (_COMPARE[ast.In], _COMPARE[ast.NotIn])
+_NUMBERS = frozenset({int, float, bool})
+"""Types whose comparison costs nothing and cannot fail."""
+
+
 def make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> int:
     """The multiple of `divisor` nearest to `value`, at least `min_ratio` of it (Sandler et al. 2018, MobileNetV2)."""
+    if type(divisor) is not int or divisor < 1:
+        raise ValueError("make_divisible(...): the divisor is an integer of at least 1")
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < min_ratio * value else rounded
 
@@ -378,6 +402,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.size = 0
 
     def compile(self, node: ast.AST) -> Evaluate:
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
@@ -385,6 +410,7 @@ class _Compiler:
             raise ExpressionError(
                 f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression"
             )
+        self.size += 1
         found: Evaluate = method(node)
         return found
 
@@ -428,7 +454,9 @@ class _Compiler:
             value, at = inner(scope), index(scope)
             if isinstance(value, Tensor) or not isinstance(value, list | str | Mapping):
                 raise ExpressionError("only lists, text and mappings can be indexed")
-            return _guard(scope, operator.getitem, value, at)
+            if isinstance(at, slice):
+                return _guard(scope, operator.getitem, value, at)
+            return _attempt(operator.getitem, value, at)
 
         return evaluate
 
@@ -487,7 +515,8 @@ class _Compiler:
             left = first(scope)
             for function, right in rest:
                 value = right(scope)
-                if not _guard(scope, function, left, value):
+                plain = type(left) in _NUMBERS and type(value) in _NUMBERS and function not in _MEMBERSHIP
+                if not (function(left, value) if plain else _guard(scope, function, left, value)):
                     return False
                 left = value
             return True
@@ -501,7 +530,8 @@ class _Compiler:
     def _call(self, node: ast.Call) -> Evaluate:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             called = ast.unparse(node.func)[:40]
-            raise ExpressionError(f"`{called}(...)` is no function of the language", did_you_mean(called, FUNCTIONS))
+            help = did_you_mean(called, FUNCTIONS) if isinstance(node.func, ast.Name) else None
+            raise ExpressionError(f"`{called}(...)` is no function of the language", help)
         name = node.func.id
         function = FUNCTIONS[name]
         arguments = [self.compile(argument) for argument in node.args]
@@ -521,16 +551,22 @@ class _Compiler:
 
     def _listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> Evaluate:
         loops: list[tuple[str, Evaluate, list[Evaluate]]] = []
+        outer, size = self.names, self.size
         bound: set[str] = set()
-        free = set(self.names)
         for loop in node.generators:
             if not isinstance(loop.target, ast.Name) or loop.is_async or loop.target.id.startswith("_"):
                 raise ExpressionError("a comprehension binds one plain name: `x for x in list`")
+            self.names = set()
             source = self.compile(loop.iter)
+            outer |= self.names - bound
             bound.add(loop.target.id)
+            self.names = set()
             loops.append((loop.target.id, source, [self.compile(test) for test in loop.ifs]))
+            outer |= self.names - bound
+        self.names = set()
         element = self.compile(node.elt)
-        self.names -= bound - free
+        self.names = outer | self.names - bound
+        cost = self.size - size
 
         def run(scope: Scope, level: int, out: list[Any]) -> None:
             if level == len(loops):
@@ -540,9 +576,10 @@ class _Compiler:
             values = source(scope)
             if not isinstance(values, list):
                 raise ExpressionError("a comprehension runs over a list")
+            inner = Scope({}, scope)
             for value in values:
-                scope.budget.spend(1)
-                inner = Scope({name: value}, scope)
+                scope.budget.spend(cost)
+                inner.values[name] = value
                 if all(test(inner) for test in tests):
                     run(inner, level + 1, out)
 
@@ -573,8 +610,17 @@ _WORDS = {
 def _guard(scope: Scope, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
     """`function(*values)`, paid for, with its result checked and its failure as an ExpressionError."""
     for value in values:
-        if type(value) is list:
+        if isinstance(value, list | Mapping):
             scope.budget.spend(_weight(value))
+        elif isinstance(value, str):
+            scope.budget.spend(len(checked(value)) // 32)
+    result = _attempt(function, *values, **keywords)
+    if type(result) is list:
+        scope.budget.spend(_weight(result))
+    return result
+
+
+def _attempt(function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
     try:
         result = function(*values, **keywords)
     except ZeroDivisionError:
@@ -587,10 +633,8 @@ def _guard(scope: Scope, function: Callable[..., Any], *values: Any, **keywords:
         raise ExpressionError(f"the mapping has no {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise ExpressionError(_plain_message(error)) from None
-    if type(result) is list:
-        scope.budget.spend(_weight(result))
     return checked(result)
 
 
 def _plain_message(error: Exception) -> str:
-    return str(error).replace("'Tensor'", "a tensor").replace("'NoneType'", "nothing")
+    return re.sub("'(_Ref|Tensor)'", "a tensor", str(error)).replace("'NoneType'", "nothing")

@@ -5,13 +5,13 @@ Ops and blocks are looked up, expressions compiled, argument names checked: once
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.document import Block, Document, Library
-from archspec.errors import Diagnostic, Span, did_you_mean, listed
-from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, compile_text
+from archspec.errors import MAX_FINDINGS, Diagnostic, Span, did_you_mean, listed, nearest
+from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, UnknownShape, compile_text
 from archspec.graph import Given
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
@@ -34,15 +34,26 @@ class Fault(Exception):
         self.code, self.message, self.span, self.help = code, message, span, help
 
 
+class _Failed:
+    """An expression that is in error."""
+
+    def evaluate(self, scope: Scope) -> Any:
+        raise UnknownShape
+
+
+_FAILED = _Failed()
+
+
 class Value:
     """A value of the spec: a constant, or something that an expression in it makes anew for every copy."""
 
     __slots__ = ("yaml", "constant", "names", "_compiled")
 
-    def __init__(self, yaml: Yaml) -> None:
+    def __init__(self, yaml: Yaml, failed: bool = False) -> None:
+        """The value that `yaml` stands for; Fault where an expression in it is none. A `failed` one is never known."""
         self.yaml = yaml
         self.names: set[str] = set()
-        self._compiled = self._compile(yaml)
+        self._compiled = (_FAILED, yaml) if failed else self._compile(yaml)
         self.constant = not self._has_expression(self._compiled)
 
     @property
@@ -81,7 +92,7 @@ class Value:
 
     def _evaluate(self, compiled: Any, scope: Scope) -> Any:
         if isinstance(compiled, tuple):
-            expression: Expression | Template = compiled[0]
+            expression: Expression | Template | _Failed = compiled[0]
             try:
                 return expression.evaluate(scope)
             except ExpressionError as error:
@@ -135,7 +146,8 @@ class OpStep(Step):
     given: dict[str, Given] = field(default_factory=dict)
     """Where each argument was written."""
     constants: dict[str, Any] | None = None
-    """All its arguments, where no expression is among them."""
+    """All its arguments, where no expression is among them; `key` is their text."""
+    key: str = ""
 
     def settle(self) -> None:
         """Fill in what follows from the arguments."""
@@ -145,6 +157,7 @@ class OpStep(Step):
         }
         if all(value.constant for value in values.values()):
             self.constants = {name: value.evaluate(_NOTHING) for name, value in values.items()}
+            self.key = str(self.constants)
 
 
 @dataclass
@@ -204,17 +217,61 @@ class _Compiler:
         self.document = document
         self.found: list[Diagnostic] = []
         self.blocks: dict[int, BlockProgram] = {}
-        self.open: list[Block] = []
+        self.waiting: list[BlockProgram] = []
+        self.calls: list[CallStep] = []
+        self.defaults: dict[Yaml, Value | None] = {}
 
     def program(self) -> Program:
         library = self.document.library
         program = Program(self.document, diagnostics=self.found)
-        program.params = self._values(self.document.params, "param")
+        program.params = self._values(self.document.params, self.document.param_keys, "param")
         program.blocks = {name: self._block(block) for name, block in library.blocks.items()}
+        for arguments in library.defaults.values():
+            for yaml in arguments.values():
+                self._default(yaml, library)
         layers = self.document.keys.get("layers")
         if isinstance(layers, YamlList):
             program.steps = self._steps(layers, library)
+        self._fill_blocks()
         return program
+
+    def _fill_blocks(self) -> None:
+        """The steps of every block, one block after the other, and which blocks they call."""
+        calls: dict[int, list[CallStep]] = {}
+        while self.waiting:
+            program = self.waiting.pop()
+            self.calls = calls[id(program)] = []
+            layers = program.block.yaml.get("layers")
+            if isinstance(layers, YamlList):
+                program.steps = self._steps(layers, program.block.library)
+        done: set[int] = set()
+        for start in self.blocks.values():
+            self._find_cycles(start, calls, done)
+
+    def _find_cycles(self, start: BlockProgram, calls: dict[int, list[CallStep]], done: set[int]) -> None:
+        """Complain of every call that leads back to a block on the way to it."""
+        trail = [(start, iter(calls[id(start)]))]
+        on_trail = {id(start)}
+        while trail:
+            program, left = trail[-1]
+            step = next(left, None)
+            if step is None:
+                trail.pop()
+                on_trail.discard(id(program))
+                done.add(id(program))
+                continue
+            block = step.block
+            if block is None:
+                continue
+            if id(block) in on_trail:
+                way = [each for each, _ in trail]
+                first = next(position for position, each in enumerate(way) if each is block)
+                names = " -> ".join(f"`{each.name}`" for each in (*way[first:], block))
+                self.found.append(Diagnostic("cycle", f"a block leads back to itself: {names}", step.span))
+                step.broken = True
+            elif id(block) not in done:
+                trail.append((block, iter(calls[id(block)])))
+                on_trail.add(id(block))
 
     def _complain(self, fault: Fault) -> None:
         self.found.append(Diagnostic(fault.code, fault.message, fault.span, help=fault.help))
@@ -226,15 +283,13 @@ class _Compiler:
             self._complain(fault)
             return None
 
-    def _values(self, entries: Mapping[str, Yaml], what: str, taken: frozenset[str] = RESERVED) -> dict[str, Value]:
+    def _values(
+        self, entries: Mapping[str, Yaml], keys: Mapping[str, Span], what: str, taken: frozenset[str] = RESERVED
+    ) -> dict[str, Value]:
         found: dict[str, Value] = {}
         for name, yaml in entries.items():
-            fault = value_name_fault(name, taken)
-            if fault:
-                self.found.append(Diagnostic("name", f"{what}: {fault}", yaml.span))
-            value = self._value(yaml)
-            if value is not None:
-                found[name] = value
+            self._check_value_name(name, keys[name], what, taken)
+            found[name] = self._value(yaml) or Value(yaml, failed=True)
         return found
 
     # Blocks.
@@ -246,25 +301,19 @@ class _Compiler:
             return known
         program = self.blocks[id(block)] = BlockProgram(block)
         self._check_block_name(block)
-        params, inputs, layers = (block.yaml.get(key) for key in ("params", "inputs", "layers"))
+        params, inputs = block.yaml.get("params"), block.yaml.get("inputs")
         if isinstance(params, YamlMap):
             taken = RESERVED | {*STEP_KEYS}
-            given = {name: yaml for name, yaml in params.entries.items() if not _empty(yaml)}
-            values = self._values(given, f"block {block.name}", taken)
-            program.params = {name: values.get(name) for name in params.entries}
-            for name in params.entries.keys() - given.keys():
-                self._check_value_name(name, params.keys[name], f"block {block.name}", taken)
+            values = self._values(params.entries, params.keys, f"block {block.name}", taken)
+            program.params = {name: None if _empty(params.entries[name]) else value for name, value in values.items()}
         if isinstance(inputs, YamlList):
-            names = [item for item in inputs.items if isinstance(item, YamlScalar)]
-            program.inputs = tuple(str(item.value) for item in names)
+            names = [item for item in inputs.items if isinstance(item, YamlScalar) and isinstance(item.value, str)]
+            program.inputs = tuple(item.value for item in names)
             for position, item in enumerate(names):
-                self._check_value_name(str(item.value), item.span, f"block {block.name}", RESERVED)
-                if item.value in program.inputs[:position]:
-                    self.found.append(Diagnostic("name", f"the input `{item.value}` stands twice", item.span))
-        self.open.append(block)
-        if isinstance(layers, YamlList):
-            program.steps = self._steps(layers, block.library)
-        self.open.pop()
+                self._check_value_name(item.value, item.span, f"block {block.name}", RESERVED)
+                if item.value in (*program.params, *program.inputs[:position]):
+                    self.found.append(Diagnostic("name", f"the name `{item.value}` stands twice", item.span))
+        self.waiting.append(program)
         return program
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
@@ -290,8 +339,11 @@ class _Compiler:
     def _step(self, yaml: Yaml, library: Library) -> Step:
         key, body, span = _split(yaml)
         before = len(self.found)
+        broken = yaml in self.document.broken
+        if before >= MAX_FINDINGS or broken and (not key or isinstance(yaml, YamlMap) and len(yaml.entries) > 1):
+            return Step(key, span, broken=True)
         step = self._typed_step(key, body, span, library)
-        step.broken = step.broken or id(yaml) in self.document.broken
+        step.broken = step.broken or broken
         if isinstance(step, ScopeStep):
             return step  # what is wrong inside is the matter of the steps inside
         step.broken = step.broken or len(self.found) > before
@@ -320,7 +372,7 @@ class _Compiler:
                 step.repeat = self._repeat(yaml)
             else:
                 setattr(step, "reads" if key == "from" else key, self._value(yaml))
-        if step.name is not None and step.name.constant:
+        if step.name is not None and step.name.constant and step.name.yaml not in self.document.broken:
             fault = step_name_fault(str(step.name.evaluate(_NOTHING)))
             if fault:
                 self.found.append(Diagnostic("name", fault, step.name.span))
@@ -329,10 +381,9 @@ class _Compiler:
     def _repeat(self, yaml: Yaml) -> Repeat | None:
         binds = None
         if isinstance(yaml, YamlMap) and len(yaml.entries) == 1:
-            binds, yaml = next(iter(yaml.entries.items()))
-            fault = value_name_fault(binds, RESERVED)
-            if fault:
-                self.found.append(Diagnostic("name", f"repeat: {fault}", yaml.span))
+            binds = next(iter(yaml.entries))
+            self._check_value_name(binds, yaml.keys[binds], "repeat", RESERVED)
+            yaml = yaml.entries[binds]
         count = self._value(yaml)
         return Repeat(count, binds) if count else None
 
@@ -344,8 +395,11 @@ class _Compiler:
         let = arguments.get("let")
         if isinstance(let, YamlMap):
             before = len(self.found)
-            step.let = self._values(let.entries, "let")
+            step.let = self._values(let.entries, let.keys, "let")
             step.broken = len(self.found) > before
+        if body is None:
+            self.found.append(Diagnostic("argument", f"{key} needs steps", span, help=f"`{key}: [...]`"))
+            step.broken = True
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
         return step
@@ -358,27 +412,37 @@ class _Compiler:
             else:
                 arguments = {next(iter(step.op.fields), ""): body}
         defaults = library.defaults.get(key, {})
-        for name, yaml in {**defaults, **arguments}.items():
-            value = self._value(yaml)
-            if value is not None:
-                (step.arguments if name in arguments else step.defaults)[name] = value
-        missing = [name for name in step.op.required() if name not in arguments and name not in defaults]
+        for name, yaml in arguments.items():
+            step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
+        for name, yaml in defaults.items():
+            if name not in arguments:
+                step.defaults[name] = self._default(yaml, library) or Value(yaml, failed=True)
+                step.broken |= yaml in self.document.broken
+        known = (*step.op.fields, *STEP_KEYS)
+        missing = _missing(step.op.required(), {**defaults, **arguments}, known)
         if missing:
             docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
             self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
         step.settle()
         return step
 
+    def _default(self, yaml: Yaml, library: Library) -> Value | None:
+        """A value of `defaults`, made when first asked for; None where it is wrong, which is told once."""
+        if yaml not in self.defaults:
+            value = self.defaults[yaml] = self._value(yaml)
+            if value and value.names and not library.sees_params:
+                self._complain(Fault("expression", "the defaults of an included file see no params", yaml.span))
+                self.defaults[yaml] = None
+        return self.defaults[yaml]
+
     def _call_step(self, block: Block, body: Yaml | None, span: Span, arguments: dict[str, Yaml]) -> CallStep:
-        if block in self.open:
-            names = " -> ".join(f"`{b.name}`" for b in (*self.open[self.open.index(block) :], block))
-            self.found.append(Diagnostic("cycle", f"a block leads back to itself: {names}", span))
-            return CallStep(block.name, span, broken=True)
         program = self._block(block)
         step = CallStep(block.name, span, block=program)
+        self.calls.append(step)
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             if not program.params:
-                self.found.append(Diagnostic("argument", f"block {block.name} takes no arguments", body.span))
+                help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
+                self.found.append(Diagnostic("argument", f"block {block.name} takes no arguments", body.span, help=help))
                 return step
             arguments = {next(iter(program.params)): body}
         assert body is None or isinstance(body, YamlMap) or len(arguments) <= 1
@@ -387,11 +451,9 @@ class _Compiler:
                 at = body.keys[name] if isinstance(body, YamlMap) else span
                 help = did_you_mean(name, (*program.params, *STEP_KEYS))
                 self.found.append(Diagnostic("argument", f"{block.name}: unknown argument `{name}`", at, help=help))
-            value = self._value(yaml)
-            if value is not None:
-                step.arguments[name] = value
-        wanted = _required(block)
-        missing = [name for name in wanted if name not in arguments]
+            step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
+        wanted = [name for name, value in program.params.items() if value is None]
+        missing = _missing(wanted, arguments, (*program.params, *STEP_KEYS))
         if missing:
             self.found.append(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
         return step
@@ -416,9 +478,10 @@ def _common(body: Yaml | None) -> tuple[dict[str, Yaml], dict[str, Yaml]]:
     return common, {key: yaml for key, yaml in entries if key not in STEP_KEYS}
 
 
-def _required(block: Block) -> list[str]:
-    params = block.yaml.get("params")
-    return [name for name, yaml in params.entries.items() if _empty(yaml)] if isinstance(params, YamlMap) else []
+def _missing(wanted: Iterable[str], given: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Which of the `wanted` arguments are not `given`, not even misspelt."""
+    meant = {nearest(name, known) for name in given if name not in known}
+    return [name for name in wanted if name not in given and name not in meant]
 
 
 def _empty(yaml: Yaml) -> bool:

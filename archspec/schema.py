@@ -7,11 +7,13 @@ kept flat, with `if`/`then` in place of alternatives, so that each violation nam
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
-from archspec.errors import Diagnostic, did_you_mean, listed, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, did_you_mean, listed, nearest
 from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.ops.fields import REQUIRED, Choice, Field, hint, kind_of
@@ -82,7 +84,6 @@ def _document() -> dict[str, Any]:
             "properties": {
                 name: {"type": "object", "additionalProperties": False, "properties": _arguments(op)}
                 for name, op in OPS.items()
-                if op.fields
             },
             "additionalProperties": False,
         },
@@ -249,26 +250,30 @@ def _validator() -> Any:
         return jsonschema_rs.validator_for(file.read())
 
 
-def validate(document: YamlMap) -> tuple[list[Diagnostic], set[int]]:
-    """Everything that the schema finds wrong with a document, in its order; and the `id` of the steps it is in."""
+def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
+    """What the schema finds wrong with a document, in its order; and the values it is in.
+
+    These are the wrong values themselves, the steps around them, and the values of the document's keys around those.
+    """
     plain = document.plain()
     if _validator().is_valid(plain):
         return [], set()
     rules = schema()
     found: list[Diagnostic] = []
-    broken: set[int] = set()
+    broken: set[Yaml] = set()
     for error in _validator().iter_errors(plain):
         path = list(error.instance_path)
-        found += _explain(rules, list(error.schema_path), path, find(document, path))
-        step = _step_on(path)
-        if step:
-            broken.add(id(find(document, step)))
+        value = find(document, path)
+        found += _explain(rules, list(error.schema_path), path, value)
+        broken |= {value, find(document, _step_on(path)), find(document, path[:1])}
+        if len(found) > MAX_FINDINGS:
+            break
     unique = {(d.code, d.message, d.span and d.span[1:3]): d for d in found}
     return sorted(unique.values(), key=lambda d: d.span[1:3] if d.span else (0, 0)), broken
 
 
 def _step_on(path: list[Any]) -> list[Any]:
-    """The path of the innermost step that a path leads into; empty where it leads into none."""
+    """The path of the innermost step that a path leads into; empty, for the document, where there is none."""
     for at in range(len(path) - 1, 0, -1):
         if isinstance(path[at], int) and path[at - 1] in ("layers", *SCOPES):
             return path[: at + 1]
@@ -308,7 +313,7 @@ def _explain(rules: dict[str, Any], schema_path: list[Any], path: list[Any], val
         return [Diagnostic("value", f"{prefix}{plain} is {words[keyword]} {rule[keyword]:g}", value.span)]
     if keyword in ("minItems", "maxItems", "minProperties", "maxProperties"):
         bound = f"at {'least' if keyword.startswith('min') else 'most'} {rule[keyword]}"
-        return [Diagnostic("value", f"{prefix}{len(plain)} entries; {bound} is wanted", value.span)]
+        return [Diagnostic("value", f"{prefix}{len(plain)} entries given, {bound} wanted", value.span)]
     return [Diagnostic("document", f"{prefix}breaks the rule `{keyword}`", value.span)]  # no rule of ours comes here
 
 
@@ -345,8 +350,7 @@ def _unknown_keys(rule: dict[str, Any], label: str, value: Yaml) -> list[Diagnos
             value.keys[key],
             help=did_you_mean(key, known),
         )
-        for key in value.entries
-        if key not in known
+        for key in islice((key for key in value.entries if key not in known), MAX_FINDINGS)
     ]
 
 
@@ -383,7 +387,9 @@ def _help(rule: dict[str, Any], plain: object) -> str | None:
     if isinstance(plain, str) and "anyOf" in rule:
         near = nearest(plain, rule["anyOf"][0]["enum"])
         return f"did you mean `{near}`?" if near else None
+    if "anyOf" in rule:
+        return None
     types = rule.get("type", [])
     if types == "string" or "string" in types and "pattern" not in rule:
-        return f'in quotes it is text: "{plain}"' if isinstance(plain, bool | int | float) else None
+        return f'in quotes it is text: "{json.dumps(plain)}"' if isinstance(plain, bool | int | float) else None
     return hint(plain)

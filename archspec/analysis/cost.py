@@ -197,5 +197,6 @@ def depth(graph: Graph) -> int:
     """How many weighted layers (convolutions, linear layers) the longest chain from an input to an output has."""
     chain = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
-        chain[node.path] = max(chain.get(source, 0) for source in node.inputs) + node.op.weighted
+        longest = max([chain.get(source, 0) for source in node.inputs])
+        chain[node.path] = longest + node.op.weighted
     return max((chain[path] for path in graph.outputs.values() if path in chain), default=0)

@@ -249,7 +249,7 @@ class Padding(Kind):
         self.words = words
         self.element = Int(0)
         if words:
-            self.wanted = f"a number, one per axis, a pair per axis, {' or '.join(words)}"
+            self.wanted = f"a number, one per axis, a pair per axis, {'or ' * (len(words) == 1)}{' or '.join(words)}"
 
     def parse(self, value: object, rank: int) -> PaddingValue:
         if isinstance(value, str) and value in self.words:
