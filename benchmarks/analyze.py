@@ -2,8 +2,8 @@
 
     python benchmarks/analyze.py [--runs 15] [--json FILE]
 
-Whole processes, interleaved run by run, so that whatever else the machine does strikes all alike; medians. torchinfo and
-onnx's shape inference join in where they are installed (with torchvision or the exported file they need). Then, within
+Whole processes, interleaved run by run, so that whatever else the machine does strikes all alike; medians. torchinfo
+and onnx's shape inference join in where they are installed (with torchvision, or the exported files). Then, within
 one process, load and analyse after the first time; then chains of up to 100,000 steps.
 """
 
@@ -80,7 +80,12 @@ def compare(runs: int, onnx_folder: str | None) -> list[dict[str, object]]:
             seconds[name].append(took)
             memory[name] = max(memory[name], peak)
     return [
-        {"what": name, "median_ms": statistics.median(times) * 1e3, "min_ms": min(times) * 1e3, "peak_mib": memory[name]}
+        {
+            "what": name,
+            "median_ms": statistics.median(times) * 1e3,
+            "min_ms": min(times) * 1e3,
+            "peak_mib": memory[name],
+        }
         for name, times in seconds.items()
     ]
 
@@ -92,7 +97,9 @@ def within(runs: int) -> list[dict[str, object]]:
         code = WITHIN.format(name=name, runs=runs)
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         times = [float(word) * 1e3 for word in out.split()]
-        rows.append({"what": f"archspec.analyze({name!r})", "median_ms": statistics.median(times), "min_ms": min(times)})
+        rows.append(
+            {"what": f"archspec.analyze({name!r})", "median_ms": statistics.median(times), "min_ms": min(times)}
+        )
     return rows
 
 
@@ -108,7 +115,13 @@ def chains(runs: int) -> list[dict[str, object]]:
                     file.write("  - relu: {repeat: " + str(length - 95_000) + "}\n")
             results = [run([sys.executable, "-m", "archspec", "analyze", path, "--depth", "1"]) for _ in range(runs)]
             median = statistics.median(seconds for seconds, _ in results) * 1e3
-            rows.append({"what": f"chain of {length:,} steps", "median_ms": median, "peak_mib": max(peak for _, peak in results)})
+            rows.append(
+                {
+                    "what": f"chain of {length:,} steps",
+                    "median_ms": median,
+                    "peak_mib": max(peak for _, peak in results),
+                }
+            )
     return rows
 
 

@@ -1,0 +1,131 @@
+"""archspec's networks against torchvision's own: the same logits, and how fast both run.
+
+    python benchmarks/torchvision_parity.py [--device cuda] [--dtype bfloat16] [--batch 32] [--json FILE]
+
+Needs torchvision (and timm, for MobileNet V1). Runs unattended, network by network:
+
+1. torchvision's module is made with random weights; they are loaded strictly into the lowered module.
+2. Logits of both, in eager mode, float32, on the CPU: `torch.equal`, not nearly.
+3. Both are compiled with the same settings and timed on the device, run by run in turn; medians.
+
+A network that differs makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+import archspec
+
+TORCHVISION = {
+    "alexnet_torchvision": "alexnet",
+    **{name: name for name in ("googlenet", "squeezenet1_0", "mobilenet_v2", "wide_resnet50_2")},
+    **{name: name for depth in (11, 13, 16, 19) for name in (f"vgg{depth}", f"vgg{depth}_bn")},
+    **{name: name for name in (f"resnet{depth}" for depth in (18, 34, 50, 101, 152))},
+    **{name: name for name in (f"efficientnet_b{number}" for number in range(8))},
+}
+TIMM = {"mobilenet_v1": "mobilenetv1_100"}
+
+
+def reference(name: str) -> nn.Module | None:
+    """The network of the other library, with random weights; None where the library is not installed."""
+    try:
+        if name in TIMM:
+            import timm
+
+            return timm.create_model(TIMM[name])
+        import torchvision
+
+        options = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
+        return torchvision.models.get_model(TORCHVISION[name], weights=None, **options)
+    except ImportError:
+        return None
+
+
+def equal_logits(ours: nn.Module, theirs: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether both give the same bits in eager mode, float32, on the CPU."""
+    values = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return torch.equal(ours.eval()(values), theirs.eval()(values))
+
+
+def interleaved(runs: dict[str, Callable[[], object]], count: int, synchronize: Callable[[], None]) -> dict[str, float]:
+    """Median seconds of each, run in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        for _ in range(5):
+            run()
+    for _ in range(count):
+        for name, run in runs.items():
+            synchronize()
+            start = time.perf_counter()
+            run()
+            synchronize()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def throughput(
+    ours: nn.Module, theirs: nn.Module, shape: tuple[int, ...], options: argparse.Namespace
+) -> dict[str, float]:
+    """Images a second of both, compiled with the same settings."""
+    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    values = torch.rand(options.batch, *shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    runs: dict[str, Callable[[], object]] = {}
+    for name, module in (("archspec", ours), ("reference", theirs)):
+        ready = module.to(device=device, dtype=dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        runs[name] = partial(torch.compile(ready, fullgraph=True), values)
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    with torch.inference_mode():
+        seconds = interleaved(runs, options.runs, synchronize)
+    return {name: options.batch / second for name, second in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", default=[*TORCHVISION, *TIMM])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--no-speed", action="store_true", help="compare logits only")
+    parser.add_argument("--json", metavar="FILE")
+    options = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    for name in options.networks:
+        theirs = reference(name)
+        if theirs is None:
+            print(f"{name}: not compared, the library it is held against is not installed")
+            continue
+        network = archspec.load(name)
+        ours = archspec.build(network)
+        ours.load_state_dict(theirs.state_dict(), strict=True)
+        shape = next(iter(network.graph.inputs.values()))
+        row: dict[str, object] = {"network": name, "equal": equal_logits(ours, theirs, shape)}
+        if not options.no_speed:
+            torch.compiler.reset()
+            row.update(throughput(ours, theirs, shape, options))
+        rows.append(row)
+        print(
+            "  ".join(
+                f"{key} {value:.1f}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+            ),
+            flush=True,
+        )
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+    sys.exit(0 if rows and all(row["equal"] for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
