@@ -195,6 +195,11 @@ def test_show_is_a_spec(run: Run, tmp_path: Path) -> None:
     assert mine == run("graph", "resnet18", "--set", "num_classes=10")[1]
 
 
+def test_show_source_is_the_file(run: Run) -> None:
+    assert run("show", "resnet18", "--source")[1] == (ROOT / "specs/resnet18.yaml").read_text(encoding="utf-8")
+    assert run("show", "resnet18", "--source", "--set", "num_classes=10")[0] == 2
+
+
 def test_schema_is_json(run: Run) -> None:
     assert json.loads(run("schema")[1])["$schema"] == "http://json-schema.org/draft-07/schema#"
 

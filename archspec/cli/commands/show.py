@@ -5,16 +5,28 @@ from __future__ import annotations
 import click
 
 from archspec.cli.common import emit, load_network, network_options, output_options, spec_argument
+from archspec.document import locate
+from archspec.errors import UsageError
 from archspec.show import show_spec
+from archspec.syntax import read
 
 
 @click.command()
 @spec_argument
 @network_options
+@click.option("--source", is_flag=True, help="The file as it was written instead, to copy a network of the zoo.")
 @output_options
-def command(spec: str, input: tuple[str, ...], set_: tuple[str, ...], output: str | None, force: bool) -> None:
+def command(
+    spec: str, input: tuple[str, ...], set_: tuple[str, ...], source: bool, output: str | None, force: bool
+) -> None:
     """The spec as it was understood: every value, every default, and where each comes from.
 
     Blocks, repeats and conditions are worked out. The result is itself a spec, of the same network.
+
+    \b
+    archspec show resnet18
+    archspec show resnet18 --source -o mine.yaml
     """
-    emit(show_spec(load_network(spec, input, set_)), output, force)
+    if source and (input or set_):
+        raise UsageError("--source shows the file as it is", "leave out --input and --set")
+    emit(read(locate(spec)).text if source else show_spec(load_network(spec, input, set_)), output, force)
