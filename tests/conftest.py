@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, and no clock: a slow machine is no failure.
+settings.register_profile("archspec", deadline=None, derandomize=True)
+settings.load_profile("archspec")
 
 GOLDEN = Path(__file__).parent / "golden"
 
