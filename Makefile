@@ -14,8 +14,9 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
 
-run: $(VENV)/run.stamp ## analyse a network of the zoo: NETWORK=resnet18 (installs no torch)
+run: $(VENV)/run.stamp ## analyse a network of the zoo and generate its source: NETWORK=resnet18 (installs no torch)
 	$(VENV)/bin/archspec analyze $(NETWORK)
+	$(VENV)/bin/archspec generate $(NETWORK)
 
 test: $(VENV)/dev.stamp ## run all tests
 	$(PY) -m pytest $(PYTEST_ARGS)
@@ -32,7 +33,7 @@ format: $(VENV)/dev.stamp ## mend style
 	$(PY) -m ruff format .
 
 golden: $(VENV)/dev.stamp ## write the golden files anew; read the diff before you commit it
-	$(PY) -m pytest tests/test_golden.py --update-golden
+	$(PY) -m pytest tests/test_golden.py tests/test_cli.py tests/test_source.py tests/test_docs.py --update-golden
 
 docs: $(VENV)/run.stamp ## write docs/ops.md and archspec/schema.json anew
 	$(VENV)/bin/archspec schema -o archspec/schema.json --force
@@ -56,5 +57,5 @@ $(VENV)/run.stamp: $(PY) pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(PY) pyproject.toml constraints.txt
-	$(INSTALL) '.[torch,test,lint]'
+	$(INSTALL) '.[torch,onnx,test,lint]'
 	@touch $(VENV)/run.stamp $@

@@ -6,14 +6,15 @@ Files are read and checked against the schema one by one; values keep the place 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from archspec._data import specs_folder
-from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean
-from archspec.schema import validate
-from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar, parse, read
+from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.schema import DOCUMENT_KEYS, validate
+from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
 
 MAX_FILES = 64
 MERGED = ("params", "blocks", "defaults", "expect")
@@ -54,6 +55,8 @@ class Document:
     expect: dict[str, Yaml] = field(default_factory=dict)
     library: Library = field(default_factory=lambda: Library(sees_params=True))
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+    """The document's keys that are wrong, or may be there under a misspelt name."""
     broken: set[Yaml] = field(default_factory=set)
     """The values in which the schema found an error: themselves, the steps and the document's keys around them."""
 
@@ -64,8 +67,11 @@ class Document:
 
     @property
     def name(self) -> str:
-        """The network's name: as written, else the file's stem."""
-        return self.text("name") or os.path.splitext(os.path.basename(self.source.name))[0]
+        """The network's name: as written, else made from the file's stem."""
+        stem = os.path.splitext(os.path.basename(self.source.name))[0]
+        return self.text("name") or re.sub(
+            r"^(?![A-Za-z])", "net_", re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")
+        )
 
 
 def zoo_files() -> dict[str, str]:
@@ -81,6 +87,8 @@ def zoo_files() -> dict[str, str]:
 
 def locate(spec: str) -> str:
     """Path of a spec given by path or by its name in the zoo; SpecError where there is none."""
+    if "\0" in spec or any("\ud800" <= character <= "\udbff" for character in spec):
+        raise SpecError(Diagnostic("file", f"{spec!r} is no file name"))
     if _is_path(spec) or os.path.exists(spec):
         return spec
     files = zoo_files()
@@ -101,6 +109,9 @@ def load_document(spec: str) -> Document:
 
 def parse_document(text: str, name: str = "<spec>") -> Document:
     """The document in `text`. It may extend and include specs of the zoo, not files."""
+    text = text.removeprefix("\ufeff")
+    if len(text) > MAX_BYTES:
+        raise SpecError(Diagnostic("limit", f"{name} is larger than 1 MiB"))
     return _Reader(None).lay(parse(Source(name, text)), None)
 
 
@@ -176,6 +187,7 @@ class _Reader:
     def _lay_over(self, document: Document, yaml: YamlMap) -> None:
         for key, value in yaml.entries.items():
             document.key_spans[key] = yaml.keys[key]
+            document.doubtful |= _doubtful(key, value, yaml, document.broken)
             if key not in MERGED:
                 document.keys[key] = value
         params, expect, defaults = (yaml.get(key) for key in ("params", "expect", "defaults"))
@@ -264,6 +276,16 @@ class _Reader:
         if not os.path.exists(target):
             raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span))
         return target
+
+
+def _doubtful(key: str, value: Yaml, yaml: YamlMap, broken: set[Yaml]) -> set[str]:
+    """The keys that are in doubt because of one key of a file."""
+    if key not in DOCUMENT_KEYS:
+        near = nearest(key, DOCUMENT_KEYS)
+        return {near} if near else set(DOCUMENT_KEYS) - yaml.entries.keys()
+    if value in broken and (key == "defaults" or not isinstance(value, YamlMap | YamlList)):
+        return {key}
+    return set()
 
 
 def _add_defaults(library: Library, defaults: Yaml | None) -> None:

@@ -6,23 +6,38 @@ is about a mistake of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from archspec.document import Document
-from archspec.errors import Diagnostic, Span, SpecError, UsageError, did_you_mean
-from archspec.expressions import Scope, Tensor, UnknownShape
+from archspec.errors import MAX_FINDINGS, Diagnostic, Span, SpecError, UsageError, did_you_mean, nearest
+from archspec.expressions import UNKNOWN, Scope, Tensor, UnknownShape
 from archspec.graph import Graph, Group, Node, Placed
-from archspec.names import step_name_fault, value_name_fault
+from archspec.names import output_name_fault, step_name_fault, value_name_fault
+from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.fields import Int, OpError, kind_of
-from archspec.program import RESERVED, CallStep, Fault, OpStep, Program, Repeat, ScopeStep, Step, Value, compile_program
-from archspec.shapes import Shape
-from archspec.syntax import YamlList, YamlMap
+from archspec.ops.fields import MAX_AXES, Int, OpError, kind_of
+from archspec.program import (
+    MAX_SCOPES,
+    RESERVED,
+    CallStep,
+    Fault,
+    OpStep,
+    Program,
+    Repeat,
+    ScopeStep,
+    Step,
+    Value,
+    compile_program,
+    oversized,
+)
+from archspec.shapes import LIMIT, Shape
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 MAX_NODES = 1_000_000
-MAX_SCOPES = 64
 
 InputShape = tuple[int, ...] | list[int]
 
@@ -45,7 +60,8 @@ def elaborate(
 ) -> Elaboration:
     """The graph of a document, with `params` and the input shapes overridden where they are given.
 
-    `program` is the document in typed form, where it is at hand already. UsageError where an override names what is not there or has the wrong type.
+    `program` is the document in typed form, where it is at hand already. UsageError where an override names what is not
+    there or has the wrong type.
     """
     program = program or compile_program(document)
     return _Elaborator(program, params or {}, inputs).run()
@@ -83,7 +99,7 @@ class _Frame:
         "count",
         "labels",
         "steps",
-        "depth",
+        "lossy",
     )
 
     def __init__(
@@ -94,40 +110,35 @@ class _Frame:
         *,
         outer: _Frame | None = None,
         positional: bool = False,
-        depth: int = 0,
     ) -> None:
-        self.group, self.inputs, self.steps, self.outer, self.positional, self.depth = (
-            group,
-            inputs,
-            steps,
-            outer,
-            positional,
-            depth,
-        )
+        self.group, self.inputs, self.steps, self.outer, self.positional = group, inputs, steps, outer, positional
         self.prefix = f"{group.path}." if group.path else ""
         self.first_input = next(iter(inputs.values()), _UNKNOWN)
         self.names: dict[str, _Ref] = {}
         self.children: dict[str, _Frame] = {}
         self.count = 0
         self.labels: dict[str, int] = {}
+        self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
 
     def find(self, name: str) -> _Ref | None:
         """The value called `name` (which may be dotted) in this scope and, where visible, those around it."""
         if name == "input":
-            return self.first_input if len(self.inputs) == 1 else None
+            return self.first_input if len(self.inputs) == 1 else self.inputs.get(name)
         head, *rest = name.split(".")
         frame: _Frame | None = self
+        lossy = False
         while frame is not None:
             found = frame.names.get(head) or frame.inputs.get(head)
             if found is not None:
                 break
+            lossy |= frame.lossy
             frame = frame.outer
         else:
-            return None
+            return _UNKNOWN if lossy else None
         for part in rest:
             frame = frame.children.get(head)
             if frame is None or part not in frame.names:
-                return None
+                return _UNKNOWN if found.shape is None or frame is not None and frame.lossy else None
             found, head = frame.names[part], part
         return found
 
@@ -144,7 +155,7 @@ class _Frame:
         if self.positional:
             return str(self.count)
         number = self.labels.get(label, 0) + 1
-        while (name := label if number == 1 else f"{label}_{number}") in self.names:
+        while (name := label if number == 1 else f"{label}_{number}") in self.names or name in self.inputs:
             number += 1
         self.labels[label] = number
         return name
@@ -157,10 +168,13 @@ class _Elaborator:
         self.program = program
         self.document: Document = program.document
         self.overrides, self.input_override = overrides, inputs
-        self.found: list[Diagnostic] = [*self.document.diagnostics, *program.diagnostics]
-        self.places = {_place(d) for d in self.found}
+        self.found: list[Diagnostic] = []
+        self.places: set[tuple[Any, ...]] = set()
+        for diagnostic in (*self.document.diagnostics, *program.diagnostics):
+            self._add(diagnostic)
         self.nodes: list[Node] = []
-        self.work = 0
+        self.work = self.skipped = 0
+        self.depth = 0
         self.made: dict[Any, Op] = {}
         self.params = Scope({})
 
@@ -169,46 +183,59 @@ class _Elaborator:
     def run(self) -> Elaboration:
         inputs: dict[str, Shape] = {}
         outputs: dict[str, str] = {}
-        self._evaluate_params()
         root = Group("network", "", None)
-        shapes = self._guarded(root, self._input_shapes) or {"input": None}
-        if self.program.steps:
+        try:
+            if len(self.found) >= MAX_FINDINGS:
+                raise _TooLarge
+            self._check_keys()
+            self._evaluate_params()
+            shapes = self._guarded(None, self._input_shapes) or {"input": None}
             inputs = {name: shape for name, shape in shapes.items() if shape is not None}
             frame = _Frame(root, {name: _Ref(name, shape) for name, shape in shapes.items()}, self.program.steps)
+            frame.lossy = not self.program.steps or not inputs
             scope = root.scope = Scope({}, self.params, frame.find, frame.visible)
-            try:
-                self._check_size()
-                last = self._steps(self.program.steps, frame, scope, frame.first_input)
-                outputs = self._guarded(root, lambda: self._outputs(frame, scope, last)) or {}
-            except _TooLarge:
-                pass
-        elif not self.found:
-            help = "`layers: [...]` is the network"
-            self.found.append(
-                Diagnostic("document", "a spec needs `layers`", Span(self.document.source, 1, 1), help=help)
-            )
+            self._check_size()
+            last = self._steps(self.program.steps, frame, scope, frame.first_input)
+            outputs = self._guarded(None, lambda: self._outputs(frame, scope, last)) or {}
+        except _TooLarge:
+            pass
         graph = Graph(self.document.name, inputs, tuple(self.nodes), outputs)
-        if not self.found:
-            self._check_unused(graph)
+        if all(diagnostic.code == "unused" for diagnostic in self.found):
+            with suppress(_TooLarge):
+                self._check_unused(graph)
         params = {name: value for name, value in self.params.values.items() if value is not UNKNOWN}
-        return Elaboration(graph, params, self.program, _in_order(self.found))
+        # What is not used may have been meant where a mistake stands.
+        found = [diagnostic for diagnostic in self.found if diagnostic.code != "unused"] or self.found
+        return Elaboration(graph, params, self.program, _in_order(found))
 
     def _check_size(self) -> None:
         """Refuse a network that is too large whatever its params are, before anything is made of it."""
-        counts: dict[int, int] = {}
-        culprit = oversized(self.program.steps, MAX_NODES, counts)
+        culprit = oversized(self.program.steps, MAX_NODES)
         if culprit is not None:
             self._too_large(culprit.repeat.count.span if culprit.repeat else culprit.span, Group("network", "", None))
 
+    def _check_keys(self) -> None:
+        """A spec has an `input` and `layers`, if not misspelt; its name is an identifier."""
+        name = self.document.keys.get("name")
+        fault = value_name_fault(name.value) if isinstance(name, YamlScalar) and isinstance(name.value, str) else None
+        if name and fault:
+            self._complain(Fault("name", f"name: {fault}", name.span), None)
+        for key, help in (("input", "`input: [3, 224, 224]`"), ("layers", "`layers: [...]` is the network")):
+            if key not in self.document.keys and key not in self.document.doubtful:
+                self._complain(Fault("document", f"a spec needs `{key}`", Span(self.document.source, 1, 1), help), None)
+
     def _evaluate_params(self) -> None:
         declared = self.program.params
+        self.params.lossy = "params" in self.document.doubtful
         for name in self.overrides:
-            if name not in declared:
+            if name not in declared and not self.params.lossy:
                 raise UsageError(f"{self.document.name} has no param `{name}`", did_you_mean(name, declared))
         for name, value in declared.items():
             default = UNKNOWN
             try:
-                later = next((each for each in value.names if each in declared and each not in self.params.values), None)
+                later = next(
+                    (each for each in sorted(value.names & declared.keys()) if each not in self.params.values), None
+                )
                 if later:
                     help = "a param uses the ones before it"
                     raise Fault("expression", f"`{later}` is not known yet", value.span, help)
@@ -221,7 +248,7 @@ class _Elaborator:
                 default = _same_kind(name, self.overrides[name], default)
             self.params.values[name] = default
 
-    def _input_shapes(self) -> dict[str, Shape]:
+    def _input_shapes(self) -> dict[str, Shape | None]:
         declared = self._declared_inputs()
         override = self.input_override
         if override is None:
@@ -234,47 +261,46 @@ class _Elaborator:
             override = {next(iter(declared)): override}
         for name, shape in override.items():
             if name not in declared:
-                raise UsageError(f"{self.document.name} has no input `{name}`", did_you_mean(name, declared))
-            if not 1 <= len(shape) <= 4 or any(type(size) is not int or not 0 < size < 2**63 for size in shape):
-                raise UsageError(
-                    f"{shape!r} is no input shape", "one to four positive sizes, without the batch: 3x224x224"
-                )
-        return {name: tuple(override.get(name, shape)) for name, shape in declared.items()}
+                raise UsageError(f"{self.document.name} has no input `{name}`", did_you_mean(str(name), declared))
+            given: object = shape
+            sizes = given if isinstance(given, tuple | list) else ()
+            if not 1 <= len(sizes) <= MAX_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
+                help = "one to four positive sizes, without the batch: 3x224x224"
+                raise UsageError(f"{shape!r} is no input shape", help)
+        return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
-    def _declared_inputs(self) -> dict[str, Shape]:
+    def _declared_inputs(self) -> dict[str, Shape | None]:
         yaml = self.document.keys.get("input")
         if yaml is None:
-            if self.found:
-                return {}
-            raise Fault("document", "a spec needs `input`", Span(self.document.source, 1, 1), "`input: [3, 224, 224]`")
-        value = Value(yaml).evaluate(self.params)
-        if isinstance(yaml, YamlMap):
-            for name in yaml.entries:
-                fault = value_name_fault(name, RESERVED) or step_name_fault(name)
-                if fault and name != "input":
-                    raise Fault("name", f"input: {fault}", yaml.keys[name])
-            return {name: _shape(value[name], item.span) for name, item in yaml.entries.items()}
-        return {"input": _shape(value, yaml.span)}
+            return {"input": None}
+        if not isinstance(yaml, YamlMap):
+            return {"input": self._shape(yaml)}
+        for name in yaml.entries:
+            fault = value_name_fault(name, RESERVED) or step_name_fault(name)
+            if fault and name != "input":
+                self._complain(Fault("name", f"input: {fault}", yaml.keys[name]), None)
+        return {name: self._shape(item) for name, item in yaml.entries.items()} or {"input": None}
+
+    def _shape(self, yaml: Yaml) -> Shape | None:
+        """The input shape that is written at a place; None where it is in error."""
+        if not isinstance(yaml, YamlList) or self.document.keys["input"] in self.document.broken:
+            return None  # the schema has said so
+        sizes = [self._guarded(None, lambda item=item: _size(item, self.params)) for item in yaml.items]
+        return None if None in sizes else tuple(sizes)
 
     def _outputs(self, frame: _Frame, scope: Scope, last: _Ref) -> dict[str, str]:
         yaml = self.document.keys.get("outputs")
         if yaml is None:
             return {last.path: last.path} if last.shape is not None else {}
-        value = Value(yaml).evaluate(scope)
-        named = (
-            value
-            if isinstance(value, dict)
-            else {name: name for name in ([value] if isinstance(value, str) else value)}
-        )
+        if yaml in self.document.broken:
+            return {}
         found: dict[str, str] = {}
-        for position, (name, target) in enumerate(named.items()):
-            at = yaml.span
-            if isinstance(yaml, YamlList):
-                at = yaml.items[position].span
-            elif isinstance(yaml, YamlMap):
-                at = yaml.entries[name].span
-            ref = self._named(frame, target, at)
-            if ref.shape is not None:
+        for name, target, at in _named_outputs(yaml, scope):
+            fault = output_name_fault(name)
+            if fault:
+                self._complain(Fault("name", f"outputs: {fault}", at), None)
+            ref = self._guarded(None, lambda target=target, at=at: self._named(frame, target, at, "outputs"))
+            if ref is not None and ref.shape is not None:
                 found[name] = ref.path
         return found
 
@@ -284,7 +310,8 @@ class _Elaborator:
         for path in unused:
             if path in graph.inputs:
                 yaml = self.document.keys["input"]
-                self._complain(Fault("unused", f"the input `{path}` reaches no output", yaml.span), None)
+                at = yaml.keys[path] if isinstance(yaml, YamlMap) else yaml.span
+                self._complain(Fault("unused", f"the input `{path}` reaches no output", at), None)
             elif path not in read:
                 node = graph.node(path)
                 help = "read it further on, name it in `outputs`, or take it out"
@@ -294,12 +321,17 @@ class _Elaborator:
 
     def _complain(self, fault: Fault, group: Group | None) -> None:
         notes = tuple(str(scope) for scope in group.chain() if scope.block or scope.copy) if group else ()
-        diagnostic = Diagnostic(fault.code, fault.message, fault.span, notes, fault.help)
+        self._add(Diagnostic(fault.code, fault.message, fault.span, notes, fault.help))
+        if len(self.found) > MAX_FINDINGS:
+            raise _TooLarge
+
+    def _add(self, diagnostic: Diagnostic) -> None:
+        """Tell of a mistake, if none is told of at its place."""
         if _place(diagnostic) not in self.places:
             self.places.add(_place(diagnostic))
             self.found.append(diagnostic)
 
-    def _guarded(self, group: Group, action: Any) -> Any:
+    def _guarded(self, group: Group | None, action: Any) -> Any:
         """The result of `action`, or None where it fails."""
         try:
             return action()
@@ -328,8 +360,13 @@ class _Elaborator:
     def _lost(self, step: Step, frame: _Frame) -> _Ref:
         """Bind the name of a step in error to a value of unknown shape."""
         name = step.name.evaluate(Scope({})) if step.name is not None and step.name.constant else None
-        if not (isinstance(step, ScopeStep) and step.is_inline):
-            name = name if isinstance(name, str) else frame.auto_name(step.label)
+        inline = isinstance(step, ScopeStep) and step.is_inline
+        known = isinstance(name, str) and not step_name_fault(name) or step.name is None
+        frame.lossy |= inline or step.repeat is not None or not known
+        if known and not inline:
+            # A misspelt op would have given its name.
+            meant = nearest(step.label, (step.label, *OPS, *self.program.blocks)) if step.broken else step.label
+            name = name if isinstance(name, str) else frame.auto_name(meant or step.label)
             frame.names.setdefault(name, _UNKNOWN)
             frame.count += 1
         return _UNKNOWN
@@ -372,11 +409,15 @@ class _Elaborator:
         assert step.repeat is not None
         reads = self._reads(step, frame, scope, previous)
         entries = self._entries(step.repeat, scope)
-        copies = [
-            (position, inner)
-            for position, entry in enumerate(entries)
-            if self._stands(step, inner := self._copy_scope(step.repeat, position, entry, scope))
-        ]
+        copies: Sequence[int] = range(len(entries))
+        if step.when is not None:
+            inner = self._copy_scope
+            copies = [n for n in copies if self._stands(step, inner(step.repeat, n, entries[n], scope))]
+        elif self.work + len(copies) > MAX_NODES:
+            self._too_large(step.repeat.count.span, frame.group)
+        self.skipped += len(entries) - len(copies)
+        if self.skipped > MAX_NODES:
+            self._too_large(step.repeat.count.span, frame.group)
         if not copies:
             return self._left_out(step, frame, scope, reads)
         home = frame
@@ -384,11 +425,12 @@ class _Elaborator:
             assert step.name is not None
             name = self._explicit_name(step.name, frame, scope)
             group = Group("repeat", frame.prefix + name, frame.group, span=step.span, step=step)
-            home = _Frame(group, {}, [], positional=True, depth=frame.depth)
+            home = _Frame(group, {}, [], positional=True)
             frame.children[name] = home
         before, first_reads = self.work, reads
-        for done, (position, inner) in enumerate(copies):
-            result = self._copy(step, home, frame, inner, reads, (position, len(entries)))
+        for done, position in enumerate(copies):
+            inner_scope = self._copy_scope(step.repeat, position, entries[position], scope)
+            result = self._copy(step, home, frame, inner_scope, reads, (position, len(entries)))
             reads = (result, *reads[1:])
             if done == 0 and before + (self.work - before) * len(copies) > MAX_NODES:
                 self._too_large(step.repeat.count.span, frame.group)
@@ -403,7 +445,8 @@ class _Elaborator:
         try:
             return self._apply(step, home, frame, scope, reads, copy)
         except Fault as fault:
-            self._complain(fault, Group(step.label, home.group.path, frame.group, copy=copy, span=step.span))
+            path = home.group.path if home is not frame else ""
+            self._complain(fault, Group(step.label, path, frame.group, copy=copy, span=step.span))
         except UnknownShape:
             pass
         home.count += 1
@@ -437,7 +480,9 @@ class _Elaborator:
 
     def _explicit_name(self, name: Value, frame: _Frame, scope: Scope) -> str:
         found = name.evaluate(scope)
-        text = found if isinstance(found, str) else str(found)
+        if not isinstance(found, str) and type(found) is not int:
+            raise Fault("type", f"name: text is wanted, not {kind_of(found)}", name.span)
+        text = str(found)
         fault = None if name.constant else step_name_fault(text)
         if fault:
             raise Fault("name", fault, name.span)
@@ -474,9 +519,12 @@ class _Elaborator:
             raise Fault("type", f"from: a name or a list of names is wanted, not {kind_of(value)}", step.reads.span)
         yaml = step.reads.yaml
         spans = [item.span for item in yaml.items] if isinstance(yaml, YamlList) else [yaml.span] * len(value)
-        refs = tuple(self._named(frame, name, span) for name, span in zip(value, spans, strict=True))
-        self._check_arity(step, len(refs), step.reads.span)
-        return refs
+        self._check_arity(step, len(value), step.reads.span)
+        found = [
+            self._guarded(frame.group, lambda name=name, span=span: self._named(frame, name, span))
+            for name, span in zip(value, spans, strict=True)
+        ]
+        return tuple(ref or _UNKNOWN for ref in found)
 
     def _check_arity(self, step: Step, count: int, span: Span) -> None:
         if isinstance(step, OpStep) and step.op.arity is None:
@@ -488,9 +536,9 @@ class _Elaborator:
                 "argument", f"{step.label} reads one value, not {count}", span, "`add`, `multiply` or `concat` merge"
             )
 
-    def _named(self, frame: _Frame, name: object, span: Span) -> _Ref:
+    def _named(self, frame: _Frame, name: object, span: Span, key: str = "from") -> _Ref:
         if not isinstance(name, str):
-            raise Fault("type", f"from: a name is wanted, not {kind_of(name)}", span)
+            raise Fault("type", f"{key}: a name is wanted, not {kind_of(name)}", span)
         found = frame.find(name)
         if found is None:
             raise self._no_such_step(frame, name, span)
@@ -500,11 +548,20 @@ class _Elaborator:
         if name == "input":
             names = ", ".join(f"`{n}`" for n in frame.inputs)
             return Fault("reference", "this scope has several inputs", span, f"name one of {names}")
-        if any(name.split(".")[0] == later for later in _static_names(frame.steps)):
+        head, _, rest = name.partition(".")
+        if rest and frame.find(head):
+            child = frame.children.get(head)
+            advice = did_you_mean(rest, child.names) if child else f"`{head}` is no scope"
+            return Fault("reference", f"`{head}` holds no step `{rest}`", span, advice)
+        if head in _static_names(frame.steps):
             help = "order is data flow: a step reads only what stands before it"
             return Fault("reference", f"`{name}` does not stand before this step", span, help)
         inner = next((f"{child}.{name}" for child, scope in frame.children.items() if name in scope.names), None)
-        advice = f"inside another scope it is `{inner}`" if inner else did_you_mean(name, {"input", *frame.visible()})
+        advice = (
+            f"inside another scope it is `{inner}`"
+            if inner
+            else did_you_mean(name, dict.fromkeys(["input", *frame.visible()]))
+        )
         return Fault("reference", f"no step in sight is called `{name}`", span, advice)
 
     # One application.
@@ -524,15 +581,31 @@ class _Elaborator:
             self._too_large(step.span, frame.group)
         if isinstance(step, OpStep):
             name = self._name(step, home, scope)
-            ref = self._op(step, home.prefix + name, home.group, scope, reads)
+            ref = self._op(step, home.prefix + name, home.group, frame, scope, reads, copy)
             self._bind(home, name, ref)
             if self.nodes and self.nodes[-1].path == ref.path:
                 self._place(home.group, step, self.nodes[-1], scope, reads, ref, copy)
             return ref
+        if self.depth >= MAX_SCOPES:
+            raise Fault("depth", f"scopes nested more than {MAX_SCOPES} levels deep", step.span)
+        self.depth += 1
+        try:
+            return self._enter(step, home, frame, scope, reads, copy)
+        finally:
+            self.depth -= 1
+
+    def _enter(
+        self,
+        step: Step,
+        home: _Frame,
+        frame: _Frame,
+        scope: Scope,
+        reads: tuple[_Ref, ...],
+        copy: tuple[int, int] | None,
+    ) -> _Ref:
+        """Apply a scope once: a block, a `sequential` or an `inline`."""
         if isinstance(step, ScopeStep) and step.is_inline:
             return self._inline(step, frame, scope, reads, copy)
-        if frame.depth >= MAX_SCOPES:
-            raise Fault("depth", f"scopes nested more than {MAX_SCOPES} levels deep", step.span)
         name = self._name(step, home, scope)
         enter = self._call if isinstance(step, CallStep) else self._sequential
         inner, inner_scope, steps = enter(step, home.prefix + name, home, frame, scope, reads, copy)  # type: ignore[arg-type]
@@ -574,8 +647,8 @@ class _Elaborator:
         group = Group(
             "sequential", path, home.group, copy=copy, span=step.span, step=step, arguments=inner_scope.values
         )
-        inner = _Frame(group, {"input": reads[0]}, step.steps, outer=frame, positional=True, depth=frame.depth + 1)
-        inner_scope.tensors = inner.find
+        inner = _Frame(group, {"input": reads[0]}, step.steps, outer=frame, positional=True)
+        inner_scope.tensors, inner_scope.visible = inner.find, inner.visible
         self._evaluate_let(step, inner_scope)
         return inner, inner_scope, step.steps
 
@@ -597,10 +670,9 @@ class _Elaborator:
         assert block is not None
         names = block.inputs or ("input",)
         if len(reads) != len(names):
-            wanted = f"{len(names)} inputs" + (f" ({', '.join(names)})" if block.inputs else "")
-            raise Fault(
-                "argument", f"block {block.name} reads {wanted}, not {len(reads)}", step.span, "name them with `from`"
-            )
+            wanted = f"{len(names)} inputs ({', '.join(names)})" if len(names) > 1 else "one input"
+            help = f"`from: [...]` names {len(names)}" if len(names) > 1 else "`inputs: [...]` gives a block several"
+            raise Fault("argument", f"block {block.name} reads {wanted}, not {len(reads)}", step.span, help)
         values = {name: value.evaluate(scope) for name, value in step.arguments.items()}
         parent = self.params if block.block.library.sees_params else Scope({})
         parent.budget = self.params.budget
@@ -616,8 +688,8 @@ class _Elaborator:
             step=step,
             definition=block,
         )
-        inner = _Frame(group, dict(zip(names, reads, strict=True)), block.steps, depth=frame.depth + 1)
-        inner_scope.tensors = inner.find
+        inner = _Frame(group, dict(zip(names, reads, strict=True)), block.steps)
+        inner_scope.tensors, inner_scope.visible = inner.find, inner.visible
         for name, default in block.params.items():
             if name in values:
                 inner_scope.values[name] = values[name]
@@ -625,7 +697,16 @@ class _Elaborator:
                 inner_scope.values[name] = default.evaluate(inner_scope)
         return inner, inner_scope, block.steps
 
-    def _op(self, step: OpStep, path: str, group: Group, scope: Scope, reads: tuple[_Ref, ...]) -> _Ref:
+    def _op(
+        self,
+        step: OpStep,
+        path: str,
+        group: Group,
+        frame: _Frame,
+        scope: Scope,
+        reads: tuple[_Ref, ...],
+        copy: tuple[int, int] | None,
+    ) -> _Ref:
         arguments = step.constants
         if arguments is None:
             arguments = {name: value.evaluate(self.params) for name, value in step.defaults.items()}
@@ -638,13 +719,27 @@ class _Elaborator:
         op = self.made.get(key)
         if op is None:
             try:
-                op = step.op(shapes, arguments, paths)  # type: ignore[arg-type]
+                op = step.op(shapes, arguments)  # type: ignore[arg-type]
             except OpError as error:
-                self._complain(self._op_fault(step, error), group)
+                named = self._named_error(step, arguments, reads, frame) if len(reads) > 1 else error
+                scope_of = Group(step.label, path, group, copy=copy, span=step.span) if copy else group
+                self._complain(self._op_fault(step, named), scope_of)
                 return _Ref(path, shapes[0] if step.op.infer is Op.infer else None)
             self.made[key] = op
         self.nodes.append(Node(path, op, paths, step.span, group, step.given))
         return _Ref(path, op.output)
+
+    def _named_error(
+        self, step: OpStep, arguments: Mapping[str, Any], reads: tuple[_Ref, ...], frame: _Frame
+    ) -> OpError:
+        """The error of an op, with its operands called what they are called in the scope of the step."""
+        inputs = {id(ref): name for name, ref in frame.inputs.items()}
+        names = tuple(inputs.get(id(ref)) or ref.path.removeprefix(frame.prefix) for ref in reads)
+        try:
+            step.op(tuple(ref.shape for ref in reads), arguments, names)  # type: ignore[misc]
+        except OpError as error:
+            return error
+        raise AssertionError("an op does not depend on the names of its operands")
 
     def _check_arguments(self, step: OpStep, arguments: Mapping[str, Any]) -> None:
         """What can be said of the arguments of a step whose input is in error."""
@@ -653,9 +748,8 @@ class _Elaborator:
                 step.op.fields[name].parse(value, 2)
             except OpError as error:
                 if error.code not in ("shape", "argument"):
-                    raise self._op_fault(
-                        step, OpError(error.code, f"{step.label}: {name}: {error.message}", argument=name)
-                    ) from None
+                    message = f"{step.label}: {name}: {error.message}"
+                    raise self._op_fault(step, OpError(error.code, message, argument=name, help=error.help)) from None
 
     def _op_fault(self, step: OpStep, error: OpError) -> Fault:
         given = step.given.get(error.argument) if error.argument else None
@@ -672,29 +766,67 @@ def _static_names(steps: list[Step]) -> Iterable[str]:
 
 def _place(diagnostic: Diagnostic) -> tuple[Any, ...]:
     span = diagnostic.span
-    return (
-        (diagnostic.code, span.source.name, span.line, span.column) if span else (diagnostic.code, diagnostic.message)
-    )
+    return (span.source.name, span.line, span.column) if span else (diagnostic.code, diagnostic.message)
 
 
-def _shape(value: Any, span: Span) -> Shape:
-    if not isinstance(value, list) or not 1 <= len(value) <= 4:
-        raise UnknownShape  # the schema has said so
+def _size(yaml: Yaml, params: Scope) -> int:
     try:
-        return tuple(Int(1).parse(size, 0) for size in value)
+        return Int(1).parse(Value(yaml).evaluate(params), 0)
     except OpError as error:
-        raise Fault(error.code, f"input: {error.message}", span, error.help) from None
+        raise Fault(error.code, f"input: {error.message}", yaml.span, error.help) from None
+
+
+def _named_outputs(yaml: Yaml, scope: Scope) -> list[tuple[str, Any, Span]]:
+    """Name, target and place of each output."""
+    if isinstance(yaml, YamlMap):
+        return [(name, Value(item).evaluate(scope), item.span) for name, item in yaml.entries.items()]
+    if isinstance(yaml, YamlList):
+        targets = [(Value(item).evaluate(scope), item.span) for item in yaml.items]
+    else:
+        value = Value(yaml).evaluate(scope)
+        targets = [(item, yaml.span) for item in (value if isinstance(value, list) else [value])]
+    if not targets:
+        raise Fault("value", "outputs: at least one is wanted", yaml.span)
+    for target, at in targets:
+        if not isinstance(target, str):
+            raise Fault("type", f"outputs: a name is wanted, not {kind_of(target)}", at)
+    return [(target, target, at) for target, at in targets]
+
+
+def _in_order(found: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The findings as they stand in the files, no more than a person can read."""
+    files = {diagnostic.span.source.name: None for diagnostic in found if diagnostic.span}
+    order = {name: position for position, name in enumerate(files)}
+    places = [(order[d.span.source.name], d.span.line, d.span.column) if d.span else (-1, 0, 0) for d in found]
+    told = [found[position] for position in sorted(range(len(found)), key=places.__getitem__)]
+    if len(told) > MAX_FINDINGS:
+        told[MAX_FINDINGS:] = [Diagnostic("limit", f"more than {MAX_FINDINGS} mistakes; these are the first")]
+    return tuple(told)
 
 
 def _same_kind(name: str, value: Any, default: Any) -> Any:
     """An overriding value, if it is of the kind of the declared one."""
     if isinstance(value, tuple):
         value = list(value)
-    if default is None or type(value) is type(default):
+    if not _is_plain(value):
+        help = "text, true or false, numbers within the limits, lists and mappings of them"
+        raise UsageError(f"param `{name}`: {type(value).__name__} {str(value)[:40]} is no value of a spec", help)
+    if default is None or default is UNKNOWN or type(value) is type(default):
         return value
     if isinstance(default, float) and type(value) is int:
         return float(value)
     raise UsageError(f"param `{name}`: {kind_of(value)} given, but its default is {kind_of(default)}")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether YAML could have written it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if type(value) is int:
+        return -LIMIT < value < LIMIT
+    return value is None or isinstance(value, bool | str) or type(value) is float and isfinite(value)
 
 
 def checked(result: Elaboration) -> Elaboration:

@@ -35,7 +35,7 @@ CODES = {
     "syntax": "text that is not YAML",
     "tag": "a YAML tag",
     "type": "a value of the wrong type",
-    "unused": "a step or input that reaches no output",
+    "unused": "a step or input that reaches no output, a param that nothing mentions",
     "usage": "the call itself is wrong",
     "value": "a value out of its bounds",
 }

@@ -34,7 +34,11 @@ class ExpressionError(Exception):
 
 
 class UnknownShape(Exception):
-    """The expression asks for the shape of a tensor whose step is already in error; no second complaint is due."""
+    """The expression asks for a value, or a tensor's shape, that is already in error; no second complaint is due."""
+
+
+UNKNOWN: Any = object()
+"""The value of a param that is in error."""
 
 
 class Tensor:
@@ -80,7 +84,7 @@ class Budget:
 class Scope:
     """The names an expression sees: `values` of its own, and those around it."""
 
-    __slots__ = ("values", "parent", "tensors", "visible", "budget")
+    __slots__ = ("values", "parent", "tensors", "visible", "budget", "lossy")
 
     def __init__(
         self,
@@ -90,38 +94,46 @@ class Scope:
         visible: Callable[[], Iterable[str]] | None = None,
     ) -> None:
         self.values, self.parent, self.tensors, self.visible = values, parent, tensors, visible
+        self.lossy = False  # whether names are missing that may have been meant to be here
         self.budget: Budget = parent.budget if parent else Budget()
 
     def lookup(self, name: str) -> Any:
         """The value of `name`: the innermost value, else the tensor of that name."""
         scope: Scope | None = self
-        tensors = None
+        tensors, lossy = None, False
         while scope is not None:
             if name in scope.values:
+                if scope.values[name] is UNKNOWN:
+                    raise UnknownShape
                 return scope.values[name]
             tensors = tensors or scope.tensors
+            lossy |= scope.lossy
             scope = scope.parent
         found = tensors(name) if tensors else None
         if found is None:
+            if lossy:
+                raise UnknownShape
             raise ExpressionError(f"nothing here is called `{name}`", _name_help(name, self.names()))
         return found
 
     def names(self) -> Iterator[str]:
         """Every name in sight: of values, then of tensors."""
         scope: Scope | None = self
-        visible: Callable[[], Iterable[str]] | None = None
+        visible: list[Callable[[], Iterable[str]]] = []
         while scope is not None:
             yield from scope.values
-            visible = visible or scope.visible
+            visible += [scope.visible] if scope.visible else []
             scope = scope.parent
         if visible:
-            yield from visible()
+            yield from visible[0]()
 
 
 def _name_help(name: str, known: Iterator[str]) -> str | None:
     words = {"true": "True", "false": "False", "null": "None", "none": "None"}
     if name in words:
         return f"inside an expression it is `{words[name]}`, as in Python"
+    if name == "input":
+        return "params and defaults see no tensors; of several inputs, each has a name of its own"
     return did_you_mean(name, dict.fromkeys([*known, *FUNCTIONS]))
 
 
@@ -370,7 +382,7 @@ def make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> in
     return rounded + divisor if rounded < min_ratio * value else rounded
 
 
-def _sum(values: list[Any], start: float = 0) -> Any:
+def _sum(values: Any, start: float = 0) -> Any:
     if not isinstance(values, list) or any(isinstance(value, list) for value in (*values, start)):
         raise TypeError("sum(...) takes a list of numbers")
     return sum(values, start)

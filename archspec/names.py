@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 from archspec.errors import printable
 
+MAX_NAME = 100
+"""How many characters a name may have."""
+
 _STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*|[0-9]+")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -37,6 +40,8 @@ def step_name_fault(name: str) -> str | None:
     """Why `name` cannot be the name of a step, or None: it becomes a module name and a state_dict key."""
     if not _STEP.fullmatch(name):
         return f"{shown(name)} is no name: ASCII letters, digits and `_`, or a number"
+    if len(name) > MAX_NAME:
+        return f"a name of {len(name)} characters; the limit is {MAX_NAME}"
     if name == "input":
         return "`input` is what the scope was given"
     if keyword.iskeyword(name):
@@ -48,10 +53,19 @@ def step_name_fault(name: str) -> str | None:
     return None
 
 
+def output_name_fault(name: str) -> str | None:
+    """Why `name` cannot be the name of an output, or None: names of steps, dotted ones too, can."""
+    if all(map(_STEP.fullmatch, name.split("."))) and len(name) <= MAX_NAME:
+        return None
+    return f"{shown(name)} is no name: ASCII letters, digits, `_` and `.`"
+
+
 def value_name_fault(name: str, taken: Iterable[str] = ()) -> str | None:
     """Why `name` cannot be the name of a param, argument, block or input, or None."""
     if not _IDENTIFIER.fullmatch(name):
         return f"{shown(name)} is no name: ASCII letters, digits and `_`, starting with a letter"
+    if len(name) > MAX_NAME:
+        return f"a name of {len(name)} characters; the limit is {MAX_NAME}"
     if keyword.iskeyword(name):
         return f"`{name}` is a word of Python"
     if name in taken:

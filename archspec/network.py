@@ -75,7 +75,7 @@ def load(spec: str | os.PathLike[str], *, input: InputShapes | None = None, **pa
     `input` replaces the input shape, `params` override those of the spec. SpecError where the spec is wrong,
     UsageError where an override is.
     """
-    return Network(load_document(os.fspath(spec)), params, input)
+    return Network(load_document(os.fsdecode(spec)), params, input)
 
 
 def loads(text: str, *, name: str = "<spec>", input: InputShapes | None = None, **params: Any) -> Network:

@@ -5,12 +5,12 @@ Ops and blocks are looked up, expressions compiled, argument names checked: once
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.document import Block, Document, Library
-from archspec.errors import MAX_FINDINGS, Diagnostic, Span, did_you_mean, listed, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Span, did_you_mean, listed
 from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, UnknownShape, compile_text
 from archspec.graph import Given
 from archspec.names import step_name_fault, value_name_fault
@@ -18,6 +18,9 @@ from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.schema import SCOPES, STEP_KEYS
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
+
+MAX_SCOPES = 64
+"""How deep blocks, `sequential` and `inline` may stand in one another."""
 
 RESERVED = frozenset({"input", "index", *FUNCTIONS})
 """Value names that mean something in every expression."""
@@ -212,6 +215,34 @@ def compile_program(document: Document) -> Program:
     return _Compiler(document).program()
 
 
+def oversized(steps: list[Step], limit: int) -> Step | None:
+    """The step with which a network passes `limit` layers, whatever its params are; None where it may stay below."""
+    made: dict[int, int] = {}
+    count = 0
+    for step in steps:
+        count += _least(step, made, 1)
+        if count > limit:
+            return step
+    return None
+
+
+def _least(step: Step, made: dict[int, int], level: int) -> int:
+    """How many layers a step makes at least; `made` holds the numbers of the blocks that are counted."""
+    if step.broken or step.when is not None or level > MAX_SCOPES:
+        return 0
+    copies = 1
+    if step.repeat is not None:
+        count = step.repeat.count.evaluate(_NOTHING) if step.repeat.count.constant else 0
+        copies = len(count) if isinstance(count, list) else count if type(count) is int else 0
+    if isinstance(step, ScopeStep):
+        return copies * sum([_least(inner, made, level + 1) for inner in step.steps])
+    if isinstance(step, CallStep) and step.block is not None:
+        if id(step.block) not in made:
+            made[id(step.block)] = sum([_least(inner, made, level + 1) for inner in step.block.steps])
+        return copies * made[id(step.block)]
+    return copies
+
+
 class _Compiler:
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -220,6 +251,7 @@ class _Compiler:
         self.waiting: list[BlockProgram] = []
         self.calls: list[CallStep] = []
         self.defaults: dict[Yaml, Value | None] = {}
+        self.mentioned: set[str] = set()
 
     def program(self) -> Program:
         library = self.document.library
@@ -233,7 +265,22 @@ class _Compiler:
         if isinstance(layers, YamlList):
             program.steps = self._steps(layers, library)
         self._fill_blocks()
+        self._check_params_used()
         return program
+
+    def _check_params_used(self) -> None:
+        """A param of this file that nothing mentions is a misspelt one; those of an extended one are its own matter."""
+        for key in ("input", "outputs"):
+            yaml = self.document.keys.get(key)
+            if yaml is not None:
+                self._value(yaml)
+        if self.found or self.document.diagnostics:
+            return  # what is wrong may have hidden its use
+        for name, yaml in self.document.params.items():
+            if name not in self.mentioned and yaml.source is self.document.source:
+                help = did_you_mean(name, [other for other in self.document.params if other != name])
+                span = self.document.param_keys[name]
+                self.found.append(Diagnostic("unused", f"no expression mentions the param `{name}`", span, help=help))
 
     def _fill_blocks(self) -> None:
         """The steps of every block, one block after the other, and which blocks they call."""
@@ -278,10 +325,12 @@ class _Compiler:
 
     def _value(self, yaml: Yaml) -> Value | None:
         try:
-            return Value(yaml)
+            value = Value(yaml)
         except Fault as fault:
             self._complain(fault)
             return None
+        self.mentioned |= value.names
+        return value
 
     def _values(
         self, entries: Mapping[str, Yaml], keys: Mapping[str, Span], what: str, taken: frozenset[str] = RESERVED
@@ -340,7 +389,11 @@ class _Compiler:
         key, body, span = _split(yaml)
         before = len(self.found)
         broken = yaml in self.document.broken
-        if before >= MAX_FINDINGS or broken and (not key or isinstance(yaml, YamlMap) and len(yaml.entries) > 1):
+        if (
+            before + len(self.document.diagnostics) >= MAX_FINDINGS
+            or broken
+            and (not key or isinstance(yaml, YamlMap) and len(yaml.entries) > 1)
+        ):
             return Step(key, span, broken=True)
         step = self._typed_step(key, body, span, library)
         step.broken = step.broken or broken
@@ -360,7 +413,8 @@ class _Compiler:
             step = self._call_step(library.blocks[key], body, span, arguments)
         else:
             known = (*OPS, *library.blocks, *SCOPES)
-            self.found.append(Diagnostic("op", f"unknown op or block `{key}`", span, help=did_you_mean(key, known)))
+            if "blocks" not in self.document.doubtful:
+                self.found.append(Diagnostic("op", f"unknown op or block `{key}`", span, help=did_you_mean(key, known)))
             step = Step(key, span, broken=True)
         self._add_common(step, common)
         return step
@@ -415,12 +469,13 @@ class _Compiler:
         for name, yaml in arguments.items():
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
         for name, yaml in defaults.items():
-            if name not in arguments:
+            if name not in arguments and name in step.op.fields:
                 step.defaults[name] = self._default(yaml, library) or Value(yaml, failed=True)
                 step.broken |= yaml in self.document.broken
-        known = (*step.op.fields, *STEP_KEYS)
-        missing = _missing(step.op.required(), {**defaults, **arguments}, known)
-        if missing:
+        missing = [name for name in step.op.required() if name not in arguments and name not in defaults]
+        if missing and ("defaults" in self.document.doubtful or arguments.keys() - step.op.fields.keys()):
+            step.broken = True  # an argument is misspelt, here or in the defaults; that has been said
+        elif missing:
             docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
             self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
         step.settle()
@@ -439,10 +494,16 @@ class _Compiler:
         program = self._block(block)
         step = CallStep(block.name, span, block=program)
         self.calls.append(step)
+        parts = (block.yaml, *(block.yaml.get(key) for key in ("params", "inputs", "layers")))
+        if any(part in self.document.broken for part in parts):
+            step.broken = True
+            return step
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             if not program.params:
                 help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
-                self.found.append(Diagnostic("argument", f"block {block.name} takes no arguments", body.span, help=help))
+                self.found.append(
+                    Diagnostic("argument", f"block {block.name} takes no arguments", body.span, help=help)
+                )
                 return step
             arguments = {next(iter(program.params)): body}
         assert body is None or isinstance(body, YamlMap) or len(arguments) <= 1
@@ -453,8 +514,8 @@ class _Compiler:
                 self.found.append(Diagnostic("argument", f"{block.name}: unknown argument `{name}`", at, help=help))
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
         wanted = [name for name, value in program.params.items() if value is None]
-        missing = _missing(wanted, arguments, (*program.params, *STEP_KEYS))
-        if missing:
+        missing = [name for name in wanted if name not in arguments]
+        if missing and not arguments.keys() - program.params.keys():
             self.found.append(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
         return step
 
@@ -476,12 +537,6 @@ def _common(body: Yaml | None) -> tuple[dict[str, Yaml], dict[str, Yaml]]:
     entries = body.entries.items()
     common = {key: yaml for key, yaml in entries if key in STEP_KEYS and not _empty(yaml)}
     return common, {key: yaml for key, yaml in entries if key not in STEP_KEYS}
-
-
-def _missing(wanted: Iterable[str], given: Iterable[str], known: Sequence[str]) -> list[str]:
-    """Which of the `wanted` arguments are not `given`, not even misspelt."""
-    meant = {nearest(name, known) for name in given if name not in known}
-    return [name for name in wanted if name not in given and name not in meant]
 
 
 def _empty(yaml: Yaml) -> bool:

@@ -21,6 +21,10 @@ from archspec.syntax import Yaml, YamlMap, find
 
 EXPRESSION = r"\$"
 FIGURES = ("params", "buffers", "macs", "flops", "layers", "depth")
+DOCUMENT_KEYS = (
+    *("archspec", "name", "description", "reference", "extends", "include"),
+    *("input", "params", "defaults", "blocks", "layers", "outputs", "expect"),
+)
 STEP_KEYS = ("name", "from", "when", "repeat")
 SCOPES = ("sequential", "inline")
 
@@ -57,6 +61,7 @@ def _text(doc: str) -> dict[str, Any]:
 
 def _document() -> dict[str, Any]:
     figure = {"type": ["integer", "string"], "description": "`11.69M`, `25557032` or `<= 600M`"}
+    literal_shape = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 4}
     return {
         "archspec": {"description": "Format version.", "const": 1},
         "name": _text("Name of the network, an identifier."),
@@ -110,8 +115,8 @@ def _document() -> dict[str, Any]:
                 "output": {
                     "description": "Shape of the output; or a mapping of output names to shapes.",
                     "if": {"type": "object"},
-                    "then": {"additionalProperties": _ref("shape")},
-                    "else": _ref("shape"),
+                    "then": {"additionalProperties": literal_shape},
+                    "else": literal_shape,
                 },
             },
         },
@@ -268,8 +273,11 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
         broken |= {value, find(document, _step_on(path)), find(document, path[:1])}
         if len(found) > MAX_FINDINGS:
             break
-    unique = {(d.code, d.message, d.span and d.span[1:3]): d for d in found}
-    return sorted(unique.values(), key=lambda d: d.span[1:3] if d.span else (0, 0)), broken
+    found.sort(key=lambda d: (d.span[1:3] if d.span else (0, 0), d.code != "type"))
+    unique: dict[Any, Diagnostic] = {}
+    for diagnostic in found:  # a value of the wrong type breaks other rules too
+        unique.setdefault(diagnostic.span and diagnostic.span[1:3], diagnostic)
+    return list(unique.values()), broken
 
 
 def _step_on(path: list[Any]) -> list[Any]:
@@ -288,7 +296,13 @@ def _explain(rules: dict[str, Any], schema_path: list[Any], path: list[Any], val
     if keyword == "additionalProperties":
         return _unknown_keys(rule, label, value)
     if keyword == "required":
-        missing = [key for key in rule["required"] if key not in value.plain()]
+        assert isinstance(value, YamlMap)
+        known = rule["properties"]
+        unknown = islice((key for key in value.entries if key not in known), MAX_FINDINGS)
+        misspelt = {nearest(key, known) for key in unknown}
+        missing = [key for key in rule["required"] if key not in value.entries and key not in misspelt]
+        if not missing:
+            return []
         message = f"{label or 'a spec'}: {listed(missing)} is missing"
         return [Diagnostic("argument", message, value.span)]
     if keyword in ("minProperties", "maxProperties") and "call" in str(rule.get("additionalProperties")):

@@ -82,7 +82,8 @@ def _scopes(graph: Graph) -> _Scope:
             trail.append(inner)
         trail[-1].children[name] = node
         for scope in trail:
-            scope.reads += [path for path in node.inputs if path not in scope.paths and path not in scope.reads]
+            inputs = dict.fromkeys(node.inputs)
+            scope.reads += [path for path in inputs if path not in scope.paths and path not in scope.reads]
             scope.paths.add(node.path)
     return root
 

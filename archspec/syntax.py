@@ -157,7 +157,10 @@ def _compose(source: Source) -> Yaml | None:
         for event in yaml.parse(source.text, Loader=_LOADER):
             composer.feed(event)
     except yaml.MarkedYAMLError as error:
-        composer.found.append(_syntax_error(source, error))
+        wrong = _syntax_error(source, error)
+        # What was complained of on the same line was no more than a part of this.
+        composer.found = [d for d in composer.found if d.span and wrong.span and d.span.line != wrong.span.line]
+        composer.found.append(wrong)
     except yaml.YAMLError as error:
         composer.found.append(Diagnostic("syntax", str(error).splitlines()[0], Span(source, 1, 1)))
     if composer.found:

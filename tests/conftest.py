@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 # The same examples every time, and no clock: a slow machine is no failure.
-settings.register_profile("archspec", deadline=None, derandomize=True)
+settings.register_profile("archspec", deadline=None, derandomize=True, database=None)
 settings.load_profile("archspec")
 
 GOLDEN = Path(__file__).parent / "golden"

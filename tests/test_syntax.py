@@ -82,6 +82,11 @@ def test_plain_documents_come_back(data: dict[str, Any], flow: bool) -> None:
         assert parse_value(Source("t", text)) == data
 
 
+def _dotted(number: str) -> str:
+    """A number as both YAML 1.1 and 1.2 take it for a float: with a point."""
+    return number if "." in number else number.replace("e", ".0e")
+
+
 class _Quoted(yaml.SafeDumper):
     """Writes text in double quotes, and floats as YAML 1.2 reads them."""
 
@@ -92,7 +97,7 @@ class _Quoted(yaml.SafeDumper):
 _Quoted.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 _Quoted.add_representer(
     float,
-    lambda dumper, number: dumper.represent_scalar("tag:yaml.org,2002:float", repr(number)),
+    lambda dumper, number: dumper.represent_scalar("tag:yaml.org,2002:float", _dotted(repr(number))),
 )
 
 

@@ -129,8 +129,8 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
     UsageError for a batch below 1 or an unknown dtype.
     """
     if dtype not in DTYPES:
-        raise UsageError(f"unknown dtype `{dtype}`", did_you_mean(dtype, DTYPES))
-    if batch < 1:
+        raise UsageError(f"unknown dtype `{dtype}`", did_you_mean(str(dtype), DTYPES))
+    if type(batch) is not int or batch < 1:
         raise UsageError(f"a batch of {batch}", "at least 1")
     size = DTYPES[dtype]
     rows = _Layers(batch, size)

@@ -31,7 +31,7 @@ def _figure(name: str, wanted: object, value: int) -> str | None:
     if isinstance(wanted, int):
         return None if value == wanted else f"{name}: {wanted:,} expected, {value:,} found"
     match = _FIGURE.fullmatch(str(wanted))
-    if not match:
+    if not match or len(match.group()) > 40:
         return f"{name}: {wanted!r} is no figure; write `11.69M`, `25557032` or `<= 600M`"
     sign, digits, decimals, unit = match.groups()
     scale = _UNITS[unit]

@@ -21,6 +21,11 @@ COMMANDS = {
     "ops": "The op reference.",
     "graph": "The graph of a network as JSON, Graphviz or Mermaid.",
     "schema": "The JSON Schema of a spec, for editors.",
+    "generate": "Python source of a network, as a person would write it.",
+    "export": "A network as ONNX.",
+    "weights": "Whether a file of weights fits a network.",
+    "verify": "Spec, torch module and source held against each other.",
+    "bench": "Latency, throughput and memory of a network on this machine.",
     "completion": "The script that completes commands in bash, zsh or fish.",
 }
 """The commands, in the order in which the help lists them; `name` lives in `commands/name.py`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Axis, arg, axis_names
-from archspec.shapes import Shape, elements
+from archspec.ops.windows import sizes_text
+from archspec.shapes import Shape, elements, shape_text
 
 
 class _Elementwise(Op):
@@ -29,8 +30,21 @@ class Add(_Elementwise):
     def infer(self) -> Shape:
         for n, shape in enumerate(self.inputs):
             if shape != self.input:
-                raise self.error("shape", f"operands differ: {self.operand(0)} and {self.operand(n)}")
+                message = f"operands differ: {self.operand(0)} and {self.operand(n)}"
+                raise self.error("shape", message, help=self._projection(n, 0) or self._projection(0, n))
         return self.input
+
+    def _projection(self, one: int, other: int) -> str | None:
+        """Which layer on operand `one` gives it the shape of `other`, if a single one does."""
+        (_, *sizes), (filters, *wanted) = self.inputs[one], self.inputs[other]
+        strides = [-(-size // goal) for size, goal in zip(sizes, wanted, strict=False)]
+        fits = [-(-size // stride) == goal for size, stride, goal in zip(sizes, strides, wanted, strict=False)]
+        if not self.names or len(sizes) != len(wanted) or not all(fits):
+            return None
+        kernel = f"{shape_text((1,) * len(sizes))} " if len(sizes) > 1 else ""
+        layer = f"a {kernel}conv with filters {filters}" if sizes else f"`linear: {filters}`"
+        stride = f", stride {sizes_text(tuple(strides))}" if any(step > 1 for step in strides) else ""
+        return f"{layer}{stride} on `{self.names[one]}` makes them equal"
 
     def calls(self) -> tuple[Call, ...]:
         return (Call("+"),)

@@ -141,7 +141,12 @@ class LocalResponseNorm(Op):
         return (self.size + 5) * elements(self.output)
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call(self.torch_name, {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}),)
+        norm = Call(self.torch_name, {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k})
+        if self.rank < 3:
+            return (norm,)
+        # In 3-D, torch views its input, which must be contiguous; after a permute it is not. This copies only then.
+        whole = Call("torch.reshape", {"shape": (-1, *self.input)})
+        return Call("torch.flatten", {"start_dim": 1}), whole, norm
 
     def summary(self) -> str:
         return f"size={self.size}"

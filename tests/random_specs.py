@@ -1,0 +1,860 @@
+"""Random specs, and what the language says they mean.
+
+`random_spec(seed)` writes a valid spec that uses about everything the language has, small enough to be run for real.
+`interpret(spec)` is a second, naive reading of `docs/language.md`, on plain data and with Python's own `eval`; the
+generator keeps a step only if it makes sense there, and the tests hold the compiler against it.
+`mutate(text, random)` breaks a spec somewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import Random
+from typing import Any, NamedTuple
+
+import yaml
+
+from archspec.expressions import make_divisible
+from archspec.names import step_name_fault
+from archspec.ops import OPS
+from archspec.ops.base import Op
+from archspec.ops.fields import OpError
+from archspec.shapes import SPATIAL_AXES, Shape
+
+MAX_CHANNELS = 16
+MAX_SIZE = 12
+MAX_FEATURES = 4096
+MAX_NODES = 60
+
+Spec = dict[str, Any]
+Step = Any  # text, or a mapping with one key
+STEP_KEYS = ("name", "from", "when", "repeat", "let", "layers")
+MERGES = tuple(name for name, op in OPS.items() if op.arity is None)
+
+
+class Invalid(Exception):
+    """The spec makes no sense."""
+
+
+# A naive reading of the language.
+
+
+class Ref(NamedTuple):
+    """A value of the network."""
+
+    path: str
+    shape: Shape
+
+    def __getattr__(self, name: str) -> int:
+        return self.shape[("channels", *SPATIAL_AXES[len(self.shape) - 1]).index(name)]
+
+
+class Record(dict[str, Any]):
+    """A mapping whose keys are attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class Node(NamedTuple):
+    """A layer, as it is expected."""
+
+    path: str
+    op: Op
+    inputs: tuple[str, ...]
+
+
+@dataclass
+class Frame:
+    """One scope: what its steps are called, and what it sees of the scopes around it."""
+
+    prefix: str
+    inputs: dict[str, Ref]
+    outer: Frame | None = None
+    positional: bool = False
+    names: dict[str, Ref] = field(default_factory=dict)
+    scopes: dict[str, Frame] = field(default_factory=dict)
+    count: int = 0
+
+    def visible(self) -> dict[str, Ref]:
+        """Every value in sight, by its undotted name."""
+        found = self.outer.visible() if self.outer else {}
+        found.pop("input", None)
+        found.update(self.inputs)
+        found.update(self.names)
+        if len(self.inputs) == 1:
+            found["input"] = next(iter(self.inputs.values()))
+        return found
+
+    def find(self, name: str) -> Ref:
+        head, *rest = name.split(".")
+        if not rest:
+            try:
+                return self.visible()[head]
+            except KeyError:
+                raise Invalid(f"no step {name}") from None
+        frame: Frame | None = self
+        while frame and head not in frame.names:
+            frame = frame.outer
+        try:
+            for part in rest:
+                assert frame is not None
+                frame, head = frame.scopes[head], part
+            assert frame is not None
+            return frame.names[head]
+        except (KeyError, AssertionError):
+            raise Invalid(f"no step {name}") from None
+
+    def fresh_name(self, label: str) -> str:
+        if self.positional:
+            return str(self.count)
+        numbers: Iterable[int] = range(1, 10_000)
+        names = (label if number == 1 else f"{label}_{number}" for number in numbers)
+        return next(name for name in names if name not in self.names and name not in self.inputs)
+
+    def bind(self, name: str, ref: Ref) -> None:
+        if step_name_fault(name) or name in self.names or name in self.inputs:
+            raise Invalid(f"the name {name}")
+        self.names[name] = ref
+        self.count += 1
+
+
+_FUNCTIONS = {
+    "min": min,
+    "max": max,
+    "sum": sum,
+    "len": len,
+    "abs": abs,
+    "int": int,
+    "round": round,
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "make_divisible": make_divisible,
+}
+_EXPRESSION = re.compile(r"\$\$|\$\{([^}]*)\}|\$([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
+
+
+@lru_cache(maxsize=10_000)
+def _code(text: str) -> Any:
+    return compile(text, "expression", "eval")
+
+
+def evaluate(value: Any, names: Mapping[str, Any], frame: Frame | None = None) -> Any:
+    """A value of the spec with its expressions worked out."""
+    if isinstance(value, list):
+        return [evaluate(item, names, frame) for item in value]
+    if isinstance(value, dict):
+        return Record({key: evaluate(item, names, frame) for key, item in value.items()})
+    if not isinstance(value, str) or "$" not in value:
+        return value
+
+    def one(match: re.Match[str]) -> Any:
+        if match.group() == "$$":
+            return "$"
+        seen = {"__builtins__": {}, **_FUNCTIONS, **(frame.visible() if frame else {}), **names}
+        try:
+            return eval(_code((match[1] or match[2]).strip()), seen)
+        except Exception as error:
+            raise Invalid(f"{value}: {error!r}") from None
+
+    whole = _EXPRESSION.fullmatch(value)
+    return one(whole) if whole else _EXPRESSION.sub(lambda match: str(one(match)), value)
+
+
+class Interpreter:
+    """Runs a spec. `ends` tells where each list of steps (by its `id`) ended: its last value, and its scope."""
+
+    def __init__(self, spec: Spec, partial: bool = False) -> None:
+        self.spec, self.partial = spec, partial
+        self.nodes: list[Node] = []
+        self.ends: dict[int, tuple[Ref, Frame, Mapping[str, Any]]] = {}
+        self.params: dict[str, Any] = {}
+        for name, value in spec.get("params", {}).items():
+            self.params[name] = evaluate(value, self.params)
+        shapes = evaluate(spec["input"], self.params)
+        shapes = shapes if isinstance(shapes, dict) else {"input": shapes}
+        self.inputs: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
+        self.top = Frame("", {name: Ref(name, shape) for name, shape in self.inputs.items()})
+        last = self.steps(spec["layers"], self.top, self.params, next(iter(self.top.inputs.values())))
+        self.outputs = self._outputs(last)
+
+    def _outputs(self, last: Ref) -> dict[str, str]:
+        wanted = evaluate(self.spec.get("outputs", last.path), self.params, self.top)
+        if "outputs" not in self.spec:
+            return {last.path: last.path}
+        if not isinstance(wanted, dict):
+            wanted = {name: name for name in (wanted if isinstance(wanted, list) else [wanted])}
+        return {name: self.top.find(target).path for name, target in wanted.items()}
+
+    def steps(self, steps: list[Step], frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
+        if not steps and not self.partial:
+            raise Invalid("no steps")
+        for step in steps:
+            last = self.step(step, frame, names, last)
+        self.ends[id(steps)] = (last, frame, names)
+        return last
+
+    def step(self, step: Step, frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
+        key, body = (step, None) if isinstance(step, str) else next(iter(step.items()))
+        known = body if isinstance(body, dict) else {}
+        common = {name: known[name] for name in ("name", "from", "when", "repeat") if known.get(name) is not None}
+        arguments = {name: value for name, value in known.items() if name not in common}
+        if body is not None and not isinstance(body, dict):
+            if key in MERGES:
+                common["from"] = body
+            elif key in ("sequential", "inline"):
+                arguments["layers"] = body
+            else:
+                first = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
+                arguments[next(iter(first))] = body
+        reads = self.reads(key, evaluate(common.get("from"), names, frame), frame, last)
+        if "repeat" not in common:
+            if not evaluate(common.get("when", True), names, frame):
+                if "name" in common:
+                    frame.bind(evaluate(common["name"], names, frame), reads[0])
+                    frame.count -= 1
+                return reads[0]
+            name = evaluate(common["name"], names, frame) if "name" in common else None
+            return self.apply(key, arguments, name, frame, frame, names, reads)
+        return self.repeat(key, arguments, common, frame, names, reads)
+
+    def reads(self, key: str, source: Any, frame: Frame, last: Ref) -> tuple[Ref, ...]:
+        if source is None:
+            if key in MERGES:
+                raise Invalid(f"{key} of one value")
+            return (last,)
+        if isinstance(source, list):
+            found = tuple(frame.find(name) for name in source)
+        else:
+            found = (last, frame.find(source)) if key in MERGES else (frame.find(source),)
+        if key in MERGES and len(found) < 2 or key in OPS and key not in MERGES and len(found) > 1:
+            raise Invalid(f"{key} of {len(found)} values")
+        return found
+
+    def repeat(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        common: dict[str, Any],
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> Ref:
+        how, binds = common["repeat"], None
+        if isinstance(how, dict):
+            ((binds, how),) = how.items()
+        count = evaluate(how, names, frame)
+        entries = list(count) if isinstance(count, list) else list(range(count))
+        name = common.get("name")
+        group = name is not None and not {"index", binds} & set(re.findall(r"\w+", name)) or None
+        copies = []
+        for index, entry in enumerate(entries):
+            inner = {**names, "index": index, **({binds: entry} if binds else {})}
+            if evaluate(common.get("when", True), inner, frame):
+                copies.append(inner)
+        home = frame
+        if group and copies:
+            called = evaluate(name, names, frame)
+            home = Frame(f"{frame.prefix}{called}.", {}, positional=True)
+        elif not copies:
+            if group:
+                frame.bind(evaluate(name, names, frame), reads[0])
+                frame.count -= 1
+            return reads[0]
+        for inner in copies:
+            own = None if group or name is None else evaluate(name, inner, frame)
+            result = self.apply(key, arguments, own, home, frame, inner, reads)
+            reads = (result, *reads[1:])
+        if group:
+            frame.bind(called, reads[0])
+            frame.scopes[called] = home
+        return reads[0]
+
+    def apply(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        name: str | None,
+        home: Frame,
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> Ref:
+        if key == "inline":
+            let = dict(names)
+            for each, value in arguments.get("let", {}).items():
+                let[each] = evaluate(value, let, frame)
+            return self.steps(arguments["layers"], frame, let, reads[0])
+        called = home.fresh_name(key) if name is None else name
+        if key in OPS:
+            ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
+        elif key == "sequential":
+            inner = Frame(f"{home.prefix}{called}.", {"input": reads[0]}, frame, positional=True)
+            let = dict(names)
+            for each, value in arguments.get("let", {}).items():
+                let[each] = evaluate(value, let, inner)
+            ref = self.steps(arguments["layers"], inner, let, reads[0])
+            home.scopes[called] = inner
+        else:
+            ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
+            home.scopes[called] = inner
+        home.bind(called, ref)
+        return ref
+
+    def call(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        prefix: str,
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> tuple[Ref, Frame]:
+        block = self.spec["blocks"][key]
+        inputs = block.get("inputs", ["input"])
+        declared = block.get("params", {})
+        if len(inputs) != len(reads) or set(arguments) - set(declared):
+            raise Invalid(f"a call of {key}")
+        inner = Frame(prefix, dict(zip(inputs, reads, strict=True)))
+        values = dict(self.params)
+        for name, default in declared.items():
+            if name not in arguments and default is None:
+                raise Invalid(f"{key} needs {name}")
+            given = name in arguments
+            values[name] = evaluate(arguments[name], names, frame) if given else evaluate(default, values, inner)
+        return self.steps(block["layers"], inner, values, reads[0]), inner
+
+    def op(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        path: str,
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> Ref:
+        given = evaluate(self.spec.get("defaults", {}).get(key, {}), self.params)
+        given = {**given, **evaluate(arguments, names, frame)}
+        try:
+            op = OPS[key](tuple(ref.shape for ref in reads), given)
+        except OpError as error:
+            raise Invalid(error.message) from None
+        if not _small(op.output) or len(self.nodes) >= MAX_NODES:
+            raise Invalid("too large")
+        self.nodes.append(Node(path, op, tuple(ref.path for ref in reads)))
+        return Ref(path, op.output)
+
+    def unread(self) -> list[str]:
+        """Paths of the nodes, and names of the inputs, that nothing reads."""
+        read = {source for node in self.nodes for source in node.inputs}
+        return [path for path in (*self.inputs, *(node.path for node in self.nodes)) if path not in read]
+
+
+def interpret(spec: Spec) -> Interpreter:
+    """What a spec means; Invalid where it means nothing."""
+    return Interpreter(spec)
+
+
+def _small(shape: Shape) -> bool:
+    if len(shape) == 1:
+        return shape[0] <= MAX_FEATURES
+    return shape[0] <= MAX_CHANNELS and max(shape[1:]) <= MAX_SIZE
+
+
+# The generator.
+
+
+def _sizes(random: Random, low: int, high: int, rank: int) -> Any:
+    if random.random() < 0.7:
+        return random.randint(low, high)
+    return [random.randint(low, high) for _ in range(rank)]
+
+
+def _padding(random: Random, high: int, rank: int, *words: str) -> Any:
+    kind = random.randrange(5)
+    if kind == 0 and words:
+        return random.choice(words)
+    if kind == 1:
+        return [random.randint(0, high) for _ in range(rank)]
+    if kind == 2:
+        return [[random.randint(0, high), random.randint(0, high)] for _ in range(rank)]
+    return random.randint(0, high)
+
+
+def _divisor(random: Random, number: int) -> int:
+    return random.choice([n for n in range(1, min(number, MAX_CHANNELS) + 1) if number % n == 0])
+
+
+def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
+    """Arguments that probably fit, in any order; those that an op needs are always among them."""
+    rank, channels = len(shape) - 1, shape[0]
+    axes = ("channels", *SPATIAL_AXES[rank])
+    sizes = {"low": 1, "high": 2, "rank": rank}
+    filters = random.randint(1, 8)
+    conv: dict[str, Any] = {
+        "kernel": _sizes(random, 1, 3, rank),
+        "stride": _sizes(random, **sizes),
+        "padding": _padding(random, 2, rank, "half", "same"),
+        "dilation": _sizes(random, **sizes),
+        "bias": random.random() < 0.5,
+    }
+    groups = _divisor(random, channels)
+    size = random.choice(shape[1:]) if rank else channels
+    start = random.randint(-size, size - 1)
+    table: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "conv": ({"filters": filters}, {**conv, "groups": _divisor(random, math.gcd(channels, filters))}),
+        "depthwise_conv": ({"kernel": conv.pop("kernel")}, {**conv, "multiplier": random.randint(1, 2)}),
+        "conv_transpose": (
+            {"filters": filters, "kernel": random.randint(1, 3)},
+            {"stride": random.randint(1, 2), "padding": random.randint(0, 1), "output_padding": random.randint(0, 1)},
+        ),
+        "linear": ({"units": filters}, {"bias": random.random() < 0.5}),
+        "scale": ({}, {"init": random.choice([1, 0.1, 1e-6])}),
+        "batch_norm": ({}, {"eps": 1e-3, "momentum": 0.25, "affine": False}),
+        "layer_norm": ({}, {"eps": 1e-3, "affine": False}),
+        "group_norm": ({"groups": groups}, {"eps": 1e-3, "affine": False}),
+        "instance_norm": ({}, {"eps": 1e-3, "affine": True}),
+        "local_response_norm": ({}, {"size": random.randint(1, 5), "alpha": 1e-3, "beta": 0.5, "k": 2}),
+        "leaky_relu": ({}, {"negative_slope": 0.2}),
+        "prelu": ({}, {"num_parameters": random.choice([1, channels]), "init": 0.1}),
+        "elu": ({}, {"alpha": 0.5}),
+        "gelu": ({}, {"approximate": random.choice(["none", "tanh"])}),
+        "softplus": ({}, {"beta": 2, "threshold": 10}),
+        "softmax": ({}, {"axis": random.choice(axes)}),
+        "log_softmax": ({}, {"axis": random.choice(axes)}),
+        "max_pool": (
+            {"kernel": _sizes(random, 1, 3, rank)},
+            {"stride": _sizes(random, **sizes), "padding": _padding(random, 1, rank, "same"), "ceil_mode": True},
+        ),
+        "avg_pool": (
+            {"kernel": _sizes(random, 1, 3, rank)},
+            {"stride": _sizes(random, **sizes), "padding": random.randint(0, 1), "count_include_pad": False},
+        ),
+        "adaptive_avg_pool": ({"size": _sizes(random, 1, 4, rank)}, {}),
+        "adaptive_max_pool": ({"size": _sizes(random, 1, 4, rank)}, {}),
+        "concat": ({}, {"axis": random.choice(axes)}),
+        "reshape": ({"shape": random.choice([[-1], [channels, -1], [*shape[:1], -1, 1], [*shape]])}, {}),
+        "permute": ({"order": random.sample(range(rank + 1), rank + 1)}, {}),
+        "pad": (
+            {"padding": _padding(random, 2, rank)},
+            {"mode": random.choice(["constant", "reflect", "replicate", "circular"])},
+        ),
+        "crop": ({"amount": _padding(random, 1, rank)}, {}),
+        "slice": ({"start": start}, {"axis": random.choice(axes), "stop": random.randint(1, size)}),
+        "channel_shuffle": ({"groups": groups}, {}),
+        "pixel_shuffle": ({"factor": random.randint(1, 2)}, {}),
+        "upsample": (
+            {"scale": _sizes(random, 1, 2, rank)},
+            {"mode": random.choice(["nearest", "nearest-exact", "linear", "cubic"])},
+        ),
+        "dropout": ({}, {"rate": 0.25}),
+        "spatial_dropout": ({}, {"rate": 0.25}),
+        "drop_path": ({"rate": 0.1}, {}),
+    }
+    needed, more = table.get(op, ({}, {}))
+    chosen = {name: value for name, value in more.items() if random.random() < 0.4}
+    return {**needed, **chosen}
+
+
+_NAMES = ("stem", "a", "b1", "conv1", "features", "x_2", "head-3", "Body", "left", "right", "z", "q9", "mixed", "tail")
+
+
+class _Generator:
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.spec: Spec = {"input": [], "params": {}, "defaults": {}, "blocks": {}, "layers": []}
+        self.reading: Interpreter
+        self.depth = 0
+        self.unfinished: list[str] = []
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def make(self) -> Spec:
+        self.spec["input"] = self.inputs()
+        if self.chance(0.3):
+            self.spec["defaults"] = {"conv": {"bias": False}, "batch_norm": {"eps": 0.01}}
+        if self.chance(0.5):
+            self.spec["params"]["widths"] = [self.random.randint(1, 8) for _ in range(3)]
+        if self.chance(0.3):
+            self.spec["params"]["stages"] = [{"width": self.random.randint(1, 8), "deep": n % 2 == 0} for n in range(2)]
+        assert self.holds()
+        self.fill(self.spec["layers"], self.random.randint(2, 8))
+        while not self.reading.nodes:
+            self.fill(self.spec["layers"], 2)
+        self.finish()
+        return self.spec
+
+    def inputs(self) -> Any:
+        def shape() -> list[int]:
+            rank = self.random.choice([0, 1, 1, 2, 2, 2, 3])
+            high = {0: 16, 1: 12, 2: 10, 3: 6}[rank]
+            return [self.random.randint(1, 8), *(self.random.randint(2, high) for _ in range(rank))]
+
+        if self.chance(0.75):
+            return shape()
+        names = self.random.sample(["image", "audio", "x", "context", "input"], self.random.randint(1, 3))
+        first = shape()
+        return {name: first if self.chance(0.6) else shape() for name in names}
+
+    def holds(self) -> bool:
+        """Whether the spec, as far as it has come, makes sense."""
+        try:
+            self.reading = Interpreter(self.spec, partial=True)
+        except Invalid:
+            return False
+        return True
+
+    def fill(self, steps: list[Step], number: int) -> None:
+        """Add up to `number` steps to a list of the spec."""
+        for _ in range(number):
+            if id(steps) not in self.reading.ends:
+                return
+            last, frame, names = self.reading.ends[id(steps)]
+            before = set(self.spec["blocks"]), set(self.spec["params"])
+            steps.append(self.step(last, frame, names))
+            if not self.holds():
+                steps.pop()
+                for key, known in zip(("blocks", "params"), before, strict=True):
+                    for name in set(self.spec[key]) - known:
+                        del self.spec[key][name]
+                assert self.holds()
+                continue
+            self.fill_scope(steps)
+            self.decorate(steps, frame)
+
+    def fill_scope(self, steps: list[Step]) -> None:
+        """Give the scope at the end of a list its steps; take it out where none fit."""
+        step = steps[-1]
+        key, body = (step, None) if isinstance(step, str) else next(iter(step.items()))
+        if key in self.spec["blocks"]:
+            layers = self.spec["blocks"][key]["layers"]
+        elif key in ("sequential", "inline"):
+            layers = body if isinstance(body, list) else body["layers"]
+        else:
+            return
+        if not layers:
+            self.depth += 1
+            self.unfinished.append(key)
+            self.fill(layers, self.random.randint(1, 4))
+            self.unfinished.pop()
+            self.depth -= 1
+        if not layers:
+            steps.pop()
+            self.spec["blocks"].pop(key, None)
+            assert self.holds()
+
+    def decorate(self, steps: list[Step], frame: Frame) -> None:
+        """Try a name, a condition or a repeat on the last step."""
+        for what in ("repeat", "name", "when"):
+            if not steps or not self.chance(0.25):
+                continue
+            old = steps[-1]
+            key, body = (old, None) if isinstance(old, str) else next(iter(old.items()))
+            if what == "name" and key == "inline":
+                continue
+            steps[-1] = {key: {**self.mapping(key, body), what: self.decoration(what)}}
+            if not self.holds():
+                steps[-1] = old
+                assert self.holds()
+
+    def mapping(self, key: str, body: Any) -> dict[str, Any]:
+        """The value of a step as the mapping that it is short for."""
+        if body is None or isinstance(body, dict):
+            return dict(body or {})
+        if key in MERGES:
+            return {"from": body}
+        if key in ("sequential", "inline"):
+            return {"layers": body}
+        fields = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
+        return {next(iter(fields)): body}
+
+    def decoration(self, what: str) -> Any:
+        if what == "name":
+            return self.random.choice([*_NAMES, *_NAMES, "c${index}", "${'n' + 'm'}", "7"])
+        if what == "when":
+            choices = [True, False, "${True}", "${1 > 2}", "${input.channels > 3}", "${index != 1}", "${index == 0}"]
+            return self.random.choice(choices)
+        choices = [0, 1, 2, 2, 3, [5, 6], "${1 + 1}", {"stage": 2}, {"stage": [4, 8]}, "$widths", {"stage": "$stages"}]
+        return self.random.choice(choices)
+
+    def step(self, last: Ref, frame: Frame, names: Mapping[str, Any]) -> Step:
+        kinds = ["op"] * 12 + ["merge"] * 3 + ["back"]
+        if self.depth < 3:
+            kinds += ["sequential", "inline", "block", "block", "call", "call"]
+        kind = self.random.choice(kinds)
+        if kind == "merge":
+            return self.merge(last, frame)
+        if kind in ("sequential", "inline"):
+            return self.scope(kind)
+        if kind == "block":
+            return self.block(last, frame)
+        callable_blocks = [name for name in self.spec["blocks"] if name not in self.unfinished]
+        if kind == "call" and callable_blocks:
+            return self.call(frame, self.random.choice(callable_blocks))
+        source = self.source(frame) if kind == "back" else None
+        shape = frame.find(source).shape if source else last.shape
+        return self.op(shape, source, names)
+
+    def source(self, frame: Frame) -> str:
+        """The name of any value in sight, dotted ones too."""
+        return self.random.choice([*frame.visible(), *_dotted(frame)])
+
+    def op(self, shape: Shape, source: str | None, names: Mapping[str, Any]) -> Step:
+        rank = len(shape) - 1
+        op = self.random.choice([name for name, op in OPS.items() if rank in op.ranks and name not in MERGES])
+        arguments = _op_arguments(op, shape, self.random)
+        arguments = {name: self.value(value, names) for name, value in arguments.items()}
+        if source:
+            return {op: {**arguments, "from": source}}
+        if not arguments:
+            return self.random.choice([op, {op: None}, {op: {}}])
+        first = next(iter(OPS[op].fields))
+        if list(arguments) == [first] and self.chance(0.5):
+            return {op: arguments[first]}
+        return {op: arguments}
+
+    def merge(self, last: Ref, frame: Frame) -> Step:
+        fitting = [name for name, ref in frame.visible().items() if ref.shape == last.shape]
+        fitting += [name for name in _dotted(frame) if frame.find(name).shape == last.shape]
+        fitting = fitting or [self.source(frame)]
+        op = self.random.choice(MERGES)
+        source: Any = self.random.choice(fitting)
+        if self.chance(0.5):
+            source = [self.random.choice(fitting) for _ in range(self.random.randint(2, 3))]
+        if op == "concat" and self.chance(0.3) and len(last.shape) > 1:
+            return {op: {"from": source, "axis": self.random.choice(SPATIAL_AXES[len(last.shape) - 1])}}
+        return {op: source} if self.chance(0.7) else {op: {"from": source}}
+
+    def scope(self, kind: str) -> Step:
+        layers: list[Step] = []
+        if self.chance(0.4):
+            return {kind: layers}
+        body: dict[str, Any] = {"layers": layers}
+        if self.chance(0.5):
+            body = {"let": {"wide": self.random.randint(1, 8), "wider": "${wide + 1}"}, **body}
+        return {kind: body}
+
+    def block(self, last: Ref, frame: Frame) -> Step:
+        name = f"block{len(self.spec['blocks'])}"
+        declared = {"f": None, "k": self.random.choice([1, 3]), "deep": "${f > 4}"}
+        chosen = {key: value for key, value in declared.items() if key == "f" or self.chance(0.5)}
+        block: dict[str, Any] = {"params": chosen if self.chance(0.8) else {}, "layers": []}
+        if self.chance(0.25):
+            block["inputs"] = ["left", "skip"]
+        if not block["params"]:
+            del block["params"]
+        self.spec["blocks"][name] = block
+        return self.call(frame, name)
+
+    def call(self, frame: Frame, name: str) -> Step:
+        block = self.spec["blocks"][name]
+        declared = block.get("params", {})
+        arguments: dict[str, Any] = {}
+        if "f" in declared:
+            arguments["f"] = self.random.choice([self.random.randint(1, 8), "${2 + 2}"])
+        if "k" in declared and self.chance(0.3):
+            arguments["k"] = 1
+        if "inputs" in block:
+            arguments["from"] = [self.source(frame), self.source(frame)]
+        elif self.chance(0.2):
+            arguments["from"] = self.source(frame)
+        if list(arguments) == ["f"] and self.chance(0.4):
+            return {name: arguments["f"]}
+        return {name: arguments} if arguments else name
+
+    def value(self, value: Any, names: Mapping[str, Any]) -> Any:
+        """A value as it is, or an expression for it."""
+        if not isinstance(value, int) or isinstance(value, bool) or self.chance(0.6):
+            return value
+        same = [name for name, known in names.items() if type(known) is int and known == value]
+        if same and self.chance(0.8):
+            return f"${self.random.choice(same)}"
+        kind = self.random.randrange(5)
+        if kind == 0:
+            self.spec["params"][f"p{value}".replace("-", "_")] = value
+            return f"$p{value}".replace("-", "_")
+        if kind == 1:
+            return f"${{{value} if True else 0}}"
+        if kind == 2:
+            return f"${{sum([x for x in [{value}, 0]])}}"
+        if kind == 3:
+            return f"${{({value} * 2) // 2}}"
+        return f"${{max({value}, {value} - 1)}}"
+
+    def finish(self) -> None:
+        """Outputs for everything that nothing reads, and an `expect` that holds."""
+        unread = self.reading.unread()
+        last = next(iter(self.reading.outputs))
+        if unread != [last] or self.chance(0.3):
+            targets = [*dict.fromkeys([*unread, *([last] if self.chance(0.5) else [])])]
+            plain = all(target in self.reading.top.visible() for target in targets)
+            kind = self.random.randrange(4 if plain else 2)
+            self.spec["outputs"] = [
+                targets,
+                {f"out{position}": target for position, target in enumerate(targets)},
+                f"${{{targets!r}}}",
+                targets[0] if len(targets) == 1 else targets,
+            ][kind]
+        used = set(_mentioned(self.spec))
+        self.spec["params"] = {name: value for name, value in self.spec["params"].items() if name in used}
+        for key in ("params", "defaults", "blocks"):
+            if not self.spec[key]:
+                del self.spec[key]
+        reading = interpret(self.spec)
+        self.spec["expect"] = {"params": sum(node.op.params for node in reading.nodes), "layers": len(reading.nodes)}
+        self.spec = {"archspec": 1, "name": "random", "description": "made at random, $1", **self.spec}
+
+
+def _mentioned(value: Any) -> Iterator[str]:
+    """Every word of every expression."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _mentioned(item)
+    elif isinstance(value, str) and "$" in value:
+        yield from _WORD.findall(value)
+
+
+def _dotted(frame: Frame, prefix: str = "") -> Iterator[str]:
+    for head, scope in frame.scopes.items():
+        for name in scope.names:
+            yield f"{prefix}{head}.{name}"
+        yield from _dotted(scope, f"{prefix}{head}.")
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def random_data(seed: int) -> Spec:
+    """A valid spec as plain data."""
+    return _Generator(seed).make()
+
+
+def random_spec(seed: int) -> str:
+    """A valid spec as YAML text, the same for the same seed."""
+    return written(random_data(seed), seed)
+
+
+def written(data: Spec, seed: int) -> str:
+    """A spec as YAML text, in one of several styles."""
+    random = Random(-seed)
+    style = random.choice([None, False, True])
+    width = random.choice([60, 100])
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=style, width=width)
+    return text.replace("\n", "\r\n") if random.random() < 0.05 else text
+
+
+# Breaking it.
+
+_JUNK = ("\t", "\0", "\x1b[31m", "\ufeff", "é", "𝟛", "\u202e", "{", "}", "[", "]", ":", ": ", "- ", "#", "&a ", "*a", "!!x ", "<<: ")
+_VALUES = ("null", "-1", "0", "1.5", "1e400", ".nan", "9" * 30, "true", "yes", "[]", "{}", "''", "a b", "${", "$x", "${1/0}")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
+
+
+def mutate(text: str, random: Random) -> str:
+    """The text with one to three things broken, if it can be."""
+    for _ in range(random.choice([1, 1, 1, 2, 3])):
+        text = random.choice(_MUTATIONS)(text, random) or "x"
+    return text
+
+
+def _swap_letters(text: str, random: Random) -> str:
+    return _replace(_WORD, text, random, lambda word: word[:1] + word[2:3] + word[1:2] + word[3:] if len(word) > 2 else word)
+
+
+def _drop_letter(text: str, random: Random) -> str:
+    return _replace(_WORD, text, random, lambda word: word[:-1])
+
+
+def _other_word(text: str, random: Random) -> str:
+    words = _WORD.findall(text) or ["x"]
+    return _replace(_WORD, text, random, lambda word: random.choice([*words, *OPS, "from", "repeat", "when", "let", "inline"]))
+
+
+def _other_number(text: str, random: Random) -> str:
+    return _replace(_NUMBER, text, random, lambda number: str(random.choice([0, -1, 7, 10**7, 2**63, int(number) + 1])))
+
+
+def _other_value(text: str, random: Random) -> str:
+    return _replace(re.compile(r"(?<=: )[^\n,}\]]+"), text, random, lambda value: random.choice(_VALUES))
+
+
+def _replace(pattern: re.Pattern[str], text: str, random: Random, change: Any) -> str:
+    places = list(pattern.finditer(text))
+    if not places:
+        return text
+    place = random.choice(places)
+    return text[: place.start()] + change(place.group()) + text[place.end() :]
+
+
+def _drop_line(text: str, random: Random) -> str:
+    lines = text.splitlines(keepends=True)
+    del lines[random.randrange(len(lines)) : random.randrange(len(lines)) + random.choice([0, 1, 1, 1])]
+    return "".join(lines)
+
+
+def _swap_lines(text: str, random: Random) -> str:
+    lines = text.splitlines(keepends=True)
+    a, b = random.randrange(len(lines)), random.randrange(len(lines))
+    lines[a], lines[b] = lines[b], lines[a]
+    return "".join(lines)
+
+
+def _repeat_line(text: str, random: Random) -> str:
+    lines = text.splitlines(keepends=True)
+    at = random.randrange(len(lines))
+    return "".join([*lines[: at + 1], *lines[at:]])
+
+
+def _indent(text: str, random: Random) -> str:
+    lines = text.splitlines(keepends=True)
+    at = random.randrange(len(lines))
+    line = lines[at]
+    lines[at] = random.choice([f" {line}", f"  {line}", f"\t{line}", line[1:], line.lstrip()])
+    return "".join(lines)
+
+
+def _insert(text: str, random: Random) -> str:
+    at = random.randrange(len(text) + 1)
+    return text[:at] + random.choice([*_JUNK, chr(random.randrange(0xD800)), chr(random.randrange(128))]) + text[at:]
+
+
+def _delete(text: str, random: Random) -> str:
+    at = random.randrange(len(text))
+    return text[:at] + text[at + random.choice([1, 1, 2, 20]) :]
+
+
+def _cut(text: str, random: Random) -> str:
+    return text[: random.randrange(len(text))] or "x"
+
+
+def _new_key(text: str, random: Random) -> str:
+    key, value = random.choice(["extends", "include", "outputs", "name", "colour", "layers"]), random.choice(_VALUES)
+    return f"{text}{key}: {value}\n"
+
+
+_MUTATIONS = (
+    _swap_letters,
+    _drop_letter,
+    _other_word,
+    _other_word,
+    _other_number,
+    _other_number,
+    _other_value,
+    _other_value,
+    _drop_line,
+    _swap_lines,
+    _repeat_line,
+    _indent,
+    _insert,
+    _delete,
+    _cut,
+    _new_key,
+)
