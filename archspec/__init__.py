@@ -16,6 +16,9 @@ from archspec._version import __version__
 
 if TYPE_CHECKING:
     from archspec.analysis.cost import LayerCost, Report, Totals
+    from archspec.backends.build import build, compile
+    from archspec.backends.source import generate
+    from archspec.backends.weights import load_weights, save_weights
     from archspec.errors import Diagnostic, Span, SpecError, UsageError
     from archspec.graph import Graph, Node
     from archspec.network import Network, analyze, check, load, loads
@@ -33,10 +36,15 @@ _HOMES = {
     "Totals": "archspec.analysis.cost",
     "UsageError": "archspec.errors",
     "analyze": "archspec.network",
+    "build": "archspec.backends.build",
     "check": "archspec.network",
+    "compile": "archspec.backends.build",
+    "generate": "archspec.backends.source",
     "list_specs": "archspec.zoo",
     "load": "archspec.network",
+    "load_weights": "archspec.backends.weights",
     "loads": "archspec.network",
+    "save_weights": "archspec.backends.weights",
 }
 
 __all__ = [
@@ -52,10 +60,15 @@ __all__ = [
     "UsageError",
     "__version__",
     "analyze",
+    "build",
     "check",
+    "compile",
+    "generate",
     "list_specs",
     "load",
+    "load_weights",
     "loads",
+    "save_weights",
 ]
 
 

@@ -20,8 +20,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0.0:
             return x
         keep = 1.0 - self.rate
-        shape = [x.shape[0]] + [1] * (x.ndim - 1)
-        mask = x.new_empty(shape).bernoulli_(keep).div_(keep)
+        mask = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
         return x * mask
 
     def extra_repr(self) -> str:

@@ -1,0 +1,213 @@
+"""From a spec to a module that is ready to run: on its device, in its dtype, compiled where that is asked for.
+
+torch is imported when something is built, not before.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Union
+
+from archspec.backends.extras import need, reason
+from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean
+from archspec.graph import Graph, Node
+from archspec.network import InputShapes, load
+from archspec.shapes import elements
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx, nn
+
+    from archspec.backends.module import HasGraph
+
+Spec = Union[str, "os.PathLike[str]", "HasGraph", Graph]
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+MEMORY_FORMATS = ("contiguous", "channels_last")
+MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+COMPILERS = ("aot_eager", "inductor", "none")
+"""What `verify` may compile with."""
+
+
+def build(
+    spec: Spec,
+    *,
+    input: InputShapes | None = None,
+    features: Iterable[str] | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory_format: str | None = None,
+    compile: bool | str = False,
+    init: str = "torch",
+    **params: Any,
+) -> nn.Module:
+    """The torch module of a spec (a path, a name of the zoo) or of a network that is loaded already.
+
+    `input` and `params` override the spec's, as in `load`. Forward takes `(N, *input)` and returns the output: a
+    tensor, or a dict by name where the network has several. `features=["layer2", "layer4"]` makes it return a dict of
+    the values of these steps, and leaves out what they do not need. The module is in training mode, as torch's own are.
+
+    `device` is any of torch's, `meta` included; `dtype` one of `DTYPES`; `memory_format` one of `MEMORY_FORMATS`.
+    `compile=True`, or one of torch's modes such as "max-autotune", compiles it as one graph when it is first called
+    (`nn.Module.compile`: the keys of its state_dict stay as they are); it then goes to the GPU where there is one,
+    unless `device` says otherwise. Where the compiler fails, as inductor does without a C++ compiler, a RuntimeWarning
+    says so, and the network runs eagerly. `init` is "torch", torch's own defaults, or "kaiming", as torchvision's VGG.
+
+    SpecError where the spec is wrong or the network too large for the memory; UsageError where the call is wrong, or
+    torch is missing.
+    """
+    graph = graph_of(spec, input, params)
+    need("torch")
+    import torch
+
+    from archspec.backends.module import build_module
+
+    if device is None and compile:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    target = device_of(device)
+    wanted_dtype = _dtype(dtype)
+    wanted_format = _memory_format(memory_format, graph)
+    mode = _mode(compile)
+    check_size(graph, target.type)
+    with target:
+        module = build_module(graph, features=features, init=init, own_class=mode is not None)
+    if wanted_dtype is not None:
+        module = module.to(dtype=wanted_dtype)
+    if wanted_format is not None:
+        module = module.to(memory_format=wanted_format)  # type: ignore[call-overload]
+    if mode is not None:
+        module.compile(fullgraph=True, backend=_inductor_or_eager(mode))
+    return module
+
+
+def compile(spec: Spec, **options: Any) -> nn.Module:
+    """`build(..., compile=True)`: the network of a spec compiled as one graph, on the GPU where there is one."""
+    return build(spec, **{"compile": True, **options})
+
+
+def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, Any] | None = None) -> Graph:
+    """The graph of a spec with its overrides, or of a network that has its own; SpecError, UsageError as in `load`."""
+    if isinstance(spec, (str, os.PathLike)):
+        return load(spec, input=input, **(params or {})).graph
+    if params or input is not None:
+        given = ", ".join([*(params or ()), *(["input"] if input is not None else [])])
+        raise UsageError(f"{given}: a loaded network has its params and its input", "give them to `archspec.load`")
+    return spec if isinstance(spec, Graph) else spec.graph
+
+
+def check_size(graph: Graph, device: str, itemsize: int = 4) -> None:
+    """SpecError where a network cannot be built on this kind of device, with `itemsize` bytes a number.
+
+    No tensor may have 2**63 bytes, which torch could not count. The weights together, and each single value for one
+    sample, must fit into the memory; `meta` has no such limit.
+    """
+    largest: Node | None = None
+    total = most = 0
+    for node in graph.nodes:
+        weights = node.op.params + node.op.buffer_elements
+        if max(weights, elements(node.shape)) * itemsize >= 2**63:
+            raise _too_large(node, "a tensor of this step has 2**63 bytes or more: torch cannot hold it")
+        if weights > most:
+            largest, most = node, weights
+        total += weights
+    memory = _memory(device)
+    if memory is None:
+        return
+    if largest is not None and total * itemsize > memory:
+        text = f"the weights take {_bytes(total * itemsize)}, most of it in this step, of {_bytes(memory)} memory"
+        raise _too_large(largest, text)
+    for node in graph.nodes:
+        if elements(node.shape) * itemsize > memory:
+            text = f"its output takes {_bytes(elements(node.shape) * itemsize)} a sample, of {_bytes(memory)} memory"
+            raise _too_large(node, text)
+
+
+def _too_large(node: Node, text: str) -> SpecError:
+    return SpecError(Diagnostic("limit", f"{node.path}: {text}", node.span, help="`archspec analyze` counts it"))
+
+
+def _memory(device: str) -> int | None:
+    """Bytes of memory of this kind of device, None where that is not known or does not matter."""
+    import torch
+
+    if device == "cuda" and torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[1]
+    if device != "cpu":
+        return None
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**40  # where the system does not say: more than its like has
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB"
+
+
+# The words of the call.
+
+
+def device_of(device: str | torch.device | None) -> torch.device:
+    """A device that is there, torch's default for None; UsageError where it is not."""
+    import torch
+
+    if device is None:
+        return torch.empty(0).device  # torch's default, which the caller may have set
+    try:
+        found = torch.device(device)
+        if found.type != "meta":
+            torch.empty(0, device=found)  # whether it is there
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"the device {device} cannot be used: {reason(error)}", "cpu, cuda or meta") from None
+    return found
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    import torch
+
+    if dtype is None:
+        return None
+    known = {name: getattr(torch, name) for name in DTYPES}
+    if dtype in known.values():
+        return dtype  # type: ignore[return-value]
+    if dtype not in known:
+        raise UsageError(f"dtype: {dtype!r} cannot be used", did_you_mean(str(dtype), known))
+    return known[str(dtype)]  # type: ignore[no-any-return]
+
+
+def _memory_format(name: str | None, graph: Graph) -> torch.memory_format | None:
+    import torch
+
+    if name is None or name == "contiguous":
+        return None
+    if name != "channels_last":
+        raise UsageError(f"memory_format: {name!r} cannot be used", did_you_mean(str(name), MEMORY_FORMATS))
+    axes = max(len(shape) for shape in graph.inputs.values())
+    return torch.channels_last_3d if axes == 4 else torch.channels_last
+
+
+def _mode(compile: bool | str) -> str | None:
+    if isinstance(compile, bool):
+        return "default" if compile else None
+    if compile not in MODES:
+        raise UsageError(f"compile: {compile!r} is no mode", did_you_mean(str(compile), MODES))
+    return compile
+
+
+def _inductor_or_eager(mode: str) -> Callable[[fx.GraphModule, list[Any]], Callable[..., Any]]:
+    """A backend of `torch.compile`: inductor, or where it fails, the same graph eagerly, and a warning that says so."""
+
+    def compiled(module: fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        try:
+            from torch._inductor import list_mode_options
+            from torch._inductor.compile_fx import compile_fx
+
+            return compile_fx(module, inputs, config_patches=list_mode_options(mode))  # type: ignore[return-value]
+        except Exception as error:  # whatever is wrong with the compiler, the network itself can run
+            help = "inductor needs a C++ compiler, g++ or clang++, and for the GPU also triton"
+            warnings.warn(f"not compiled, runs eagerly: {reason(error)} ({help})", RuntimeWarning, stacklevel=2)
+            return module.forward
+
+    return compiled

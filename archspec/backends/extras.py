@@ -1,0 +1,29 @@
+"""Packages that only some back ends need: how to get them, and what they say."""
+
+from __future__ import annotations
+
+import importlib
+
+from archspec.errors import UsageError
+
+EXTRAS = {"torch": "torch", "safetensors": "torch", "onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx"}
+"""The extra of `archspec-nn` that brings each package."""
+
+
+def need(*packages: str) -> None:
+    """UsageError, naming the extra to install, where one of these packages is missing."""
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            if error.name != package:
+                raise
+            help = f"pip install 'archspec-nn[{EXTRAS[package]}]'"
+            raise UsageError(f"this needs {package}, which is not installed", help) from None
+
+
+def reason(error: Exception) -> str:
+    """What an error of torch or of another package says, in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # Wrappers say `raised:`, and what was raised on the next line.
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

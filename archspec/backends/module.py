@@ -1,0 +1,315 @@
+"""Lowering: a graph as a hierarchy of `nn.Module`s, each with a forward of its own.
+
+Every scope of the spec (a block, a `sequential`, the group of a named repeat) becomes a module at its path, every node
+a module at its own, so that state_dict keys, hooks, `model.layer1[0]` and the profiler see what the spec says. A scope
+that is a plain chain becomes an `nn.Sequential`. For any other, the data flow is written down as a `Plan`, and torch.fx
+makes a forward of it: straight-line code, no interpreter. Scopes with equal plans share one class.
+
+The weights start as torch's own constructors leave them: Kaiming uniform in convolutions and linear layers, ones and
+zeros in normalisations. `init="kaiming"` draws them as torchvision's VGG and MobileNetV2 do.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
+from typing import Any, ClassVar, Protocol, cast
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from archspec.backends import layers
+from archspec.errors import UsageError, did_you_mean
+from archspec.graph import Graph, Node
+from archspec.ops.base import Call
+
+INITS = ("torch", "kaiming")
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+# Words that the code which fx writes uses itself: an argument of forward must not hide them.
+_TAKEN = frozenset({"self", "torch", "getattr", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "operator"})
+
+
+class HasGraph(Protocol):
+    """Whatever holds a graph, as `archspec.Network` does."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a forward. `target` is a child's name where `arguments` is None, else a function; `reads` are the
+    numbers of values: first the inputs are numbered, then the steps."""
+
+    name: str
+    target: str
+    reads: tuple[int, ...]
+    arguments: tuple[tuple[str, Any], ...] | None = None
+    listed: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The forward of a scope as plain data. It returns one value as it is, several as a tuple, or as a dict where
+    `names` gives their names."""
+
+    class_name: str
+    inputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    returns: tuple[int, ...]
+    names: tuple[str, ...] | None = None
+
+
+class Lowered(nn.Module):
+    """A module whose forward came from a plan. Its classes are made as they are needed, so it is pickled by its
+    plan."""
+
+    plan: ClassVar[Plan]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank, (type(self).plan,), self.__getstate__()  # type: ignore[no-untyped-call]
+
+
+def build_module(
+    network: HasGraph | Graph, *, features: Iterable[str] | None = None, init: str = "torch", own_class: bool = False
+) -> nn.Module:
+    """The network as a torch module on torch's default device, in its default dtype, in training mode.
+
+    Forward takes the network's inputs in order, batch first: `(N, *shape)`. It returns the output, or a dict of them by
+    name where there are several. With `features`, names of nodes or scopes, it returns a dict of their values by these
+    names, and what they do not need is left out; the value of a scope is that of its last step. Modules built with
+    `own_class` share no code with others of the same plan: torch.compile takes a piece of code eight times at most.
+
+    UsageError where a feature or `init` is unknown.
+    """
+    graph = network if isinstance(network, Graph) else network.graph
+    if init not in INITS:
+        raise UsageError(f"{init!r} is no way to initialise", did_you_mean(init, INITS))
+    outputs = dict(graph.outputs) if features is None else feature_paths(graph, features)
+    nodes = graph.nodes if features is None else needed(graph, outputs.values())
+    names = None if features is None and len(outputs) == 1 else tuple(outputs)
+    module = _Lowering(graph, nodes, tuple(outputs.values())).network(names, own_class)
+    if init == "kaiming":
+        kaiming(module)
+    return module
+
+
+def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
+    """The path of the value that each feature names; UsageError where there is none."""
+    wanted = [features] if isinstance(features, str) else list(features)
+    values: dict[str, str] = {}
+    for node in graph.nodes:
+        scope = node.path
+        values[scope] = node.path
+        while scope := scope.rpartition(".")[0]:
+            values[scope] = node.path
+    for name in wanted:
+        if name not in values:
+            raise UsageError(f"{graph.name} has no step `{name}`", did_you_mean(name, values))
+    if not wanted:
+        raise UsageError("features: no step is named", "name one: features=['layer4']")
+    return {name: values[name] for name in wanted}
+
+
+def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes that the values at `paths` depend on, in data-flow order."""
+    live = set(paths)
+    for node in reversed(graph.nodes):
+        if node.path in live:
+            live.update(node.inputs)
+    return tuple(node for node in graph.nodes if node.path in live)
+
+
+def kaiming(module: nn.Module) -> None:
+    """Draw weights as torchvision's VGG and MobileNetV2 do: Kaiming normal by fan-out in convolutions, N(0, 0.01) in
+    linear layers, biases 0. Source: https://arxiv.org/abs/1502.01852"""
+    for layer in module.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0, 0.01)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def construct(call: Call) -> nn.Module:
+    """The module that a call constructs."""
+    family, _, name = call.target.rpartition(".")
+    made = getattr(nn if family else layers, name)(**call.arguments)
+    return cast(nn.Module, made)
+
+
+# From the graph to modules and plans.
+
+
+@dataclass
+class _Scope:
+    """A scope while its plan is made. Values are known by their path; `numbers` gives their number in the plan."""
+
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+    count: int = 0
+    chain: bool = True
+    """Whether every step is a child that reads what the one before returned, and nothing else."""
+
+    def __post_init__(self) -> None:
+        self.count = len(self.numbers)
+        self.chain = self.count == 1
+
+    def add(self, step: Step) -> int:
+        """Append a step; the number of its value."""
+        self.chain &= step.arguments is None and step.reads == (self.count - 1,)
+        self.steps.append(step)
+        self.count += 1
+        return self.count - 1
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...]) -> None:
+        self.graph, self.nodes, self.outputs = graph, nodes, outputs
+        self.made_at = {node.path: position for position, node in enumerate(nodes)}
+        self.last_read = {path: position for position, node in enumerate(nodes) for path in node.inputs}
+        self.last_read.update(dict.fromkeys(outputs, len(nodes)))
+
+    def network(self, names: tuple[str, ...] | None, own_class: bool) -> nn.Module:
+        """The whole network; `names` are the keys of the dict that it returns, None where it returns one value."""
+        scope = _Scope(numbers={name: number for number, name in enumerate(self.graph.inputs)})
+        self._fill(scope, "", 0, len(self.nodes))
+        inputs = tuple(f"{name}_" if name in _TAKEN else name for name in self.graph.inputs)
+        returns = tuple(scope.numbers[path] for path in self.outputs)
+        plan = Plan(self.graph.name, inputs, tuple(scope.steps), returns, names)
+        return _filled(_new_class(plan)() if own_class else _class_of(plan)(), scope.modules)
+
+    def _fill(self, scope: _Scope, prefix: str, start: int, stop: int) -> None:
+        """Add the nodes from `start` to `stop`, whose paths all start with `prefix`, to their scope."""
+        position = start
+        while position < stop:
+            node = self.nodes[position]
+            name, dot, _ = node.path[len(prefix) :].partition(".")
+            if not dot:
+                self._leaf(scope, name, node)
+                position += 1
+                continue
+            inner = f"{prefix}{name}."
+            end = position + 1
+            while end < stop and self.nodes[end].path.startswith(inner):
+                end += 1
+            self._child(scope, name, inner, position, end)
+            position = end
+
+    def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
+        reads = tuple(scope.numbers[path] for path in node.inputs)
+        for call in node.op.calls():
+            if call.is_module:
+                _attach(scope, name, construct(call))
+                step = Step(name, name, reads)
+            else:
+                step = Step(name, call.target, reads, tuple(call.arguments.items()), call.listed)
+            reads = (scope.add(step),)
+        (scope.numbers[node.path],) = reads
+
+    def _child(self, scope: _Scope, name: str, prefix: str, start: int, stop: int) -> None:
+        """A scope inside the scope: its inputs are what it reads from outside, its results what is read of it there."""
+        nodes = self.nodes[start:stop]
+        reads = dict.fromkeys(path for node in nodes for path in node.inputs if self.made_at.get(path, -1) < start)
+        results = [node.path for node in nodes if self.last_read.get(node.path, -1) >= stop]
+        inner = _Scope(numbers={path: number for number, path in enumerate(reads)})
+        self._fill(inner, prefix, start, stop)
+        returns = tuple(inner.numbers[path] for path in results)
+        kind, class_name = _kind(nodes[0], prefix[:-1])
+        in_chain = inner.chain and returns == (inner.count - 1,)
+        if in_chain and kind != "block" and not any(hasattr(nn.Sequential, child) for child in inner.modules):
+            module = _filled(nn.Sequential(), inner.modules)
+        else:
+            arguments = ("x",) if len(reads) == 1 else tuple(f"x{number}" for number in range(1, len(reads) + 1))
+            plan = Plan(class_name, arguments, tuple(inner.steps), returns)
+            module = _filled(_class_of(plan)(), inner.modules)
+        _attach(scope, name, module)
+        value = scope.add(Step(name, name, tuple(scope.numbers[path] for path in reads)))
+        if len(results) == 1:
+            scope.numbers[results[0]] = value
+            return
+        for position, path in enumerate(results):
+            item = Step(path.rpartition(".")[2], "item", (value,), (("position", position),))
+            scope.numbers[path] = scope.add(item)
+
+
+def _attach(scope: _Scope, name: str, module: nn.Module) -> None:
+    if name in scope.modules:
+        raise ValueError(f"two modules want the name {name!r}: the nodes of a scope must stand together")
+    scope.modules[name] = module
+
+
+def _kind(node: Node, path: str) -> tuple[str, str]:
+    """What kind of scope is at `path`, somewhere above `node`, and a name for its class."""
+    for group in node.group.chain():
+        if group.path == path and group.kind != "inline":
+            return group.kind, group.block or group.kind
+    return "scope", "scope"
+
+
+# From plans to modules.
+
+
+def _filled(module: nn.Module, children: Mapping[str, nn.Module]) -> nn.Module:
+    for name, child in children.items():
+        module.add_module(name, child)
+    return module
+
+
+def _blank(plan: Plan) -> Lowered:
+    """An instance without state, which unpickling fills."""
+    made = _class_of(plan)
+    return made.__new__(made)
+
+
+@lru_cache(maxsize=1024)
+def _class_of(plan: Plan) -> type[Lowered]:
+    return _new_class(plan)
+
+
+def _new_class(plan: Plan) -> type[Lowered]:
+    namespace = {"plan": plan, "forward": _forward(plan), "__module__": __name__, "__doc__": "Lowered from a spec."}
+    return type(plan.class_name, (Lowered,), namespace)
+
+
+def _forward(plan: Plan) -> Callable[..., Any]:
+    """The function that a plan describes, as fx writes it. It speaks of children as attributes of `self`."""
+    graph = fx.Graph()
+    values = [graph.placeholder(name) for name in plan.inputs]
+    for step in plan.steps:
+        reads = [values[number] for number in step.reads]
+        name = "value" if step.name in _TAKEN else step.name
+        if step.arguments is None:
+            values.append(graph.create_node("call_module", step.target, tuple(reads), {}, name))
+        else:
+            values.append(_function_node(graph, step, reads, name))
+    results = [values[number] for number in plan.returns]
+    if plan.names is not None:
+        graph.output(dict(zip(plan.names, results, strict=True)))
+    else:
+        graph.output(results[0] if len(results) == 1 else tuple(results))
+    # An empty GraphModule is the public way to the compiled code. The modules are not its own: it has attributes
+    # (`code`, `graph`, `meta`) whose names a step may bear.
+    holder = fx.GraphModule(nn.Module(), fx.Graph())
+    holder.graph = graph
+    return type(holder).forward
+
+
+def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str) -> fx.Node:
+    arguments: dict[str, Any] = dict(step.arguments or ())
+    if step.target == "item":
+        return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
+    if step.target in ("+", "*"):
+        function = operator.add if step.target == "+" else operator.mul
+        return reduce(lambda a, b: graph.create_node("call_function", function, (a, b), {}, name), reads)
+    family, _, word = step.target.rpartition(".")
+    function = getattr(functional if family == "F" else torch, word)
+    return graph.create_node("call_function", function, (reads,) if step.listed else tuple(reads), arguments, name)

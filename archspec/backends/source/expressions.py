@@ -1,0 +1,177 @@
+"""Expressions of generated code: Python's own syntax trees, evaluated and simplified here, never by `eval`."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from archspec.backends.source.strings import quoted
+from archspec.expressions import make_divisible
+
+WIDEST = 60
+"""Characters of the longest expression that is printed; a longer one is replaced by its value."""
+
+Lookup = Callable[[str], Any]
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "int": int,
+    "round": round,
+    "make_divisible": make_divisible,
+}
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_. +-]*")
+
+
+class Unprintable(Exception):
+    """An expression that generated code does not hold: its value is printed instead."""
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality that keeps true, 1 and 1.0 apart, within tuples too."""
+    if isinstance(left, tuple | list) and isinstance(right, tuple | list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return type(left) is type(right) and bool(left == right)
+
+
+def literal(value: Any) -> ast.expr:
+    """A value as code."""
+    if isinstance(value, tuple):
+        return ast.Tuple([literal(item) for item in value], ast.Load())
+    if isinstance(value, list):
+        return ast.List([literal(item) for item in value], ast.Load())
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    if value is None or isinstance(value, bool | int | float | str):
+        return ast.Constant(value)
+    raise Unprintable
+
+
+def name(text: str) -> ast.Name:
+    """A name as code."""
+    return ast.Name(text, ast.Load())
+
+
+def binary(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.expr:
+    """`left op right`, simplified."""
+    return simplified(ast.BinOp(left, op, right))
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """Every name that an expression mentions, without the functions that it calls."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
+
+
+def evaluate(tree: ast.expr, lookup: Lookup) -> Any:
+    """The value of an expression, names looked up; Unprintable where it holds what generated code does not."""
+    match tree:
+        case ast.Constant():
+            return tree.value
+        case ast.Name():
+            return lookup(tree.id)
+        case ast.Tuple():
+            return tuple(evaluate(item, lookup) for item in tree.elts)
+        case ast.List():
+            return [evaluate(item, lookup) for item in tree.elts]
+        case ast.BinOp() if type(tree.op) in _BINARY:
+            left, right = evaluate(tree.left, lookup), evaluate(tree.right, lookup)
+            if not all(isinstance(value, int | float) for value in (left, right)):
+                raise Unprintable
+            return _BINARY[type(tree.op)](left, right)
+        case ast.UnaryOp(op=ast.USub()):
+            return -evaluate(tree.operand, lookup)
+        case ast.UnaryOp(op=ast.Not()):
+            return not evaluate(tree.operand, lookup)
+        case ast.BoolOp():
+            stop = isinstance(tree.op, ast.Or)
+            value: Any = None
+            for operand in tree.values:
+                value = evaluate(operand, lookup)
+                if bool(value) is stop:
+                    break
+            return value
+        case ast.Compare() if len(tree.ops) == 1 and type(tree.ops[0]) in _COMPARE:
+            return _COMPARE[type(tree.ops[0])](evaluate(tree.left, lookup), evaluate(tree.comparators[0], lookup))
+        case ast.IfExp():
+            return evaluate(tree.body if evaluate(tree.test, lookup) else tree.orelse, lookup)
+        case ast.Call(func=ast.Name(id=called)) if called in _FUNCTIONS:
+            arguments = [evaluate(item, lookup) for item in tree.args]
+            keywords = {str(item.arg): evaluate(item.value, lookup) for item in tree.keywords}
+            return _FUNCTIONS[called](*arguments, **keywords)
+    raise Unprintable
+
+
+def value_of(tree: ast.expr, lookup: Lookup) -> Any:
+    """As `evaluate`; whatever fails is Unprintable."""
+    try:
+        return evaluate(tree, lookup)
+    except (ArithmeticError, TypeError, ValueError):
+        raise Unprintable from None
+
+
+def simplified(tree: ast.expr) -> ast.expr:
+    """Without what changes nothing: `x * 1`, `x + 0`, `c and True`."""
+    match tree:
+        case ast.BinOp(op=ast.Mult(), left=ast.Constant(value=1), right=rest) if _is_whole(tree.left):
+            return rest
+        case ast.BinOp(op=ast.Mult() | ast.FloorDiv(), left=rest, right=ast.Constant(value=1)) if _is_whole(tree.right):
+            return rest
+        case ast.BinOp(op=ast.Add() | ast.Sub(), left=rest, right=ast.Constant(value=0)):
+            return rest
+        case ast.BinOp(op=ast.Add(), left=ast.Constant(value=0), right=rest):
+            return rest
+        case ast.BoolOp():
+            neutral = isinstance(tree.op, ast.And)
+            rest_of = [v for v in tree.values if not (isinstance(v, ast.Constant) and v.value is neutral)]
+            return rest_of[0] if len(rest_of) == 1 else ast.BoolOp(tree.op, rest_of) if rest_of else tree
+        case ast.IfExp(test=ast.Constant(value=value)):
+            return tree.body if value else tree.orelse
+    return tree
+
+
+def _is_whole(tree: ast.expr) -> bool:
+    return isinstance(tree, ast.Constant) and type(tree.value) is int
+
+
+def text(tree: ast.expr) -> str:
+    """An expression as `ruff format` writes it."""
+    match tree:
+        case ast.Constant(value=str(value)):
+            return quoted(value)
+        case ast.JoinedStr(values=values):
+            parts = [f"{{{text(part.value)}}}" if isinstance(part, ast.FormattedValue) else part for part in values]
+            parts = [part.value if isinstance(part, ast.Constant) else part for part in parts]
+            return f'f"{"".join(map(str, parts))}"'
+        case ast.Tuple(elts=[only]):
+            return f"({text(only)},)"
+        case ast.Tuple():
+            return f"({', '.join(map(text, tree.elts))})"
+        case ast.List():
+            return f"[{', '.join(map(text, tree.elts))}]"
+    if any(isinstance(node, ast.Constant) and isinstance(node.value, str) for node in ast.walk(tree)):
+        strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        if not all(map(_PLAIN_TEXT.fullmatch, strings)):
+            raise Unprintable
+        return ast.unparse(tree).replace("'", '"')
+    return ast.unparse(tree)

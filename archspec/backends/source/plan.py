@@ -1,0 +1,209 @@
+"""From a graph to classes: one for each block, what differs between its uses as arguments.
+
+The structure comes from the steps of the spec, the values from the elaborated graph. Where the uses of a block differ
+in ways that one class cannot say, it becomes several. `build.py` and `forward.py` write down what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from archspec.backends.source.context import MISSING, ClassContext, Unclean
+from archspec.backends.source.expressions import literal, same
+from archspec.backends.source.frame import Frame
+from archspec.backends.source.items import ClassPlan, Val, needed, used_names
+from archspec.backends.source.naming import Names, class_name
+from archspec.backends.source.steps import StepPlanner
+from archspec.backends.source.structure import (
+    Tree,
+    all_steps,
+    common,
+    everything_in,
+    flat,
+    name_of,
+    positional,
+    scope_of,
+    structure,
+)
+from archspec.expressions import Scope
+from archspec.graph import Graph, Group
+from archspec.program import BlockProgram, Step
+
+
+class Planner(StepPlanner):
+    """Makes the classes of one network. `graphs` are the network, and the same with other values of what is kept."""
+
+    def __init__(self, graphs: Sequence[Graph], steps: list[Step], description: str, kept: Sequence[str]) -> None:
+        self.graphs, self.steps, self.kept = graphs, steps, kept
+        self.tree = Tree(graphs)
+        self.classes: list[ClassPlan] = []
+        self.made: dict[int, ClassPlan] = {}
+        self.names = Names(frozenset({"DropPath", "Scale", "F"}))
+        self.top_name = self.names.unique(class_name(graphs[0].name, description))
+
+    # The network.
+
+    def run(self) -> ClassPlan:
+        """Plan the network's class, which is the last of `classes`."""
+        graph = self.graphs[0]
+        scopes = [scope_of(root) for root in self.tree.roots]
+        plan = ClassPlan(self.top_name, ClassContext(scopes, frozenset(self.kept)))
+        plan.input_names = list(graph.inputs)
+        rows = range(len(self.tree.roots))
+        for name, shape in graph.inputs.items():
+            plan.inputs.append(Val(dict.fromkeys(rows, name), label=name, shape=shape))
+        self.owner = dict(enumerate(self.tree.roots))
+        frame = Frame(plan.context, rows, list(plan.inputs), plan.inputs[0], chain=False)
+        plan.items = self.steps_of(self.steps, {row: root.items for row, root in enumerate(self.tree.roots)}, frame)
+        outputs = {name: frame.find(rows, [other.outputs[name] for other in self.graphs]) for name in graph.outputs}
+        plan.results = list(outputs.values())
+        plan.outputs = outputs if len(outputs) > 1 else None
+        self._finish(plan)
+        for variable in plan.arguments.values():
+            variable.default = variable.values[0]
+        self.classes = [*needed(plan, self.classes), plan]
+        self.names.taken.update(name for made in self.classes for name in made.context.kinds)
+        for made in self.classes[:-1]:
+            made.name = self.names.unique(made.name)
+        return plan
+
+    # Classes.
+
+    def block_class(self, group: Group) -> ClassPlan:
+        if id(group) not in self.made:
+            definition = group.definition
+            assert isinstance(definition, BlockProgram)
+            groups = self.tree.blocks[id(definition)]
+            self.make_classes(groups, definition.steps, definition.name, list(definition.inputs))
+        return self.made[id(group)]
+
+    def make_classes(
+        self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
+    ) -> None:
+        """One class for these scopes, or several where they are too different."""
+        level: list[list[Group]] = [groups]
+        for signature in (None, structure, everything_in):
+            pending, level = level, []
+            for some in pending:
+                split: dict[Any, list[Group]] = {}
+                for group in some:
+                    split.setdefault(signature(group) if signature else 0, []).append(group)
+                for part in split.values():
+                    try:
+                        self._class(part, steps, name, inputs, unroll)
+                    except Unclean:
+                        level.append(part)
+            if not level:
+                return
+        raise Unclean
+
+    def _class(self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool) -> None:
+        reads = [
+            self.tree.externals(group) if unroll or group.kind != "block" else self.tree.placed[id(group)].reads
+            for group in groups
+        ]
+        if len({len(paths) for paths in reads}) != 1:
+            raise Unclean
+        first: Unclean | None = None
+        for chain in self._modes(groups, steps, unroll):
+            try:
+                plan = self._plan_class(groups, steps, inputs, reads, unroll, chain)
+                break
+            except Unclean as error:
+                first = error
+        else:
+            raise first or Unclean
+        plan.name = class_name(name)
+        for group in groups:
+            self.made[id(group)] = plan
+        self.classes.append(plan)
+
+    def _modes(self, groups: list[Group], steps: list[Step], unroll: bool) -> tuple[bool, ...]:
+        """Whether to plan a chain (a subclass of nn.Sequential), and what to try next."""
+        inside = [placed for group in groups for placed in flat(group.items)]
+        numbers = any(name_of(placed).isdecimal() for placed in inside)
+        repeats = any(step.repeat is not None and step.siblings for step in all_steps(steps))
+        return (True, False) if (numbers or repeats) and not unroll else (False, True) if not unroll else (False,)
+
+    def _plan_class(
+        self,
+        groups: list[Group],
+        steps: list[Step],
+        inputs: list[str],
+        reads: list[tuple[str, ...]],
+        unroll: bool,
+        chain: bool,
+    ) -> ClassPlan:
+        context = ClassContext([scope_of(group) for group in groups])
+        plan = ClassPlan("", context, chain=chain, row_of={id(group): row for row, group in enumerate(groups)})
+        rows = range(len(groups))
+        count = len(reads[0])
+        plan.input_names = (
+            inputs if len(inputs) == count else ["x"] if count == 1 else [f"x{k + 1}" for k in range(count)]
+        )
+        for k in range(count):
+            shapes = [self.tree.shape(group, reads[row][k]) for row, group in enumerate(groups)]
+            label = f"{plan.input_names[k]}_channels" if count > 1 else "in_channels"
+            val = Val({row: reads[row][k] for row in rows}, label="x", shape=common(shapes))
+            channels = [shape[0] for shape in shapes]
+            if all(size == channels[0] for size in channels):
+                val.sizes = [literal(channels[0])]
+            else:
+                val.sizes = [context.argue(label, f" {k}", rows, channels)]
+            plan.inputs.append(val)
+        plan.named = chain and not all(positional(group.items) for group in groups)
+        if chain and count != 1:
+            raise Unclean
+        relative = [[path[len(group.path) + 1 :] for path in self.tree.exposed.get(id(group), ())] for group in groups]
+        plan.exposed = list(dict.fromkeys(path for paths in relative for path in paths))
+        if chain and plan.exposed:
+            raise Unclean
+        frame = Frame(context, rows, list(plan.inputs), plan.inputs[0], chain=chain, named=plan.named)
+        saved, self.owner = getattr(self, "_owner", {}), dict(enumerate(groups))
+        try:
+            placed = {row: group.items for row, group in enumerate(groups)}
+            plan.items = self.unrolled_all(placed, frame) if unroll else self.steps_of(steps, placed, frame)
+        finally:
+            self.owner = saved
+        result = frame.find(rows, [self.tree.placed[id(group)].result for group in groups])
+        if chain and result is not frame.previous:
+            raise Unclean
+        plan.results = [result]
+        for path in plan.exposed:
+            plan.results.append(frame.find(rows, [f"{group.path}.{path}" for group in groups]))
+        self._finish(plan)
+        return plan
+
+    def _finish(self, plan: ClassPlan) -> None:
+        """Leave out arguments that nothing uses, and put the others in order."""
+        used = used_names(plan.items)
+        for printed, variable in plan.context.arguments.items():
+            if printed in used:
+                variable.values = variable.fill()
+                plan.arguments[printed] = variable
+                plan.origin[printed] = plan.context.origins[printed]
+        definition = next((owner.definition for owner in self._owners(plan)), None)
+        declared = list(definition.params) if isinstance(definition, BlockProgram) else []
+        if isinstance(definition, BlockProgram):
+            for printed, variable in plan.arguments.items():
+                default = definition.params.get(plan.origin[printed])
+                if default is not None and default.constant:
+                    value = default.evaluate(Scope({}))
+                    if any(same(value, other) for other in variable.values):
+                        variable.default = value
+
+        def place(printed: str) -> tuple[bool, int]:
+            origin = plan.origin[printed]
+            if plan.name == self.top_name:
+                return False, self.kept.index(origin)
+            order = -1 if origin.startswith(" ") else declared.index(origin) if origin in declared else len(declared)
+            return plan.arguments[printed].default is not MISSING, order
+
+        plan.arguments = {printed: plan.arguments[printed] for printed in sorted(plan.arguments, key=place)}
+
+    def _owners(self, plan: ClassPlan) -> Iterator[Group]:
+        for groups in self.tree.blocks.values():
+            for group in groups:
+                if id(group) in plan.row_of:
+                    yield group

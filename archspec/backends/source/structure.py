@@ -1,0 +1,217 @@
+"""Questions about the structure of a graph: what the steps of a spec made, in which scope, reading what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from archspec.backends.source.context import Unclean
+from archspec.backends.source.translate import tree_of
+from archspec.expressions import Scope
+from archspec.graph import Graph, Group, Node, Placed
+from archspec.program import ScopeStep, Step
+from archspec.shapes import Shape
+
+Rows = dict[int, Placed]
+"""What one step made in every row."""
+
+
+class Tree:
+    """The scopes of the network, and of the same network with other values of what is kept."""
+
+    def __init__(self, graphs: Sequence[Graph]) -> None:
+        self.graphs = graphs
+        self.roots = [root_of(graph) for graph in graphs]
+        self.shapes: list[dict[str, Shape]] = [
+            {**graph.inputs, **{node.path: node.shape for node in graph.nodes}} for graph in graphs
+        ]
+        self.placed: dict[int, Placed] = {}
+        self.home: dict[int, int] = {}
+        self.blocks: dict[int, list[Group]] = {}
+        for number, root in enumerate(self.roots):
+            self._walk(root, number)
+        self.exposed = self._exposures()
+
+    def _walk(self, root: Group, number: int) -> None:
+        stack = [root]
+        while stack:
+            group = stack.pop()
+            self.home[id(group)] = number
+            inner = []
+            for placed in group.items:
+                if isinstance(placed.what, Group):
+                    self.placed[id(placed.what)] = placed
+                    inner.append(placed.what)
+                    if placed.what.kind == "block":
+                        self.blocks.setdefault(id(placed.what.definition), []).append(placed.what)
+            stack.extend(reversed(inner))
+
+    def shape(self, group: Group, path: str) -> Shape:
+        """The shape of a value of the graph that a scope belongs to."""
+        return self.shapes[self.home[id(group)]][path]
+
+    def _exposures(self) -> dict[int, list[str]]:
+        """Of each scope, the values other than its result that are read outside it."""
+        found: dict[int, list[str]] = {}
+        for graph, root in zip(self.graphs, self.roots, strict=True):
+            homes = {node.path: node.group for node in graph.nodes}
+            reads = [(path, node.group) for node in graph.nodes for path in node.inputs]
+            reads += [(path, root) for path in graph.outputs.values()]
+            reads += self._scope_reads(root)
+            for path, reader in reads:
+                group = homes.get(path)
+                if group is None or group is reader:
+                    continue
+                around = {id(scope) for scope in reader.chain()}
+                for scope in group.chain():
+                    if id(scope) in around or scope.kind == "inline":
+                        continue
+                    placed = self.placed.get(id(scope))
+                    if placed is not None and placed.result != path and path not in found.setdefault(id(scope), []):
+                        found[id(scope)].append(path)
+        return found
+
+    def _scope_reads(self, root: Group) -> Iterator[tuple[str, Group]]:
+        """What blocks are given, used or not, and what scopes pass on."""
+        stack = [root]
+        while stack:
+            group = stack.pop()
+            for placed in group.items:
+                if isinstance(placed.what, Group):
+                    stack.append(placed.what)
+                    if placed.what.kind != "inline" and not is_empty(placed):
+                        yield placed.result, placed.what
+                    if placed.what.kind == "block" and not is_empty(placed):
+                        yield from ((path, group) for path in placed.reads)
+
+    def externals(self, group: Group) -> tuple[str, ...]:
+        """What the steps of a scope read from outside, in order of the first read."""
+        inside: set[str] = set()
+        found: dict[str, None] = {}
+        stack = [iter(group.items)]
+        while stack:
+            for placed in stack[-1]:
+                if isinstance(placed.what, Node):
+                    inside.add(placed.what.path)
+                    found.update(dict.fromkeys(path for path in placed.reads if path not in inside))
+                elif placed.what is not None:
+                    if placed.what.kind == "block" and not is_empty(placed):  # it is given all its inputs, used or not
+                        found.update(dict.fromkeys(path for path in placed.reads if path not in inside))
+                    stack.append(iter(placed.what.items))
+                    break
+            else:
+                stack.pop()
+        result = self.placed[id(group)].result
+        if result not in inside:
+            found[result] = None
+        return tuple(found)
+
+
+def root_of(graph: Graph) -> Group:
+    if not graph.nodes:
+        return Group("network", "", None)
+    group = graph.nodes[0].group
+    while group.parent is not None:
+        group = group.parent
+    return group
+
+
+def scope_of(group: Group) -> Scope:
+    return group.scope or Scope({})
+
+
+def group_of(placed: Placed) -> Group:
+    if not isinstance(placed.what, Group):
+        raise Unclean
+    return placed.what
+
+
+def by_step(items: Iterable[Placed]) -> dict[int, list[Placed]]:
+    found: dict[int, list[Placed]] = {}
+    for placed in items:
+        found.setdefault(id(placed.step), []).append(placed)
+    return found
+
+
+def is_empty(placed: Placed) -> bool:
+    """Whether no module and no operation came of it."""
+    if placed.what is None:
+        return True
+    return isinstance(placed.what, Group) and all(is_empty(inner) for inner in placed.what.items)
+
+
+def flat(items: Iterable[Placed]) -> Iterator[Placed]:
+    """What stands in a scope, with `inline` opened."""
+    for placed in items:
+        if isinstance(placed.what, Group) and placed.what.kind == "inline":
+            yield from flat(placed.what.items)
+        elif not is_empty(placed):
+            yield placed
+
+
+def name_of(placed: Placed) -> str:
+    return placed.what.path.rpartition(".")[2] if placed.what is not None else ""
+
+
+def positional(items: Iterable[Placed]) -> bool:
+    return all(name_of(placed) == str(number) for number, placed in enumerate(flat(items)))
+
+
+def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        if isinstance(step, ScopeStep) and step.is_inline:
+            yield from all_steps(step.steps)
+
+
+def constant_name(step: Step) -> str:
+    if step.name is None or not step.name.constant:
+        return ""
+    return str(step.name.yaml.plain())
+
+
+def label_of(step: Step) -> str:
+    if isinstance(step, ScopeStep):
+        return constant_name(step) or (step.repeat.binds if step.repeat else "") or "layers"
+    return constant_name(step) or step.label
+
+
+def common(shapes: Sequence[Shape]) -> Shape | None:
+    return shapes[0] if all(shape == shapes[0] for shape in shapes) else None
+
+
+def plural(step: Step) -> str:
+    repeat = step.repeat
+    if repeat is not None:
+        tree = tree_of(repeat.count)
+        if isinstance(tree, ast.Name):
+            return tree.id
+    return "settings"
+
+
+def structure(group: Group) -> Any:
+    """What must agree for one class: which steps stand, how often, under which names, reading what."""
+    return _signature(group, whole=False)
+
+
+def everything_in(group: Group) -> Any:
+    """All that a scope is, but for where it stands."""
+    return _signature(group, whole=True)
+
+
+def _signature(group: Group, whole: bool) -> Any:
+    outside: dict[str, int] = {}
+
+    def relative(path: str) -> Any:
+        return path[len(group.path) :] if path.startswith(f"{group.path}.") else outside.setdefault(path, len(outside))
+
+    def entry(placed: Placed) -> Any:
+        here = (id(placed.step), name_of(placed), tuple(map(relative, placed.reads)), relative(placed.result))
+        if isinstance(placed.what, Group) and (whole or placed.what.kind != "block"):
+            return (*here, tuple(map(entry, placed.what.items)))
+        if isinstance(placed.what, Node) and whole:
+            return (*here, str(placed.what.op.calls()))
+        return here
+
+    return tuple(map(entry, group.items))

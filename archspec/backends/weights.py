@@ -1,0 +1,315 @@
+"""Weights in files: read with a full report before anything changes, written with the network they belong to.
+
+safetensors holds numbers and names, nothing that runs. A torch file is a pickle; it is read only when asked for by
+name, and then with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from archspec._version import __version__
+from archspec.backends.extras import need, reason
+from archspec.backends.files import readable, replacing
+from archspec.backends.module import HasGraph
+from archspec.backends.weights_report import Mismatch, WeightsError, WeightsReport
+from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean
+from archspec.shapes import shape_text
+
+NameMap = Callable[[str], str | None] | Mapping[str, str | None] | Literal["by-position"]
+"""How a file's names become the model's: a function (None leaves a tensor out), a table of names or of prefixes that
+end at a dot, or `by-position`."""
+
+FORMATS = ("safetensors", "torch")
+BY_POSITION = "by-position"
+
+_COUNTER = "num_batches_tracked"
+
+
+def load_weights(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    map: NameMap | None = None,
+    *,
+    strict: bool = True,
+    format: str = "safetensors",
+    leave_out: Iterable[str] = (),
+    cast: bool = False,
+) -> WeightsReport:
+    """Load a file into a model, and say what went where.
+
+    `map` renames (see `NameMap`): `{"backbone": "", "head": "fc"}` takes `backbone.conv1.weight` for `conv1.weight`,
+    and `head.bias` for `fc.bias`. "by-position" pairs modules by their place in the order; names and shapes within each
+    must agree all the way, else nothing is loaded. A torch file keeps its order, and so does one of `save_weights`; of
+    another safetensors file the names are taken in natural order. `leave_out=["fc"]` keeps a new head as it is. `cast`
+    converts from another floating-point type. `format` is "safetensors", or "torch" for a state_dict that `torch.save`
+    wrote.
+
+    Strict: WeightsError, the model unchanged, where a tensor is missing, unexpected, or of another shape or dtype. Not
+    strict: what fits is loaded, the report tells the rest. SpecError where the file cannot be read, UsageError where
+    the call is wrong.
+    """
+    model = _unwrapped(model)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise UsageError("the model is on the meta device, which holds no numbers", "build it on another device")
+    report, assigned = _matched(model, path, map, format, leave_out, cast)
+    if strict and not report.fits:
+        raise WeightsError(replace(report, loaded=()))
+    state = model.state_dict()
+    with torch.no_grad():
+        for key, tensor in assigned.items():
+            state[key].copy_(tensor)
+    return report
+
+
+def check_weights(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    map: NameMap | None = None,
+    *,
+    format: str = "safetensors",
+    leave_out: Iterable[str] = (),
+    cast: bool = False,
+) -> WeightsReport:
+    """What `load_weights` would do; the model may be on the meta device. SpecError where the file cannot be read."""
+    return _matched(_unwrapped(model), path, map, format, leave_out, cast)[0]
+
+
+def save_weights(
+    model: nn.Module, path: str | os.PathLike[str], network: HasGraph | None = None, *, force: bool = False
+) -> None:
+    """Write a model's state_dict as safetensors, with the graph of `network` in the header, so that it knows its
+    network.
+
+    UsageError where the model is not one of this network, or the file exists (without `force`). Written whole or not.
+    """
+    need("safetensors")
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in _unwrapped(model).state_dict().items()}
+    metadata = {"format": "pt", "archspec": __version__}
+    if network is not None:
+        graph = network.graph
+        if {key: tuple(tensor.shape) for key, tensor in state.items()} != graph.state_dict():
+            raise UsageError(f"this model is not {graph.name} as a whole", "save it without its network")
+        metadata |= {"name": graph.name, "graph": graph.to_json()}
+    with replacing(path, force) as temporary:
+        try:
+            save_file(state, temporary, metadata)
+        except SafetensorError as error:
+            raise SpecError(Diagnostic("file", f"{os.fspath(path)} cannot be written: {reason(error)}")) from None
+
+
+def read_weights(
+    path: str | os.PathLike[str], format: str = "safetensors"
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors of a file, in its order, and the metadata in its header. SpecError where it cannot be read."""
+    if format not in FORMATS:
+        raise UsageError(f"{format!r} is no format of weights", did_you_mean(format, FORMATS))
+    text = readable(path)
+    return _read_safetensors(text) if format == "safetensors" else (_read_torch(text), {})
+
+
+def _read_safetensors(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    need("safetensors")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            return {key: file.get_tensor(key) for key in _in_order(file.keys(), metadata)}, metadata
+    except (SafetensorError, OSError, ValueError) as error:
+        help = None
+        if os.path.splitext(path)[1] in (".pt", ".pth", ".bin", ".ckpt"):
+            help = 'format="torch" (--file-format torch) reads the tensors of such a file, and nothing else'
+        text = f"{path} is no whole safetensors file: {reason(error)}"
+        raise SpecError(Diagnostic("file", text, help=help)) from None
+
+
+def _read_torch(path: str) -> dict[str, torch.Tensor]:
+    try:
+        with open(path, "rb") as file:  # of a path, torch goes by the ending
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a pickle may fail in any way; what it wanted to run did not
+        raise SpecError(Diagnostic("file", f"{path} is no state_dict of tensors alone: {reason(error)}")) from None
+    for wrapper in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not all(
+        isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in found.items()
+    ):
+        raise SpecError(Diagnostic("file", f"{path} holds no state_dict: names and their tensors"))
+    return dict(found)
+
+
+def _in_order(keys: Iterable[str], metadata: Mapping[str, str]) -> list[str]:
+    """The keys as the network in the header has them, else in natural order: safetensors itself sorts them."""
+    place: dict[str, int] = {}
+    try:
+        nodes = json.loads(metadata.get("graph", "{}")).get("nodes", [])
+        place = {node["path"]: position for position, node in enumerate(nodes)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # a header that somebody else wrote
+    return sorted(keys, key=lambda key: (place.get(key.rpartition(".")[0], len(place)), _natural(key)))
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", key) if part]
+
+
+# What goes where.
+
+
+def _matched(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    map: NameMap | None,
+    format: str,
+    leave_out: Iterable[str],
+    cast: bool,
+) -> tuple[WeightsReport, dict[str, torch.Tensor]]:
+    """The report, and the tensor for each key of the model that gets one; WeightsError where positions do not agree."""
+    state: dict[str, torch.Tensor] = model.state_dict()
+    out = _left_out(state, [leave_out] if isinstance(leave_out, str) else list(leave_out))
+    tensors, _ = read_weights(path, format)
+    names = _names(list(tensors), state, map)
+    targets: dict[str, torch.Tensor] = {}
+    kinds = ("unexpected", "ignored", "wrong_shape", "wrong_dtype", "renamed")
+    found: dict[str, list[Any]] = {kind: [] for kind in kinds}
+    for key, tensor in tensors.items():
+        name = names[key]
+        if name is None or name in out:
+            found["ignored"].append(key)
+        elif name not in state:
+            found["unexpected"].append(key)
+        elif tensor.shape != state[name].shape:
+            found["wrong_shape"].append(Mismatch(name, _shape(tensor), _shape(state[name])))
+        elif tensor.dtype != state[name].dtype and not (
+            cast and tensor.is_floating_point() and state[name].is_floating_point()
+        ):
+            found["wrong_dtype"].append(Mismatch(name, _dtype(tensor), _dtype(state[name])))
+        else:
+            targets[name] = tensor
+        if name in state and name != key:
+            found["renamed"].append((key, name))
+    place = {key: position for position, key in enumerate(state)}
+    for kind in ("wrong_shape", "wrong_dtype"):
+        found[kind].sort(key=lambda mismatch: place[mismatch.key])
+    absent = state.keys() - {name for name in names.values() if name} - out
+    report = WeightsReport(
+        path=os.fspath(path),
+        loaded=tuple(key for key in state if key in targets),
+        missing=tuple(key for key in state if key in absent and not key.endswith(_COUNTER)),
+        kept=tuple(key for key in state if key in absent and key.endswith(_COUNTER)),
+        left_out=tuple(key for key in state if key in out),
+        **{kind: tuple(entries) for kind, entries in found.items()},
+    )
+    if map == BY_POSITION and not report.fits:
+        raise WeightsError(replace(report, loaded=()))
+    return report, targets
+
+
+def _left_out(state: Mapping[str, torch.Tensor], prefixes: list[str]) -> set[str]:
+    """The model's keys under these prefixes; UsageError where a prefix has none."""
+    found: set[str] = set()
+    for prefix in prefixes:
+        under = {key for key in state if key == prefix or key.startswith(f"{prefix}.")}
+        if not under:
+            known = dict.fromkeys(scope for key in state for scope in _prefixes(key))
+            raise UsageError(f"leave_out: the model has no `{prefix}`", did_you_mean(prefix, known))
+        found |= under
+    return found
+
+
+def _names(keys: list[str], state: Mapping[str, torch.Tensor], map: NameMap | None) -> dict[str, str | None]:
+    """The model's name for each of the file's; UsageError where two of them are the same."""
+    if map is None:
+        return {key: key for key in keys}
+    if isinstance(map, str):
+        if map != BY_POSITION:
+            raise UsageError(f"map: {map!r} is no way to map names", f"a table, a function, or {BY_POSITION!r}")
+        return _by_position(keys, list(state))
+    table = map
+    rename = (lambda key: _renamed(key, table)) if isinstance(table, Mapping) else table
+    names: dict[str, str | None] = {}
+    taken: dict[str, str] = {}
+    for key in keys:
+        name = names[key] = rename(key)
+        if name is None:
+            continue
+        if not isinstance(name, str):
+            raise UsageError(f"map: {name!r} for {key} is no name", "text, or None to leave it out")
+        if name in taken:
+            raise UsageError(f"map: {taken[name]} and {key} both become {name}")
+        taken[name] = key
+    return names
+
+
+def _renamed(key: str, table: Mapping[str, str | None]) -> str | None:
+    for prefix in (key, *_prefixes(key), ""):
+        if prefix in table:
+            new = table[prefix]
+            return None if new is None else ".".join(filter(None, (new, key[len(prefix) :].lstrip("."))))
+    return key
+
+
+def _prefixes(key: str) -> Iterator[str]:
+    """`a.b.c`, its module and the scopes around it, innermost first."""
+    while key := key.rpartition(".")[0]:
+        yield key
+
+
+def _by_position(keys: list[str], wanted: list[str]) -> dict[str, str | None]:
+    """Pair the modules in their order, and in each pair the tensors by their own names: `weight` with `weight`."""
+    modules: dict[str, list[str]] = {}
+    for key in keys:
+        modules.setdefault(key.rpartition(".")[0], []).append(key)
+    places = list(dict.fromkeys(key.rpartition(".")[0] for key in wanted))
+    names: dict[str, str | None] = {}
+    for position, (module, members) in enumerate(modules.items()):
+        for key in members:
+            # Beyond the last module of the model a name must not match one by chance.
+            place = places[position] if position < len(places) else f"(surplus) {module}"
+            names[key] = ".".join(filter(None, (place, key.rpartition(".")[2])))
+    return names
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside of `torch.compile` and DistributedDataParallel, which put their own names before its keys."""
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        else:
+            return model
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return shape_text(tuple(tensor.shape))
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+__all__ = [
+    "FORMATS",
+    "Mismatch",
+    "NameMap",
+    "WeightsError",
+    "WeightsReport",
+    "check_weights",
+    "load_weights",
+    "read_weights",
+    "save_weights",
+]

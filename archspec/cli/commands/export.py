@@ -1,0 +1,37 @@
+"""`archspec export`."""
+
+from __future__ import annotations
+
+import click
+
+from archspec.cli.common import load_network, network_options, spec_argument
+
+
+@click.command()
+@spec_argument
+@network_options
+@click.option("--onnx", metavar="FILE", required=True, help="The ONNX file to write.")
+@click.option("--weights", metavar="FILE", help="Weights as safetensors; without them, they are drawn anew.")
+@click.option("--dynamic-batch", is_flag=True, help="Leave the batch open instead of fixing it to 1.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def command(
+    spec: str,
+    input: tuple[str, ...],
+    set_: tuple[str, ...],
+    onnx: str,
+    weights: str | None,
+    dynamic_batch: bool,
+    force: bool,
+) -> None:
+    """A network as an ONNX file, as it runs when it is not training.
+
+    \b
+    archspec export resnet18 --onnx resnet18.onnx --weights resnet18.safetensors --dynamic-batch
+    """
+    from archspec.backends.extras import need
+
+    network = load_network(spec, input, set_)
+    need("torch", "onnx", "onnxscript")
+    from archspec.backends.onnx import export_onnx
+
+    export_onnx(network, onnx, weights, dynamic_batch, force=force)

@@ -1,0 +1,118 @@
+"""`archspec weights`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, Literal
+
+import click
+
+from archspec.cli.common import emit, load_network, network_options, spec_argument, to_json
+from archspec.errors import SpecError, UsageError, printable
+
+BY_POSITION: Final = "by-position"
+
+
+@click.command()
+@spec_argument
+@click.argument("file")
+@network_options
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Rename a tensor, or all under a prefix; or a JSON file of such pairs; or `by-position`.",
+)
+@click.option("--drop", multiple=True, metavar="NAME", help="Ignore a tensor of the file, or all under a prefix.")
+@click.option("--leave-out", multiple=True, metavar="PATH", help="A part of the network that need not be in the file.")
+@click.option("--cast", is_flag=True, help="Another floating-point type is no fault.")
+@click.option(
+    "--file-format",
+    type=click.Choice(("safetensors", "torch")),
+    default="safetensors",
+    show_default=True,
+    help="torch: a state_dict, of which only tensors are read.",
+)
+@click.option("--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True)
+@click.option("-o", "--output", metavar="OUT", help="Write the weights as safetensors under the network's own names.")
+@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+def command(
+    spec: str,
+    file: str,
+    input: tuple[str, ...],
+    set_: tuple[str, ...],
+    maps: tuple[str, ...],
+    drop: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    cast: bool,
+    file_format: str,
+    format_: str,
+    output: str | None,
+    force: bool,
+) -> int:
+    """Whether the weights in a file fit a network: what would be loaded, what is missing, what does not belong there.
+
+    Exit status 1 where they do not fit. Without -o nothing is written.
+
+    \b
+    archspec weights resnet18 resnet18.safetensors
+    archspec weights resnet18 model.pth --file-format torch --map module= -o resnet18.safetensors
+    archspec weights resnet18 imagenet.safetensors --set num_classes=10 --leave-out fc
+    """
+    from archspec.backends.build import build
+    from archspec.backends.extras import need
+
+    network = load_network(spec, input, set_)
+    table = _table(maps, drop)
+    need("torch", "safetensors")
+    from archspec.backends.weights import WeightsError, check_weights, load_weights, save_weights
+
+    options: dict[str, Any] = {"format": file_format, "leave_out": leave_out, "cast": cast}
+    try:
+        if output is None:
+            report = check_weights(build(network, device="meta"), file, table, **options)
+        else:
+            model = build(network, device="cpu")
+            report = load_weights(model, file, table, **options)
+            save_weights(model, output, network, force=force)
+    except WeightsError as error:
+        report = error.report
+    emit(to_json(report.to_dict()) if format_ == "json" else "\n".join(map(printable, str(report).split("\n"))))
+    if not report.fits:
+        click.echo("the weights do not fit; --map, --drop, --leave-out and --cast say what is meant", err=True)
+    return 0 if report.fits else 1
+
+
+def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None] | Literal["by-position"] | None:
+    """The name map that the options describe."""
+    if BY_POSITION in maps:
+        if len(maps) > 1 or drop:
+            raise UsageError(f"--map {BY_POSITION} stands alone", "it needs no names")
+        return BY_POSITION
+    found: dict[str, str | None] = {}
+    for text in maps:
+        old, equals, new = text.partition("=")
+        if equals:
+            found[old] = new
+        elif text.endswith(".json"):
+            found |= _read_table(text)
+        else:
+            raise UsageError(f"--map {text}", f"OLD=NEW, a JSON file, or {BY_POSITION}")
+    found |= dict.fromkeys(drop)
+    return found or None
+
+
+def _read_table(path: str) -> dict[str, str | None]:
+    from archspec.backends.files import readable
+
+    try:
+        with open(readable(path), encoding="utf-8") as file:
+            data = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--map {path} is no JSON: {error}") from None
+    except SpecError as error:
+        raise UsageError(f"--map {error.diagnostics[0].message}") from None
+    if not isinstance(data, dict) or not all(new is None or isinstance(new, str) for new in data.values()):
+        raise UsageError(f"--map {path}: one object of old and new names is wanted")
+    return data

@@ -1,0 +1,201 @@
+"""The commands that need torch: verify, weights, export, bench."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archspec.cli import main
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from archspec.backends.build import build  # noqa: E402
+from archspec.backends.weights import load_weights, save_weights  # noqa: E402
+
+torch.set_num_threads(1)  # the tests run side by side
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command line in an empty folder: status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, out, err
+
+    return call
+
+
+# verify
+
+
+def test_verify(run: Run) -> None:
+    status, out, err = run("verify", "lenet5", "--compiler", "none")
+    assert (status, err) == (0, "")
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["ok", check] for check in ("layers", "outputs", "params", "macs", "state_dict", "source")
+    ]
+    assert "416,520 = FlopCounterMode / 2" in out
+
+
+def test_verify_several_as_json(run: Run) -> None:
+    status, out, _ = run("verify", "lenet5", "lenet5_1998", "--compiler", "none", "--format", "json")
+    assert status == 0
+    assert [(result["name"], result["passed"]) for result in json.loads(out)] == [
+        ("lenet5", True),
+        ("lenet5_1998", True),
+    ]
+
+
+def test_verify_fails_with_status_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "archspec.backends.source.generate_source", lambda network: "import nothing_of_that_name\x1b[2J"
+    )
+    status, out, _ = run("verify", "lenet5", "--compiler", "none")
+    assert status == 1
+    assert "FAIL  source" in out
+    assert "\x1b" not in out
+
+
+# weights
+
+
+def test_weights_that_fit(run: Run, tmp_path: Path) -> None:
+    save_weights(build("lenet5"), "w.safetensors")
+    assert run("weights", "lenet5", "w.safetensors") == (0, "loaded          10\n", "")
+    status, out, _ = run("weights", "lenet5", "w.safetensors", "--format", "json")
+    assert status == 0
+    assert json.loads(out)["fits"] is True
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_weights_that_do_not_fit(run: Run) -> None:
+    save_weights(build("lenet5", num_classes=3), "w.safetensors")
+    status, out, err = run("weights", "lenet5", "w.safetensors")
+    assert status == 1
+    assert "wrong shape      2  output.weight (3x84 in the file, 10x84 in the model)" in out
+    assert err.startswith("the weights do not fit")
+    status, out, _ = run("weights", "lenet5", "w.safetensors", "--leave-out", "output")
+    assert status == 0
+    assert "left out         2  output.weight, output.bias" in out
+    assert run("weights", "lenet5", "w.safetensors", "--set", "num_classes=3")[0] == 0
+
+
+def test_weights_are_converted(run: Run, tmp_path: Path) -> None:
+    """From a torch file with other names to safetensors under the network's own."""
+    source = build("lenet5")
+    names = {"c1": "features.0", "c3": "features.3"}
+    state = {
+        f"module.{names.get(module, module)}.{leaf}": tensor
+        for (module, leaf), tensor in ((key.split("."), tensor) for key, tensor in source.state_dict().items())
+    }
+    torch.save({"state_dict": state | {"module.loss.weight": torch.ones(3)}}, "w.pth")
+    torch_file = ("lenet5", "w.pth", "--file-format", "torch", "-o", "w.safetensors")
+
+    status, _, err = run("weights", "lenet5", "w.pth")
+    assert status == 1
+    assert "(--file-format torch)" in err
+    assert run("weights", *torch_file)[0] == 1
+    assert not (tmp_path / "w.safetensors").exists()
+
+    Path("names.json").write_text(json.dumps({f"module.{new}": old for old, new in names.items()}), encoding="utf-8")
+    maps = ("--map", "names.json", "--map", "module=", "--drop", "module.loss")
+    status, out, err = run("weights", *torch_file, *maps)
+    assert (status, err) == (0, "")
+    assert "ignored          1  module.loss.weight" in out
+    target = build("lenet5")
+    assert load_weights(target, "w.safetensors").fits
+    assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in target.state_dict().items())
+    status, _, err = run("weights", *torch_file, *maps)
+    assert (status, "exists" in err) == (2, True)
+    assert run("weights", *torch_file, *maps, "--force")[0] == 0
+
+    torch.save(state, "w.pth")
+    assert run("weights", "lenet5", "w.pth", "--file-format", "torch", "--map", "by-position")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--map", "by-position", "--map", "a=b"), "by-position stands alone"),
+        (("--map", "nonsense"), "OLD=NEW, a JSON file, or by-position"),
+        (("--map", "missing.json"), "missing.json: no such file"),
+        (("--map", "list.json"), "one object of old and new names is wanted"),
+        (("--map", "broken.json"), "is no JSON"),
+        (("--leave-out", "outptu"), "did you mean `output`"),
+    ],
+)
+def test_weights_wrong_calls(options: tuple[str, ...], message: str, run: Run) -> None:
+    save_weights(build("lenet5"), "w.safetensors")
+    Path("list.json").write_text("[1]", encoding="utf-8")
+    Path("broken.json").write_text("{", encoding="utf-8")
+    status, _, err = run("weights", "lenet5", "w.safetensors", *options)
+    assert (status, message in err) == (2, True), err
+
+
+def test_weights_files_that_cannot_be_read(run: Run) -> None:
+    Path("w.safetensors").write_bytes(b"nonsense")
+    for file, message in (
+        ("w.safetensors", "no whole safetensors file"),
+        ("none", "no such file"),
+        (".", "no plain file"),
+    ):
+        status, out, err = run("weights", "lenet5", file)
+        assert (status, out) == (1, "")
+        assert message in err
+
+
+# export
+
+
+@pytest.mark.xdist_group("onnx")
+def test_export(run: Run) -> None:
+    pytest.importorskip("onnxscript")
+    save_weights(build("lenet5"), "w.safetensors")
+    assert run("export", "lenet5", "--onnx", "net.onnx", "--weights", "w.safetensors", "--dynamic-batch") == (0, "", "")
+    assert Path("net.onnx").stat().st_size > 4 * 61_706
+    status, _, err = run("export", "lenet5", "--onnx", "net.onnx")
+    assert (status, "net.onnx exists" in err) == (2, True)
+    status, _, err = run("export", "lenet5", "--onnx", "new.onnx", "--weights", "net.onnx")
+    assert (status, "no whole safetensors file" in err) == (1, True)
+    assert not Path("new.onnx").exists()
+
+
+# bench
+
+
+def test_bench(run: Run) -> None:
+    status, out, err = run("bench", "lenet5", "--device", "cpu", "--batch", "1,3", "--steps", "2")
+    assert (status, err) == (0, "")
+    header, _, titles, *rows = out.splitlines()
+    assert header.startswith("inference on cpu")
+    assert titles.split()[:3] == ["network", "batch", "mode"]
+    assert [row.split()[:3] for row in rows] == [["lenet5", "1", "eager"], ["lenet5", "3", "eager"]]
+
+
+def test_bench_as_data(run: Run) -> None:
+    options = ("bench", "lenet5", "lenet5_1998", "--device", "cpu", "--steps", "2", "--train")
+    data = json.loads(run(*options, "--format", "json")[1])
+    assert [timing["name"] for timing in data["timings"]] == ["lenet5", "lenet5_1998"]
+    rows = list(csv.DictReader(io.StringIO(run(*options, "--format", "csv")[1])))
+    assert [row["network"] for row in rows] == ["lenet5", "lenet5_1998"]
+    assert run(*options, "--format", "markdown", "-o", "bench.md") == (0, "", "")
+    assert Path("bench.md").read_text(encoding="utf-8").startswith("| network |")
+
+
+@pytest.mark.parametrize("batch", ["0", "x", "1,", "-1", "1.5", ""])
+def test_bench_wrong_batches(batch: str, run: Run) -> None:
+    status, _, err = run("bench", "lenet5", "--batch", batch)
+    assert (status, "numbers of samples" in err) == (2, True)

@@ -1,0 +1,92 @@
+"""ONNX: what onnxruntime computes from the file is what the module computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archspec
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from archspec.backends.build import build  # noqa: E402
+from archspec.backends.onnx import export_onnx  # noqa: E402
+from archspec.backends.weights import save_weights  # noqa: E402
+
+torch.set_num_threads(1)  # the tests run side by side
+pytestmark = pytest.mark.xdist_group("onnx")  # the exporter takes seconds to import
+
+TWO = """
+name: two
+input: {image: [3, 8, 8], more: [5]}
+layers:
+  - conv: {name: conv, filters: 5, kernel: 3, padding: same, stride: 2, from: image}
+  - batch_norm
+  - global_avg_pool
+  - flatten
+  - add: {name: sum, from: [flatten, more]}
+  - dropout: {name: drop}
+  - concat: {name: cat, from: [drop, more]}
+outputs: {first: sum, second: cat}
+"""
+
+
+def run(path: Path, inputs: dict[str, Any]) -> list[Any]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(value) for value in session.run(None, {k: v.numpy() for k, v in inputs.items()})]
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["one sample", "any batch"])
+def test_several_inputs_and_outputs(dynamic: bool, tmp_path: Path) -> None:
+    net = archspec.loads(TWO)
+    module = build(net)
+    module(torch.randn(4, 3, 8, 8), torch.randn(4, 5))  # statistics that are not those of the start
+    export_onnx(net, tmp_path / "two.onnx", module, dynamic)
+    assert module.training, "left as it was"
+    proto = onnx.load(tmp_path / "two.onnx")
+    assert [value.name for value in proto.graph.input] == ["image", "more"]
+    assert [value.name for value in proto.graph.output] == ["first", "second"]
+    dimensions = {value.type.tensor_type.shape.dim[0].dim_param for value in (*proto.graph.input, *proto.graph.output)}
+    assert dimensions == ({"batch"} if dynamic else {""})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["two.onnx"], "one file holds it all"
+    module.eval()
+    for batch in (1, 3) if dynamic else (1,):
+        image, more = torch.randn(batch, 3, 8, 8), torch.randn(batch, 5)
+        found = run(tmp_path / "two.onnx", {"image": image, "more": more})
+        for ours, theirs in zip(module(image, more).values(), found, strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_with_its_weights(tmp_path: Path) -> None:
+    net = archspec.load("mobilenet_v1_025", input=(3, 32, 32), num_classes=10)
+    module = build(net)
+    module(torch.randn(8, 3, 32, 32))
+    save_weights(module, tmp_path / "weights.safetensors", net)
+    export_onnx(net, tmp_path / "net.onnx", tmp_path / "weights.safetensors")
+    x = torch.randn(1, 3, 32, 32)
+    (found,) = run(tmp_path / "net.onnx", {"input": x})
+    torch.testing.assert_close(found, module.eval()(x), rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_is_written_where_it_fails(tmp_path: Path) -> None:
+    net = archspec.load("lenet5")
+    path = tmp_path / "net.onnx"
+    path.write_text("mine")
+    with pytest.raises(archspec.UsageError, match="exists"):
+        export_onnx(net, path)
+    save_weights(build("lenet5", num_classes=3), tmp_path / "other.safetensors")
+    with pytest.raises(archspec.SpecError, match="of another shape"):
+        export_onnx(net, path, tmp_path / "other.safetensors", force=True)
+    assert path.read_text() == "mine"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"net.onnx", "other.safetensors"}
+
+
+def test_too_large_for_one_file(tmp_path: Path) -> None:
+    net = archspec.loads("name: large\ninput: [8]\nlayers: [linear: 70000000]\n")
+    with pytest.raises(archspec.UsageError, match="an ONNX file holds less than 2 GiB"):
+        export_onnx(net, tmp_path / "large.onnx")

@@ -1,0 +1,529 @@
+"""Generated source: the same network as the graph says, bit for bit, in code that a person would have written."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import operator
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache, reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_specs import random_spec
+
+import archspec
+from archspec.backends.source import generate, generate_source
+from archspec.backends.source.signatures import AS_KERNEL, FUNCTIONS, REQUIRED, SIGNATURES
+from archspec.network import Network, load, loads
+
+torch = pytest.importorskip("torch")
+from archspec.backends import layers  # noqa: E402
+
+ZOO = archspec.list_specs()
+GOLDEN = ("lenet5", "alexnet", "vgg16", "resnet18", "resnet50", "googlenet", "mobilenet_v2", "efficientnet_b0")
+LINES = {"resnet50": 110, "googlenet": 120, "efficientnet_b0": 130, "vgg16": 60}
+SMALL = {"alexnet": 67, "googlenet": 64, "googlenet_paper": 64, "nin": 67, "squeezenet1_0": 67, "alexnet_torchvision": 67}
+"""Input sizes at which the networks still have an output, and compute quickly."""
+SEEDS = 60
+
+
+@lru_cache(maxsize=None)
+def rendered(name: str) -> tuple[Network, str]:
+    network = load(name)
+    return network, generate_source(network)
+
+
+def module_class(text: str) -> type[Any]:
+    """The network's class, which is the last of the file."""
+    names = [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    found: dict[str, Any] = {"__name__": "generated"}
+    exec(compile(text, "generated.py", "exec"), found)
+    made: type[Any] = found[names[-1]]
+    return made
+
+
+def shapes(module: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def execute(network: Network, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs of a graph, its calls executed node by node with the weights of `state`."""
+    values = dict(inputs)
+    for node in network.graph.nodes:
+        found = [values[path] for path in node.inputs]
+        for call in node.op.calls():
+            family, _, name = call.target.rpartition(".")
+            if call.target in ("+", "*"):
+                found = [reduce(operator.add if call.target == "+" else operator.mul, found)]
+            elif call.is_module:
+                module = getattr(torch.nn if family else layers, name)(**call.arguments)
+                prefix = f"{node.path}."
+                if module.state_dict():
+                    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+                    module.load_state_dict(own)
+                found = [module.eval()(*found)]
+            else:
+                function = getattr(torch.nn.functional if family == "F" else torch, name)
+                found = [function(found, **call.arguments) if call.listed else function(*found, **call.arguments)]
+        values[node.path] = found[0]
+    return {name: values[path] for name, path in network.graph.outputs.items()}
+
+
+def check(network: Network, text: str) -> None:
+    """The module of a rendered file has the keys and shapes of the graph, and computes the same bits."""
+    module = module_class(text)().eval()
+    assert list(shapes(module).items()) == list(network.graph.state_dict().items())
+    for name, tensor in module.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2.0)
+        elif tensor.is_floating_point():
+            tensor.normal_(0.0, 0.2)
+    inputs = {name: torch.rand(2, *shape) for name, shape in network.graph.inputs.items()}
+    with torch.no_grad():
+        wanted = execute(network, module.state_dict(), inputs)
+        found = module(*inputs.values())
+    found = found if len(wanted) > 1 else dict.fromkeys(wanted, found)
+    assert list(found) == list(wanted)
+    for name in wanted:
+        assert found[name].shape == wanted[name].shape
+        assert torch.equal(found[name].nan_to_num(7.0), wanted[name].nan_to_num(7.0))
+
+
+def check_arguments(text: str, again: Callable[..., Network]) -> None:
+    """With other arguments, the class is the network with other params."""
+    made = module_class(text)
+    given_: dict[str, Any] = {}
+    for name, parameter in list(inspect.signature(made.__init__).parameters.items())[1:]:
+        given_[name] = parameter.default + 16 if isinstance(parameter.default, int) else parameter.default / 2
+    with torch.device("meta"):
+        module = made(**given_)
+    other = again(**given_)
+    assert shapes(module) == other.graph.state_dict()
+    rates = [node.op.rate for node in other.graph.nodes if node.op.op == "dropout"]
+    assert sorted(rates) == sorted(m.p for m in module.modules() if isinstance(m, torch.nn.Dropout))
+
+
+# The zoo.
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_keys_and_shapes(name: str) -> None:
+    """The keys of the state_dict, their order, and the shapes are those of the graph."""
+    network, text = rendered(name)
+    with torch.device("meta"):
+        module = module_class(text)()
+        outputs = module.eval()(*(torch.empty(1, *shape) for shape in network.graph.inputs.values()))
+    assert list(shapes(module).items()) == list(network.graph.state_dict().items())
+    found = [tuple(tensor.shape[1:]) for tensor in ([outputs] if len(network.graph.outputs) == 1 else outputs.values())]
+    assert found == [network.graph.shape(path) for path in network.graph.outputs.values()]
+    check_arguments(text, lambda **params: load(name, **params))
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name[-2:] not in ("b4", "b5", "b6", "b7", "19") and "_bn" not in name])
+def test_same_bits(name: str) -> None:
+    torch.manual_seed(0)
+    network = load(name)
+    size = SMALL.get(name, 32)
+    small = {key: (shape[0], *(min(size, axis) for axis in shape[1:])) for key, shape in network.graph.inputs.items()}
+    if name.startswith("lenet"):
+        small = network.graph.inputs
+    network = load(name, input=small, **({"num_classes": 10} if "num_classes" in network.params else {}))
+    check(network, generate_source(network))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"source/{name}.py", rendered(name)[1])
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_lines(name: str) -> None:
+    """As short as a person writes them."""
+    assert len(rendered(name)[1].splitlines()) <= LINES[name]
+
+
+def test_a_deeper_network_is_hardly_longer() -> None:
+    assert len(rendered("resnet152")[1].splitlines()) <= len(rendered("resnet50")[1].splitlines()) + 5
+
+
+def test_deterministic() -> None:
+    code = "import archspec.backends.source as s; print(s.generate('efficientnet_b0'), s.generate('googlenet'), end='')"
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
+        for seed in ("1", "2")
+    ]
+    assert runs[0].stdout == runs[1].stdout == f"{rendered('efficientnet_b0')[1]} {rendered('googlenet')[1]}"
+
+
+def test_no_torch_is_imported() -> None:
+    code = "import sys, archspec.backends.source as s; s.generate('resnet18'); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_ruff(tmp_path: Path) -> None:
+    """Clean as rendered, by ruff's own settings."""
+    for name in ZOO:
+        (tmp_path / f"{name}.py").write_text(rendered(name)[1], encoding="utf-8")
+    for number, text in enumerate(FEATURES.values()):
+        (tmp_path / f"feature_{number}.py").write_text(generate_source(loads(text)), encoding="utf-8")
+    for seed in range(SEEDS):
+        network = random_network(seed)
+        if network:
+            (tmp_path / f"random_{seed}.py").write_text(generate_source(network), encoding="utf-8")
+    _ruff(tmp_path)
+
+
+def _ruff(folder: Path) -> None:
+    pytest.importorskip("ruff")
+    for command in (["check"], ["format", "--check", "--diff"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(folder)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+# Features of the language.
+
+FEATURES = {
+    "dense layers whose names use the index": """
+        input: [4, 8, 8]
+        blocks:
+          layer:
+            params: {growth: 4}
+            layers:
+              - batch_norm: {name: norm}
+              - relu
+              - conv: {name: conv, filters: $growth, kernel: 3, padding: 1}
+              - concat: [input, conv]
+          dense:
+            params: {count: }
+            layers:
+              - layer: {name: "denselayer${index + 1}", repeat: $count}
+        layers:
+          - dense: {name: block1, count: 3}
+          - conv: {name: transition, filters: 8}
+          - dense: {name: block2, count: 2}
+    """,
+    "a block with two inputs, repeated": """
+        input: [4, 8, 8]
+        blocks:
+          fuse:
+            inputs: [x, skip]
+            params: {filters: 4}
+            layers:
+              - conv: {name: conv, from: x, filters: $filters}
+              - add: [conv, skip]
+        layers:
+          - conv: {name: stem, filters: 4}
+          - relu
+          - fuse: {name: fused, from: [relu, stem], repeat: 3}
+          - fuse: {name: once, from: [fused, input]}
+    """,
+    "a value inside a sequential, read from outside": """
+        input: [3, 8, 8]
+        layers:
+          - sequential:
+              name: features
+              layers: [{conv: 4}, relu, {conv: 8}, relu]
+          - conv: {name: side, from: features.1, filters: 8}
+          - add: [features, side]
+    """,
+    "a value inside a block, read from outside": """
+        input: [3, 8, 8]
+        blocks:
+          pair: {params: {filters: }, layers: [{conv: {name: a, filters: $filters}}, {conv: {name: b, filters: $filters}}]}
+        layers:
+          - pair: {name: one, filters: 4}
+          - pair: {name: two, filters: 4}
+          - add: [two, one.a]
+    """,
+    "a sequential that is no chain": """
+        input: [4, 8, 8]
+        layers:
+          - conv: {name: stem, filters: 4}
+          - sequential:
+              name: body
+              layers: [{conv: {name: inner, filters: 4}}, {add: input}, {add: stem}, relu]
+    """,
+    "several inputs and outputs": """
+        input: {left: [3, 8, 8], right: [3, 8, 8]}
+        layers:
+          - conv: {name: a, from: left, filters: 4}
+          - conv: {name: b, from: right, filters: 4}
+          - add: {name: both, from: [a, b]}
+          - relu: {name: top}
+        outputs: {main: top, left.feature: a}
+    """,
+    "steps that uses leave out": """
+        input: [4, 8, 8]
+        blocks:
+          unit:
+            params: {filters: , norm: true, act: relu, skip: false}
+            layers:
+              - conv: {name: conv, filters: $filters, kernel: 3, padding: same}
+              - batch_norm: {name: bn, when: $norm}
+              - relu: {when: "${act == 'relu'}"}
+              - sigmoid: {when: "${act == 'sigmoid'}"}
+              - add: {from: input, when: $skip}
+        layers:
+          - unit: {filters: 8}
+          - unit: {filters: 8, norm: false, skip: true}
+          - unit: {filters: 8, act: sigmoid, skip: true}
+          - unit: {filters: 4, act: none}
+    """,
+    "copies that differ in a list": """
+        input: [4, 16]
+        params: {settings: [{f: 4, k: 3, s: 1}, {f: 8, k: 5, s: 2}, {f: 8, k: 3, s: 1}, {f: 12, k: 3, s: 1}]}
+        layers:
+          - sequential:
+              repeat: {stage: $settings}
+              layers:
+                - conv: {filters: $stage.f, kernel: $stage.k, stride: $stage.s, padding: half}
+                - relu
+    """,
+    "names that are no attributes": """
+        input: [4, 8, 8]
+        layers:
+          - conv: {name: conv-1, filters: 4}
+          - conv: {name: "7", filters: 4}
+          - sequential: {name: s, layers: [{conv: {name: first-conv, filters: 4}}, relu, {conv: {name: last, filters: 4}}]}
+          - add: [s, conv-1]
+    """,
+    "uneven padding and other functions": """
+        input: [4, 9, 9]
+        layers:
+          - conv: {filters: 6, kernel: 3, stride: 2, padding: same}
+          - conv: {filters: 8, kernel: 2, padding: same}
+          - layer_norm
+          - crop: [[1, 0], [0, 2]]
+          - slice: {start: -4}
+          - upsample: 2
+          - reshape: [4, -1]
+          - permute: [1, 0]
+          - pixel_shuffle: {when: false, factor: 1}
+          - linear: 3
+    """,
+    "names of params that Python uses": """
+        input: [4, 8, 8]
+        blocks:
+          unit: {params: {self: , super: 1, range: 1}, layers: [{conv: {filters: $self, kernel: $super, stride: $range}}]}
+        layers:
+          - unit: {self: 4}
+          - unit: {self: 8, super: 3, range: 2}
+    """,
+    "nothing but the input": """
+        input: [4]
+        layers: [{relu: {when: false}}]
+    """,
+}
+
+
+@pytest.mark.parametrize("case", FEATURES)
+def test_features(case: str) -> None:
+    torch.manual_seed(0)
+    network = loads(FEATURES[case])
+    check(network, generate_source(network))
+
+
+def test_what_the_features_look_like(golden: Callable[[str, str], None]) -> None:
+    parts = [f"# {case}\n{generate_source(loads(text))}" for case, text in FEATURES.items()]
+    golden("source_features.txt", "\n\n".join(parts))
+
+
+# Random networks.
+
+
+@lru_cache(maxsize=None)
+def random_network(seed: int) -> Network | None:
+    """A random network, where the spec of that seed is a valid one and not too large to compute."""
+    try:
+        network = loads(random_spec(seed))
+    except archspec.SpecError:
+        return None
+    totals = network.analyze().totals
+    large = totals.params > 200_000 or totals.macs > 20_000_000
+    return None if large or max([node.shape[0] for node in network.graph.nodes], default=0) > 512 else network
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_random_networks(block: int) -> None:
+    torch.manual_seed(block)
+    for seed in range(SEEDS * block, SEEDS * (block + 1)):
+        network = random_network(seed)
+        if network is None:
+            continue
+        text = generate_source(network)
+        try:
+            check(network, text)
+            check_arguments(text, lambda seed=seed, **params: loads(random_spec(seed), **params))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}:\n{random_spec(seed)}\n{text}") from error
+
+
+# Text of a spec.
+
+PLAIN = """\
+name: net
+description: DESCRIPTION
+reference: REFERENCE
+input: [3, 8, 8]
+layers: [{conv: {name: conv, filters: 4}}]
+outputs: {first: conv, second: conv}
+"""
+
+
+def with_text(description: str, reference: str) -> str:
+    text = PLAIN.replace("DESCRIPTION", json.dumps(description))
+    return text.replace("REFERENCE", json.dumps(reference))
+
+
+def skeleton(text: str) -> str:
+    """The syntax tree without its literals."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.dump(tree)
+
+
+HOSTILE = [
+    '"""\nimport os\n"""',
+    'end"""',
+    "ends with a quote \"",
+    "ends with a backslash \\",
+    "\\\"\"\"\nraise SystemExit",
+    "# coding: utf-7\n+AAo-import os",
+    "a\rb\x0bc\x0cd\x85e\u2028f",
+    "{{ 7 * 7 }} {% for x in y %} {# #}",
+    "\u202eevil\u202c \u200b",
+    "'''; import os; '''",
+    "\\N{BULLET} \\x41 \\u0041",
+    "ResNet)(: pass  # class",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text(text: str, tmp_path: Path) -> None:
+    plain = generate_source(loads(with_text("d", "r")))
+    source = generate_source(loads(with_text(text, text)))
+    assert skeleton(source) == skeleton(plain)
+    (tmp_path / "hostile.py").write_text(source, encoding="utf-8")
+    _ruff(tmp_path)
+    outputs = module_class(source)()(torch.zeros(1, 3, 8, 8))
+    assert list(outputs) == ["first", "second"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_text_is_only_ever_a_literal(description: str, reference: str) -> None:
+    try:
+        network = loads(with_text(description, reference))
+    except archspec.SpecError:
+        return
+    plain = generate_source(loads(with_text("d", "r" if network.reference else "")))
+    assert skeleton(generate_source(network)) == skeleton(plain)
+
+
+def test_text_in_expressions() -> None:
+    """Text that a step compares with is a value, never code."""
+    network = loads(
+        """
+        input: [3, 8, 8]
+        blocks:
+          b: {params: {mode: }, layers: [{relu: {when: "${mode == 'a'}"}}, {sigmoid: {when: "${mode == '\\"); x = (\\"'}"}}]}
+        layers:
+          - b: {mode: a}
+          - b: {mode: '"); x = ("'}
+        """
+    )
+    text = generate_source(network)
+    assert "x = (" not in text
+    check(network, text)
+
+
+# Templates, and the rest of the face.
+
+
+def test_own_template(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jinja"
+    path.write_text("{{ class_name }}: {{ classes | map(attribute='name') | join(' ') }}\n", encoding="utf-8")
+    assert generate("lenet5", template=str(path)) == "LeNet5: LeNet5\n"
+    assert generate(load("resnet18"), template=str(path)) == "ResNet18: Residual ResNet18\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{{ nothing }}", "'nothing' is undefined"), ("{% for %}", "Expected identifier"), (None, "No such file")],
+)
+def test_faulty_template(text: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jinja"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(archspec.UsageError, match=message):
+        generate("lenet5", template=str(path))
+
+
+def test_params() -> None:
+    assert "num_classes: int = 7" in generate("lenet5", num_classes=7)
+    with pytest.raises(archspec.UsageError, match="loaded already"):
+        generate(load("lenet5"), num_classes=7)
+
+
+# The table of torch's defaults.
+
+
+@pytest.mark.parametrize("target", SIGNATURES)
+def test_signatures(target: str) -> None:
+    """Order and defaults are torch's own; what the table leaves out, no op sets."""
+    family, _, name = target.rpartition(".")
+    if target in ("torch.reshape", "torch.permute", "torch.narrow", "torch.cat"):
+        assert name in torch.overrides.get_testing_overrides.__globals__ or callable(getattr(torch, name))
+        return  # built in: they have no signature to ask
+    home = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "": layers}[family]
+    parameters = list(inspect.signature(getattr(home, name)).parameters.values())
+    known = SIGNATURES[target]
+    order = [parameter.name for parameter in parameters if parameter.name in known]
+    assert order == list(known)
+    by_place = [parameter.name for parameter in parameters if parameter.name not in ("self", "input")]
+    required = [key for key, default in known.items() if default is REQUIRED]
+    assert set(required) <= set(by_place[: max(len(required), 1) + (target == "nn.Upsample")])
+    for parameter in parameters:
+        default = known.get(parameter.name, REQUIRED)
+        if default is AS_KERNEL:
+            assert parameter.default is None
+        elif default is not REQUIRED:
+            assert (type(parameter.default), parameter.default) == (type(default), default)
+
+
+def test_every_call_is_in_the_table() -> None:
+    from op_samples import SAMPLES
+
+    from archspec.ops import OPS
+
+    for name, samples in SAMPLES.items():
+        for use in samples.good:
+            for call in OPS[name](use.inputs, use.arguments).calls():
+                assert call.target in SIGNATURES or call.target in ("+", "*")
+                assert set(call.arguments) <= set(SIGNATURES.get(call.target, {}))
+
+
+def test_functions_do_what_modules_do() -> None:
+    """Each module that `forward` replaces by a function gives the same bits."""
+    x = {1: torch.randn(2, 4, 8), 2: torch.randn(2, 4, 8, 8), 3: torch.randn(2, 4, 8, 8, 8)}
+    given_ = {"kernel_size": 3, "output_size": 2, "size": 3, "dim": 1, "groups": 2, "upscale_factor": 2, "padding": 1}
+    for target, function in FUNCTIONS.items():
+        rank = int(target[-2]) if target.endswith("d") and target[-2].isdigit() else 2
+        arguments = {key: given_[key] for key, default in SIGNATURES[target].items() if default is REQUIRED or key in ("dim",)}
+        module = getattr(torch.nn, target[3:])(**arguments)
+        family, name = function.split(".")
+        home = torch if family == "torch" else torch.nn.functional
+        found = getattr(home, name)(x[rank], *([1] if target == "nn.Flatten" else ()), **arguments)
+        assert torch.equal(found, module(x[rank])), target
