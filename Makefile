@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 NETWORK ?= resnet18
 PYTEST_ARGS ?= -n 2 --dist loadgroup
+# two processes of tests, a thread each
+export OMP_NUM_THREADS ?= 1
 
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable

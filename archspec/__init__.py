@@ -16,9 +16,13 @@ from archspec._version import __version__
 
 if TYPE_CHECKING:
     from archspec.analysis.cost import LayerCost, Report, Totals
+    from archspec.backends.bench import bench
     from archspec.backends.build import build, compile
+    from archspec.backends.onnx import export_onnx
     from archspec.backends.source import generate
-    from archspec.backends.weights import load_weights, save_weights
+    from archspec.backends.verify import verify
+    from archspec.backends.weights import check_weights, load_weights, save_weights
+    from archspec.backends.weights_report import WeightsError, WeightsReport
     from archspec.errors import Diagnostic, Span, SpecError, UsageError
     from archspec.graph import Graph, Node
     from archspec.network import Network, analyze, check, load, loads
@@ -35,16 +39,22 @@ _HOMES = {
     "SpecError": "archspec.errors",
     "Totals": "archspec.analysis.cost",
     "UsageError": "archspec.errors",
+    "WeightsError": "archspec.backends.weights_report",
+    "WeightsReport": "archspec.backends.weights_report",
     "analyze": "archspec.network",
+    "bench": "archspec.backends.bench",
     "build": "archspec.backends.build",
     "check": "archspec.network",
+    "check_weights": "archspec.backends.weights",
     "compile": "archspec.backends.build",
+    "export_onnx": "archspec.backends.onnx",
     "generate": "archspec.backends.source",
     "list_specs": "archspec.zoo",
     "load": "archspec.network",
     "load_weights": "archspec.backends.weights",
     "loads": "archspec.network",
     "save_weights": "archspec.backends.weights",
+    "verify": "archspec.backends.verify",
 }
 
 __all__ = [
@@ -58,17 +68,23 @@ __all__ = [
     "SpecError",
     "Totals",
     "UsageError",
+    "WeightsError",
+    "WeightsReport",
     "__version__",
     "analyze",
+    "bench",
     "build",
     "check",
+    "check_weights",
     "compile",
+    "export_onnx",
     "generate",
     "list_specs",
     "load",
     "load_weights",
     "loads",
     "save_weights",
+    "verify",
 ]
 
 
@@ -77,7 +93,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'archspec' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from archspec.backends.extras import EXTRAS, need
+
+        if error.name not in EXTRAS:
+            raise
+        need(error.name)  # which tells the extra to install
+        raise
     globals()[name] = value
     return value
 

@@ -17,6 +17,7 @@ from archspec.schema import DOCUMENT_KEYS, validate
 from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
 
 MAX_FILES = 64
+MAX_TOTAL = 4 * MAX_BYTES
 MERGED = ("params", "blocks", "defaults", "expect")
 INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
 
@@ -137,7 +138,7 @@ class _Reader:
         self.zoo = zoo
         self.root = zoo if real.startswith(zoo + os.sep) else os.path.dirname(real)
         self.trail: list[str] = []
-        self.files = 0
+        self.files = self.size = 0
         self.libraries: dict[str, Library] = {}
 
     def document(self, path: str, reference: YamlScalar | None = None) -> Document:
@@ -149,14 +150,18 @@ class _Reader:
         self.files += 1
         if self.files > MAX_FILES:
             raise SpecError(Diagnostic("limit", f"more than {MAX_FILES} files for one spec"))
-        return parse(read(path, _shown(path)))
+        source = read(path, _shown(path))
+        self.size += len(source.text)
+        if self.size > MAX_TOTAL:
+            raise SpecError(Diagnostic("limit", "more than 4 MiB of files for one spec"))
+        return parse(source)
 
     @contextmanager
     def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:
         """Holds a file on the trail while it is read, so that a cycle is seen."""
         real = os.path.realpath(path)
         if real in self.trail:
-            names = " -> ".join(os.path.basename(step) for step in (*self.trail, real))
+            names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
             place = reference.span if reference else None
             raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
         self.trail.append(real)
@@ -174,8 +179,8 @@ class _Reader:
             except SpecError as error:
                 raise SpecError([*found, *error.diagnostics]) from None
             document.source = yaml.source
-        # What was said of the base alone does not hold of this network: its name, and the figures it is known by.
-        for key in ("name", "extends", "include"):
+        # What was said of the base alone does not hold of this network: what it is called, and the figures it has.
+        for key in ("name", "description", "extends", "include"):
             document.keys.pop(key, None)
         document.expect.clear()
         document.diagnostics += found

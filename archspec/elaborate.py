@@ -14,7 +14,8 @@ from typing import Any
 
 from archspec.document import Document
 from archspec.errors import MAX_FINDINGS, Diagnostic, Span, SpecError, UsageError, did_you_mean, nearest
-from archspec.expressions import UNKNOWN, Scope, Tensor, UnknownShape
+from archspec.expressions import UNKNOWN, Scope, UnknownShape
+from archspec.frames import UNKNOWN_REF, Frame, Ref
 from archspec.graph import Graph, Group, Node, Placed
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops import OPS
@@ -34,10 +35,14 @@ from archspec.program import (
     compile_program,
     oversized,
 )
+from archspec.schema import SCOPES
 from archspec.shapes import LIMIT, Shape
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 MAX_NODES = 1_000_000
+MAX_TESTED = 200_000
+MAX_EDGES = 4_000_000
+MAX_PATH = 1_000
 
 InputShape = tuple[int, ...] | list[int]
 
@@ -57,115 +62,31 @@ def elaborate(
     params: Mapping[str, Any] | None = None,
     inputs: InputShape | Mapping[str, InputShape] | None = None,
     program: Program | None = None,
+    trace: bool = False,
 ) -> Elaboration:
     """The graph of a document, with `params` and the input shapes overridden where they are given.
 
-    `program` is the document in typed form, where it is at hand already. UsageError where an override names what is not
+    `program` is the document in typed form, where it is at hand already. `trace` keeps what became of every step in the
+    `items` of its Group, for back ends that give the structure back. UsageError where an override names what is not
     there or has the wrong type.
     """
     program = program or compile_program(document)
-    return _Elaborator(program, params or {}, inputs).run()
-
-
-class _Ref(Tensor):
-    """A value of the network: its path, and its shape (None where its step is in error)."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, path: str, shape: Shape | None) -> None:
-        super().__init__(shape)
-        self.path = path
-
-
-_UNKNOWN = _Ref("", None)
+    return _Elaborator(program, params or {}, inputs, trace).run()
 
 
 class _TooLarge(Exception):
     """The network is beyond the limits; elaboration ends."""
 
 
-class _Frame:
-    """The names of one scope while it is elaborated."""
-
-    __slots__ = (
-        "group",
-        "prefix",
-        "names",
-        "children",
-        "inputs",
-        "first_input",
-        "outer",
-        "positional",
-        "count",
-        "labels",
-        "steps",
-        "lossy",
-    )
-
-    def __init__(
-        self,
-        group: Group,
-        inputs: dict[str, _Ref],
-        steps: list[Step],
-        *,
-        outer: _Frame | None = None,
-        positional: bool = False,
-    ) -> None:
-        self.group, self.inputs, self.steps, self.outer, self.positional = group, inputs, steps, outer, positional
-        self.prefix = f"{group.path}." if group.path else ""
-        self.first_input = next(iter(inputs.values()), _UNKNOWN)
-        self.names: dict[str, _Ref] = {}
-        self.children: dict[str, _Frame] = {}
-        self.count = 0
-        self.labels: dict[str, int] = {}
-        self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
-
-    def find(self, name: str) -> _Ref | None:
-        """The value called `name` (which may be dotted) in this scope and, where visible, those around it."""
-        if name == "input":
-            return self.first_input if len(self.inputs) == 1 else self.inputs.get(name)
-        head, *rest = name.split(".")
-        frame: _Frame | None = self
-        lossy = False
-        while frame is not None:
-            found = frame.names.get(head) or frame.inputs.get(head)
-            if found is not None:
-                break
-            lossy |= frame.lossy
-            frame = frame.outer
-        else:
-            return _UNKNOWN if lossy else None
-        for part in rest:
-            frame = frame.children.get(head)
-            if frame is None or part not in frame.names:
-                return _UNKNOWN if found.shape is None or frame is not None and frame.lossy else None
-            found, head = frame.names[part], part
-        return found
-
-    def visible(self) -> Iterable[str]:
-        """Every name in sight."""
-        frame: _Frame | None = self
-        while frame is not None:
-            yield from frame.names
-            yield from frame.inputs
-            frame = frame.outer
-
-    def auto_name(self, label: str) -> str:
-        """The name of an unnamed step: its position in a sequential, else its op's name, numbered from 2 on."""
-        if self.positional:
-            return str(self.count)
-        number = self.labels.get(label, 0) + 1
-        while (name := label if number == 1 else f"{label}_{number}") in self.names or name in self.inputs:
-            number += 1
-        self.labels[label] = number
-        return name
-
-
 class _Elaborator:
     def __init__(
-        self, program: Program, overrides: Mapping[str, Any], inputs: InputShape | Mapping[str, InputShape] | None
+        self,
+        program: Program,
+        overrides: Mapping[str, Any],
+        inputs: InputShape | Mapping[str, InputShape] | None,
+        trace: bool,
     ) -> None:
-        self.program = program
+        self.program, self.trace = program, trace
         self.document: Document = program.document
         self.overrides, self.input_override = overrides, inputs
         self.found: list[Diagnostic] = []
@@ -173,7 +94,7 @@ class _Elaborator:
         for diagnostic in (*self.document.diagnostics, *program.diagnostics):
             self._add(diagnostic)
         self.nodes: list[Node] = []
-        self.work = self.skipped = 0
+        self.work = self.tested = self.edges = 0
         self.depth = 0
         self.made: dict[Any, Op] = {}
         self.params = Scope({})
@@ -191,7 +112,7 @@ class _Elaborator:
             self._evaluate_params()
             shapes = self._guarded(None, self._input_shapes) or {"input": None}
             inputs = {name: shape for name, shape in shapes.items() if shape is not None}
-            frame = _Frame(root, {name: _Ref(name, shape) for name, shape in shapes.items()}, self.program.steps)
+            frame = Frame(root, {name: Ref(name, shape) for name, shape in shapes.items()}, self.program.steps)
             frame.lossy = not self.program.steps or not inputs
             scope = root.scope = Scope({}, self.params, frame.find, frame.visible)
             self._check_size()
@@ -211,6 +132,7 @@ class _Elaborator:
     def _check_size(self) -> None:
         """Refuse a network that is too large whatever its params are, before anything is made of it."""
         culprit = oversized(self.program.steps, MAX_NODES)
+        culprit = culprit or oversized(self.program.steps, 1000 * MAX_NODES, conditional=True)
         if culprit is not None:
             self._too_large(culprit.repeat.count.span if culprit.repeat else culprit.span, Group("network", "", None))
 
@@ -288,7 +210,7 @@ class _Elaborator:
         sizes = [self._guarded(None, lambda item=item: _size(item, self.params)) for item in yaml.items]
         return None if None in sizes else tuple(sizes)
 
-    def _outputs(self, frame: _Frame, scope: Scope, last: _Ref) -> dict[str, str]:
+    def _outputs(self, frame: Frame, scope: Scope, last: Ref) -> dict[str, str]:
         yaml = self.document.keys.get("outputs")
         if yaml is None:
             return {last.path: last.path} if last.shape is not None else {}
@@ -320,6 +242,8 @@ class _Elaborator:
     # What is wrong.
 
     def _complain(self, fault: Fault, group: Group | None) -> None:
+        if _place(fault.span, fault.message) in self.places:
+            return
         notes = tuple(str(scope) for scope in group.chain() if scope.block or scope.copy) if group else ()
         self._add(Diagnostic(fault.code, fault.message, fault.span, notes, fault.help))
         if len(self.found) > MAX_FINDINGS:
@@ -327,8 +251,9 @@ class _Elaborator:
 
     def _add(self, diagnostic: Diagnostic) -> None:
         """Tell of a mistake, if none is told of at its place."""
-        if _place(diagnostic) not in self.places:
-            self.places.add(_place(diagnostic))
+        place = _place(diagnostic.span, diagnostic.message)
+        if place not in self.places:
+            self.places.add(place)
             self.found.append(diagnostic)
 
     def _guarded(self, group: Group | None, action: Any) -> Any:
@@ -343,7 +268,7 @@ class _Elaborator:
 
     # Steps.
 
-    def _steps(self, steps: list[Step], frame: _Frame, scope: Scope, previous: _Ref) -> _Ref:
+    def _steps(self, steps: list[Step], frame: Frame, scope: Scope, previous: Ref) -> Ref:
         for step in steps:
             try:
                 if step.broken:
@@ -357,7 +282,7 @@ class _Elaborator:
                 previous = self._lost(step, frame)
         return previous
 
-    def _lost(self, step: Step, frame: _Frame) -> _Ref:
+    def _lost(self, step: Step, frame: Frame) -> Ref:
         """Bind the name of a step in error to a value of unknown shape."""
         name = step.name.evaluate(Scope({})) if step.name is not None and step.name.constant else None
         inline = isinstance(step, ScopeStep) and step.is_inline
@@ -365,13 +290,14 @@ class _Elaborator:
         frame.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
             # A misspelt op would have given its name.
-            meant = nearest(step.label, (step.label, *OPS, *self.program.blocks)) if step.broken else step.label
-            name = name if isinstance(name, str) else frame.auto_name(meant or step.label)
-            frame.names.setdefault(name, _UNKNOWN)
+            labels = (*OPS, *self.program.blocks, *SCOPES)
+            meant = step.label if step.label in labels else nearest(step.label, labels) or step.label
+            name = name if isinstance(name, str) else frame.auto_name(meant)
+            frame.names.setdefault(name, UNKNOWN_REF)
             frame.count += 1
-        return _UNKNOWN
+        return UNKNOWN_REF
 
-    def _single(self, step: Step, frame: _Frame, scope: Scope, previous: _Ref) -> _Ref:
+    def _single(self, step: Step, frame: Frame, scope: Scope, previous: Ref) -> Ref:
         reads = self._reads(step, frame, scope, previous)
         if not self._stands(step, scope):
             return self._left_out(step, frame, scope, reads)
@@ -385,38 +311,42 @@ class _Elaborator:
             raise Fault("type", f"when: true or false is wanted, not {kind_of(value)}", step.when.span)
         return value
 
-    def _left_out(self, step: Step, frame: _Frame, scope: Scope, reads: tuple[_Ref, ...]) -> _Ref:
+    def _left_out(self, step: Step, frame: Frame, scope: Scope, reads: tuple[Ref, ...]) -> Ref:
         """A step that is left out: its name stands for its first input."""
         self.work += 1
         if step.name is not None and not (step.repeat and step.siblings):
             frame.names[self._explicit_name(step.name, frame, scope)] = reads[0]
-        self._place(frame.group, step, None, scope, reads, reads[0])
+        self._trace(frame.group, step, None, scope, reads, reads[0])
         return reads[0]
 
-    def _place(
+    def _trace(
         self,
         group: Group,
         step: Step,
         what: Node | Group | None,
         scope: Scope,
-        reads: tuple[_Ref, ...],
-        result: _Ref,
+        reads: tuple[Ref, ...],
+        result: Ref,
         copy: tuple[int, int] | None = None,
     ) -> None:
-        group.items.append(Placed(step, what, tuple(ref.path for ref in reads), result.path, scope, copy))
+        if self.trace:
+            group.items.append(Placed(step, what, tuple(ref.path for ref in reads), result.path, scope, copy))
 
-    def _repeated(self, step: Step, frame: _Frame, scope: Scope, previous: _Ref) -> _Ref:
+    def _repeated(self, step: Step, frame: Frame, scope: Scope, previous: Ref) -> Ref:
         assert step.repeat is not None
         reads = self._reads(step, frame, scope, previous)
         entries = self._entries(step.repeat, scope)
         copies: Sequence[int] = range(len(entries))
-        if step.when is not None:
+        if step.when is not None and step.when.constant:
+            copies = copies if self._stands(step, scope) else ()
+        elif step.when is not None:
+            self.tested += len(entries)
+            if self.tested > MAX_TESTED:
+                message = f"more than {MAX_TESTED:,} copies with a condition"
+                raise Fault("limit", message, step.repeat.count.span)
             inner = self._copy_scope
             copies = [n for n in copies if self._stands(step, inner(step.repeat, n, entries[n], scope))]
         elif self.work + len(copies) > MAX_NODES:
-            self._too_large(step.repeat.count.span, frame.group)
-        self.skipped += len(entries) - len(copies)
-        if self.skipped > MAX_NODES:
             self._too_large(step.repeat.count.span, frame.group)
         if not copies:
             return self._left_out(step, frame, scope, reads)
@@ -425,23 +355,28 @@ class _Elaborator:
             assert step.name is not None
             name = self._explicit_name(step.name, frame, scope)
             group = Group("repeat", frame.prefix + name, frame.group, span=step.span, step=step)
-            home = _Frame(group, {}, [], positional=True)
+            home = Frame(group, {}, [], positional=True)
             frame.children[name] = home
-        before, first_reads = self.work, reads
+        before, first_reads, lost = self.work, reads, 0
+        self._count_edges(len(copies) * (len(reads) - 1), step)
         for done, position in enumerate(copies):
             inner_scope = self._copy_scope(step.repeat, position, entries[position], scope)
             result = self._copy(step, home, frame, inner_scope, reads, (position, len(entries)))
             reads = (result, *reads[1:])
+            lost += result.shape is None
+            if lost > MAX_FINDINGS:  # the others will be as this one
+                frame.lossy = True
+                break
             if done == 0 and before + (self.work - before) * len(copies) > MAX_NODES:
                 self._too_large(step.repeat.count.span, frame.group)
         if home is not frame:
             self._bind(frame, name, reads[0])
-            self._place(frame.group, step, group, scope, first_reads, reads[0])
+            self._trace(frame.group, step, group, scope, first_reads, reads[0])
         return reads[0]
 
     def _copy(
-        self, step: Step, home: _Frame, frame: _Frame, scope: Scope, reads: tuple[_Ref, ...], copy: tuple[int, int]
-    ) -> _Ref:
+        self, step: Step, home: Frame, frame: Frame, scope: Scope, reads: tuple[Ref, ...], copy: tuple[int, int]
+    ) -> Ref:
         try:
             return self._apply(step, home, frame, scope, reads, copy)
         except Fault as fault:
@@ -450,7 +385,7 @@ class _Elaborator:
         except UnknownShape:
             pass
         home.count += 1
-        return _UNKNOWN
+        return UNKNOWN_REF
 
     def _copy_scope(self, repeat: Repeat, position: int, entry: Any, scope: Scope) -> Scope:
         values = {"index": position}
@@ -473,12 +408,12 @@ class _Elaborator:
         return range(value)
 
     def _too_large(self, span: Span, group: Group) -> None:
-        self._complain(Fault("limit", f"the network has more than {MAX_NODES:,} layers", span), group)
+        self._complain(Fault("limit", f"the network has more than {MAX_NODES:,} layers and scopes", span), group)
         raise _TooLarge
 
     # Names and references.
 
-    def _explicit_name(self, name: Value, frame: _Frame, scope: Scope) -> str:
+    def _explicit_name(self, name: Value, frame: Frame, scope: Scope) -> str:
         found = name.evaluate(scope)
         if not isinstance(found, str) and type(found) is not int:
             raise Fault("type", f"name: text is wanted, not {kind_of(found)}", name.span)
@@ -492,7 +427,7 @@ class _Elaborator:
             )
         return text
 
-    def _name(self, step: Step, home: _Frame, scope: Scope) -> str:
+    def _name(self, step: Step, home: Frame, scope: Scope) -> str:
         if step.name is None or home.group.kind == "repeat" and home.group.step is step:
             name = home.auto_name(step.label)
             if name in home.names or name in home.inputs:
@@ -500,11 +435,11 @@ class _Elaborator:
             return name
         return self._explicit_name(step.name, home, scope)
 
-    def _bind(self, frame: _Frame, name: str, ref: _Ref) -> None:
+    def _bind(self, frame: Frame, name: str, ref: Ref) -> None:
         frame.names[name] = ref
         frame.count += 1
 
-    def _reads(self, step: Step, frame: _Frame, scope: Scope, previous: _Ref) -> tuple[_Ref, ...]:
+    def _reads(self, step: Step, frame: Frame, scope: Scope, previous: Ref) -> tuple[Ref, ...]:
         """What a step reads: the previous step, or those that `from` names; one name in a merge adds the previous."""
         merge = isinstance(step, OpStep) and step.op.arity is None
         if step.reads is None:
@@ -520,11 +455,17 @@ class _Elaborator:
         yaml = step.reads.yaml
         spans = [item.span for item in yaml.items] if isinstance(yaml, YamlList) else [yaml.span] * len(value)
         self._check_arity(step, len(value), step.reads.span)
+        self._count_edges(len(value), step)
         found = [
             self._guarded(frame.group, lambda name=name, span=span: self._named(frame, name, span))
             for name, span in zip(value, spans, strict=True)
         ]
-        return tuple(ref or _UNKNOWN for ref in found)
+        return tuple(ref or UNKNOWN_REF for ref in found)
+
+    def _count_edges(self, count: int, step: Step) -> None:
+        self.edges += count
+        if self.edges > MAX_EDGES:
+            raise Fault("limit", f"the network has more than {MAX_EDGES:,} edges", step.span)
 
     def _check_arity(self, step: Step, count: int, span: Span) -> None:
         if isinstance(step, OpStep) and step.op.arity is None:
@@ -536,7 +477,7 @@ class _Elaborator:
                 "argument", f"{step.label} reads one value, not {count}", span, "`add`, `multiply` or `concat` merge"
             )
 
-    def _named(self, frame: _Frame, name: object, span: Span, key: str = "from") -> _Ref:
+    def _named(self, frame: Frame, name: object, span: Span, key: str = "from") -> Ref:
         if not isinstance(name, str):
             raise Fault("type", f"{key}: a name is wanted, not {kind_of(name)}", span)
         found = frame.find(name)
@@ -544,7 +485,7 @@ class _Elaborator:
             raise self._no_such_step(frame, name, span)
         return found
 
-    def _no_such_step(self, frame: _Frame, name: str, span: Span) -> Fault:
+    def _no_such_step(self, frame: Frame, name: str, span: Span) -> Fault:
         if name == "input":
             names = ", ".join(f"`{n}`" for n in frame.inputs)
             return Fault("reference", "this scope has several inputs", span, f"name one of {names}")
@@ -569,12 +510,12 @@ class _Elaborator:
     def _apply(
         self,
         step: Step,
-        home: _Frame,
-        frame: _Frame,
+        home: Frame,
+        frame: Frame,
         scope: Scope,
-        reads: tuple[_Ref, ...],
+        reads: tuple[Ref, ...],
         copy: tuple[int, int] | None,
-    ) -> _Ref:
+    ) -> Ref:
         """Apply a step once. `home` is where its name goes, `frame` where names are looked up."""
         self.work += 1
         if self.work > MAX_NODES:
@@ -584,7 +525,7 @@ class _Elaborator:
             ref = self._op(step, home.prefix + name, home.group, frame, scope, reads, copy)
             self._bind(home, name, ref)
             if self.nodes and self.nodes[-1].path == ref.path:
-                self._place(home.group, step, self.nodes[-1], scope, reads, ref, copy)
+                self._trace(home.group, step, self.nodes[-1], scope, reads, ref, copy)
             return ref
         if self.depth >= MAX_SCOPES:
             raise Fault("depth", f"scopes nested more than {MAX_SCOPES} levels deep", step.span)
@@ -597,28 +538,30 @@ class _Elaborator:
     def _enter(
         self,
         step: Step,
-        home: _Frame,
-        frame: _Frame,
+        home: Frame,
+        frame: Frame,
         scope: Scope,
-        reads: tuple[_Ref, ...],
+        reads: tuple[Ref, ...],
         copy: tuple[int, int] | None,
-    ) -> _Ref:
+    ) -> Ref:
         """Apply a scope once: a block, a `sequential` or an `inline`."""
         if isinstance(step, ScopeStep) and step.is_inline:
             return self._inline(step, frame, scope, reads, copy)
         name = self._name(step, home, scope)
+        if len(home.prefix) + len(name) > MAX_PATH:
+            raise Fault("limit", f"a path of more than {MAX_PATH:,} characters", step.span)
         enter = self._call if isinstance(step, CallStep) else self._sequential
         inner, inner_scope, steps = enter(step, home.prefix + name, home, frame, scope, reads, copy)  # type: ignore[arg-type]
         home.children[name] = inner
         inner.group.scope = inner_scope
         ref = self._steps(steps, inner, inner_scope, inner.first_input)
         self._bind(home, name, ref)
-        self._place(home.group, step, inner.group, scope, reads, ref, copy)
+        self._trace(home.group, step, inner.group, scope, reads, ref, copy)
         return ref
 
     def _inline(
-        self, step: ScopeStep, frame: _Frame, scope: Scope, reads: tuple[_Ref, ...], copy: tuple[int, int] | None
-    ) -> _Ref:
+        self, step: ScopeStep, frame: Frame, scope: Scope, reads: tuple[Ref, ...], copy: tuple[int, int] | None
+    ) -> Ref:
         group = frame.group
         inner = Scope({}, scope)
         self._evaluate_let(step, inner)
@@ -630,29 +573,30 @@ class _Elaborator:
             ref = self._steps(step.steps, frame, inner, reads[0])
         finally:
             frame.group = group
-        self._place(group, step, made, scope, reads, ref, copy)
+        self._trace(group, step, made, scope, reads, ref, copy)
         return ref
 
     def _sequential(
         self,
         step: ScopeStep,
         path: str,
-        home: _Frame,
-        frame: _Frame,
+        home: Frame,
+        frame: Frame,
         scope: Scope,
-        reads: tuple[_Ref, ...],
+        reads: tuple[Ref, ...],
         copy: tuple[int, int] | None,
-    ) -> tuple[_Frame, Scope, list[Step]]:
+    ) -> tuple[Frame, Scope, list[Step]]:
         inner_scope = Scope({}, scope)
         group = Group(
             "sequential", path, home.group, copy=copy, span=step.span, step=step, arguments=inner_scope.values
         )
-        inner = _Frame(group, {"input": reads[0]}, step.steps, outer=frame, positional=True)
+        inner = Frame(group, {"input": reads[0]}, step.steps, outer=frame, positional=True)
         inner_scope.tensors, inner_scope.visible = inner.find, inner.visible
         self._evaluate_let(step, inner_scope)
         return inner, inner_scope, step.steps
 
     def _evaluate_let(self, step: ScopeStep, scope: Scope) -> None:
+        self.work += len(step.let) // 16
         for name, value in step.let.items():
             scope.values[name] = value.evaluate(scope)
 
@@ -660,12 +604,12 @@ class _Elaborator:
         self,
         step: CallStep,
         path: str,
-        home: _Frame,
-        frame: _Frame,
+        home: Frame,
+        frame: Frame,
         scope: Scope,
-        reads: tuple[_Ref, ...],
+        reads: tuple[Ref, ...],
         copy: tuple[int, int] | None,
-    ) -> tuple[_Frame, Scope, list[Step]]:
+    ) -> tuple[Frame, Scope, list[Step]]:
         block = step.block
         assert block is not None
         names = block.inputs or ("input",)
@@ -673,6 +617,7 @@ class _Elaborator:
             wanted = f"{len(names)} inputs ({', '.join(names)})" if len(names) > 1 else "one input"
             help = f"`from: [...]` names {len(names)}" if len(names) > 1 else "`inputs: [...]` gives a block several"
             raise Fault("argument", f"block {block.name} reads {wanted}, not {len(reads)}", step.span, help)
+        self.work += len(block.params) // 16
         values = {name: value.evaluate(scope) for name, value in step.arguments.items()}
         parent = self.params if block.block.library.sees_params else Scope({})
         parent.budget = self.params.budget
@@ -688,7 +633,7 @@ class _Elaborator:
             step=step,
             definition=block,
         )
-        inner = _Frame(group, dict(zip(names, reads, strict=True)), block.steps)
+        inner = Frame(group, dict(zip(names, reads, strict=True)), block.steps)
         inner_scope.tensors, inner_scope.visible = inner.find, inner.visible
         for name, default in block.params.items():
             if name in values:
@@ -702,11 +647,11 @@ class _Elaborator:
         step: OpStep,
         path: str,
         group: Group,
-        frame: _Frame,
+        frame: Frame,
         scope: Scope,
-        reads: tuple[_Ref, ...],
+        reads: tuple[Ref, ...],
         copy: tuple[int, int] | None,
-    ) -> _Ref:
+    ) -> Ref:
         arguments = step.constants
         if arguments is None:
             arguments = {name: value.evaluate(self.params) for name, value in step.defaults.items()}
@@ -714,9 +659,9 @@ class _Elaborator:
         shapes, paths = tuple([ref.shape for ref in reads]), tuple([ref.path for ref in reads])
         if None in shapes:
             self._check_arguments(step, arguments)
-            return _UNKNOWN
-        key = (step.label, shapes, step.key or str(arguments))
-        op = self.made.get(key)
+            return UNKNOWN_REF
+        key = step.key or ("" if any(map(_bulky, arguments.values())) else str(arguments))
+        op = self.made.get((step.label, shapes, key)) if key else None
         if op is None:
             try:
                 op = step.op(shapes, arguments)  # type: ignore[arg-type]
@@ -724,14 +669,12 @@ class _Elaborator:
                 named = self._named_error(step, arguments, reads, frame) if len(reads) > 1 else error
                 scope_of = Group(step.label, path, group, copy=copy, span=step.span) if copy else group
                 self._complain(self._op_fault(step, named), scope_of)
-                return _Ref(path, shapes[0] if step.op.infer is Op.infer else None)
-            self.made[key] = op
+                return Ref(path, shapes[0] if step.op.infer is Op.infer else None)
+            self.made[step.label, shapes, key] = op
         self.nodes.append(Node(path, op, paths, step.span, group, step.given))
-        return _Ref(path, op.output)
+        return Ref(path, op.output)
 
-    def _named_error(
-        self, step: OpStep, arguments: Mapping[str, Any], reads: tuple[_Ref, ...], frame: _Frame
-    ) -> OpError:
+    def _named_error(self, step: OpStep, arguments: Mapping[str, Any], reads: tuple[Ref, ...], frame: Frame) -> OpError:
         """The error of an op, with its operands called what they are called in the scope of the step."""
         inputs = {id(ref): name for name, ref in frame.inputs.items()}
         names = tuple(inputs.get(id(ref)) or ref.path.removeprefix(frame.prefix) for ref in reads)
@@ -764,9 +707,15 @@ def _static_names(steps: list[Step]) -> Iterable[str]:
             yield from _static_names(step.steps)
 
 
-def _place(diagnostic: Diagnostic) -> tuple[Any, ...]:
-    span = diagnostic.span
-    return (span.source.name, span.line, span.column) if span else (diagnostic.code, diagnostic.message)
+def _place(span: Span | None, message: str) -> tuple[Any, ...]:
+    return (span.source.name, span.line, span.column) if span else (message,)
+
+
+def _bulky(value: Any) -> bool:
+    """Whether a value is larger than an argument of an op can sensibly be."""
+    if isinstance(value, list):
+        return len(value) > 8 or any(map(_bulky, value))
+    return isinstance(value, Mapping) or isinstance(value, str) and len(value) > 100
 
 
 def _size(yaml: Yaml, params: Scope) -> int:

@@ -6,7 +6,7 @@ A `SpecError` carries every finding of a failed call, not just the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ MAX_FINDINGS = 100
 """How many mistakes of one spec are told; a file that is no spec at all would have thousands."""
 
 MAX_TEXT = 1_000
-MAX_CANDIDATES = 2_000
+MAX_CANDIDATES = 1_000
 
 
 class Source:
@@ -184,9 +184,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None where nothing comes close."""
     import difflib
 
-    lowered = {candidate.lower(): candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= 100}
-    found = difflib.get_close_matches(word[:100].lower(), lowered, n=1, cutoff=0.6)
-    return lowered[found[0]] if found else None
+    matcher = difflib.SequenceMatcher(b=word[:100].lower())
+
+    def likeness(candidate: str, measure: Callable[[], float]) -> float:
+        matcher.set_seq1(candidate.lower())
+        return measure()
+
+    # The exact measure takes long for long words; a quick one finds those that are worth it.
+    candidates = [candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= 100]
+    candidates.sort(key=lambda candidate: -likeness(candidate, matcher.quick_ratio))
+    best = max(candidates[:20], key=lambda candidate: likeness(candidate, matcher.ratio), default="")
+    return best if best and likeness(best, matcher.ratio) >= 0.6 else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

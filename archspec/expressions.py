@@ -238,9 +238,7 @@ def compile_expression(text: str) -> Expression:
         raise ExpressionError("an expression is plain ASCII")
     _check_brackets(text)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text, mode="eval").body
+        tree = _parsed(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         detail = error.msg if isinstance(error, SyntaxError) else "too deep"
         raise ExpressionError(f"`{text[:60]}` is no expression: {detail}") from None
@@ -249,6 +247,19 @@ def compile_expression(text: str) -> Expression:
     compiler = _Compiler()
     evaluate = compiler.compile(tree)
     return Expression(text, evaluate, frozenset(compiler.names), tree, compiler.size)
+
+
+_NUMBER_AND_LETTER = re.compile(r"(?<!\w)[0-9.]+[A-Za-z_]")
+
+
+def _parsed(text: str) -> ast.expr:
+    if not _NUMBER_AND_LETTER.search(text):
+        return ast.parse(text, mode="eval").body
+    with (
+        warnings.catch_warnings()
+    ):  # `1if x else 2` is deprecated; the filters are global, so leave them alone if possible
+        warnings.simplefilter("ignore")
+        return ast.parse(text, mode="eval").body
 
 
 def _check_brackets(text: str) -> None:
@@ -649,4 +660,4 @@ def _attempt(function: Callable[..., Any], *values: Any, **keywords: Any) -> Any
 
 
 def _plain_message(error: Exception) -> str:
-    return re.sub("'(_Ref|Tensor)'", "a tensor", str(error)).replace("'NoneType'", "nothing")
+    return re.sub("'(Ref|Tensor)'", "a tensor", str(error)).replace("'NoneType'", "nothing")

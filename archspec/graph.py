@@ -56,7 +56,7 @@ class Group:
         definition: object = None,
     ) -> None:
         self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
-        self.arguments: Mapping[str, Any] = arguments or {}
+        self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
         self.step, self.definition = step, definition
         self.scope: Scope | None = None
         self.items: list[Placed] = []

@@ -50,12 +50,13 @@ _FAILED = _Failed()
 class Value:
     """A value of the spec: a constant, or something that an expression in it makes anew for every copy."""
 
-    __slots__ = ("yaml", "constant", "names", "_compiled")
+    __slots__ = ("yaml", "constant", "names", "_compiled", "_size")
 
     def __init__(self, yaml: Yaml, failed: bool = False) -> None:
         """The value that `yaml` stands for; Fault where an expression in it is none. A `failed` one is never known."""
         self.yaml = yaml
         self.names: set[str] = set()
+        self._size = 0
         self._compiled = (_FAILED, yaml) if failed else self._compile(yaml)
         self.constant = not self._has_expression(self._compiled)
 
@@ -65,6 +66,7 @@ class Value:
         return self.yaml.span
 
     def _compile(self, yaml: Yaml) -> Any:
+        self._size += 1
         if isinstance(yaml, YamlList):
             return [self._compile(item) for item in yaml.items]
         if isinstance(yaml, YamlMap):
@@ -91,7 +93,19 @@ class Value:
 
     def evaluate(self, scope: Scope) -> Any:
         """The value as plain data; Fault where an expression fails, UnknownShape where it asks for what is in error."""
-        return self._compiled if self.constant else self._evaluate(self._compiled, scope)
+        if self.constant:
+            return self._compiled
+        if self._size > 100:
+            self._pay(scope)
+        return self._evaluate(self._compiled, scope)
+
+    def _pay(self, scope: Scope) -> None:
+        """A large list is made anew each time, for one expression in it."""
+        scope.budget.renew()
+        try:
+            scope.budget.spend(self._size)
+        except ExpressionError as error:
+            raise Fault(error.code, error.message, self.span, error.help) from None
 
     def _evaluate(self, compiled: Any, scope: Scope) -> Any:
         if isinstance(compiled, tuple):
@@ -215,32 +229,48 @@ def compile_program(document: Document) -> Program:
     return _Compiler(document).program()
 
 
-def oversized(steps: list[Step], limit: int) -> Step | None:
-    """The step with which a network passes `limit` layers, whatever its params are; None where it may stay below."""
-    made: dict[int, int] = {}
-    count = 0
+def oversized(steps: list[Step], limit: int, conditional: bool = False) -> Step | None:
+    """The step with which a network passes `limit` layers, whatever its params are; None where it may stay below.
+
+    With `conditional`, every condition is taken to hold, and what an expression repeats is counted once.
+    """
+    counter, count = _Counter(conditional), 0
     for step in steps:
-        count += _least(step, made, 1)
+        count += counter.count(step, 1)
         if count > limit:
             return step
     return None
 
 
-def _least(step: Step, made: dict[int, int], level: int) -> int:
-    """How many layers a step makes at least; `made` holds the numbers of the blocks that are counted."""
-    if step.broken or step.when is not None or level > MAX_SCOPES:
-        return 0
-    copies = 1
-    if step.repeat is not None:
-        count = step.repeat.count.evaluate(_NOTHING) if step.repeat.count.constant else 0
-        copies = len(count) if isinstance(count, list) else count if type(count) is int else 0
-    if isinstance(step, ScopeStep):
-        return copies * sum([_least(inner, made, level + 1) for inner in step.steps])
-    if isinstance(step, CallStep) and step.block is not None:
-        if id(step.block) not in made:
-            made[id(step.block)] = sum([_least(inner, made, level + 1) for inner in step.block.steps])
-        return copies * made[id(step.block)]
-    return copies
+class _Counter:
+    """Counts layers without making any; each block once."""
+
+    def __init__(self, conditional: bool) -> None:
+        self.conditional = conditional
+        self.blocks: dict[int, int] = {}
+
+    def count(self, step: Step, level: int) -> int:
+        """How many layers a step makes."""
+        if step.broken or level > MAX_SCOPES or step.when is not None and not self.conditional:
+            return 0
+        if isinstance(step, ScopeStep):
+            return self._copies(step) * self._sum(step.steps, level)
+        if isinstance(step, CallStep) and step.block is not None:
+            if id(step.block) not in self.blocks:
+                self.blocks[id(step.block)] = self._sum(step.block.steps, level)
+            return self._copies(step) * self.blocks[id(step.block)]
+        return self._copies(step)
+
+    def _sum(self, steps: list[Step], level: int) -> int:
+        return sum([self.count(step, level + 1) for step in steps])
+
+    def _copies(self, step: Step) -> int:
+        if step.repeat is None:
+            return 1
+        if not step.repeat.count.constant:
+            return int(self.conditional)
+        count = step.repeat.count.evaluate(_NOTHING)
+        return len(count) if isinstance(count, list) else max(count, 0) if type(count) is int else 0
 
 
 class _Compiler:

@@ -752,8 +752,45 @@ def written(data: Spec, seed: int) -> str:
 
 # Breaking it.
 
-_JUNK = ("\t", "\0", "\x1b[31m", "\ufeff", "é", "𝟛", "\u202e", "{", "}", "[", "]", ":", ": ", "- ", "#", "&a ", "*a", "!!x ", "<<: ")
-_VALUES = ("null", "-1", "0", "1.5", "1e400", ".nan", "9" * 30, "true", "yes", "[]", "{}", "''", "a b", "${", "$x", "${1/0}")
+_JUNK = (
+    "\t",
+    "\0",
+    "\x1b[31m",
+    "\ufeff",
+    "é",
+    "𝟛",
+    "\u202e",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ": ",
+    "- ",
+    "#",
+    "&a ",
+    "*a",
+    "!!x ",
+    "<<: ",
+)
+_VALUES = (
+    "null",
+    "-1",
+    "0",
+    "1.5",
+    "1e400",
+    ".nan",
+    "9" * 30,
+    "true",
+    "yes",
+    "[]",
+    "{}",
+    "''",
+    "a b",
+    "${",
+    "$x",
+    "${1/0}",
+)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 
@@ -766,7 +803,9 @@ def mutate(text: str, random: Random) -> str:
 
 
 def _swap_letters(text: str, random: Random) -> str:
-    return _replace(_WORD, text, random, lambda word: word[:1] + word[2:3] + word[1:2] + word[3:] if len(word) > 2 else word)
+    return _replace(
+        _WORD, text, random, lambda word: word[:1] + word[2:3] + word[1:2] + word[3:] if len(word) > 2 else word
+    )
 
 
 def _drop_letter(text: str, random: Random) -> str:
@@ -775,7 +814,9 @@ def _drop_letter(text: str, random: Random) -> str:
 
 def _other_word(text: str, random: Random) -> str:
     words = _WORD.findall(text) or ["x"]
-    return _replace(_WORD, text, random, lambda word: random.choice([*words, *OPS, "from", "repeat", "when", "let", "inline"]))
+    return _replace(
+        _WORD, text, random, lambda word: random.choice([*words, *OPS, "from", "repeat", "when", "let", "inline"])
+    )
 
 
 def _other_number(text: str, random: Random) -> str:

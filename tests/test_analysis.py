@@ -78,7 +78,14 @@ def test_batch_norm_over_one_value_warns_unless_the_batch_is_larger() -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0"), (9408, "9,408"), (10_000, "10.0k"), (118013952, "118.0M"), (1814073344, "1.814G"), (2 * 10**12, "2.000T")],
+    [
+        (0, "0"),
+        (9408, "9,408"),
+        (10_000, "10.0k"),
+        (118013952, "118.0M"),
+        (1814073344, "1.814G"),
+        (2 * 10**12, "2.000T"),
+    ],
 )
 def test_counts_at_a_glance(number: int, text: str) -> None:
     assert count_text(number) == text

@@ -17,13 +17,14 @@ FLOOR = {
     **dict.fromkeys(["schema", "graph"], 2),
     "document": 3,
     "program": 4,
-    "elaborate": 5,
-    "analysis": 6,
-    "network": 7,
-    **dict.fromkeys(["backends", "printers", "show", "zoo"], 8),
-    "__init__": 9,
-    "cli": 10,
-    "__main__": 11,
+    "frames": 5,
+    "elaborate": 6,
+    "analysis": 7,
+    "network": 8,
+    **dict.fromkeys(["backends", "printers", "show", "zoo"], 9),
+    "__init__": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 ONLY_IN = {"torch": "backends", "jinja2": "backends"}
 FILES = sorted(PACKAGE.rglob("*.py"))

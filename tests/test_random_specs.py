@@ -110,7 +110,7 @@ def faults(error: SpecError, text: str) -> Iterator[str]:
             yield "no place"
         elif not (1 <= finding.span.line <= len(lines) + 1 and finding.span.column >= 1):
             yield f"a place beyond the text: {finding.span}"
-        if any(word in finding.message for word in ("_Ref", "object at 0x", "<class", "breaks the rule")):
+        if any(word in finding.message for word in ("Ref'", "object at 0x", "<class", "breaks the rule")):
             yield f"a message of the compiler's own: {finding.message}"
         json.dumps(finding.to_dict())
     places = Counter((f.span.line, f.span.column) for f in error.diagnostics if f.span)

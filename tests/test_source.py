@@ -9,7 +9,7 @@ import operator
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,24 @@ from archspec.backends import layers  # noqa: E402
 ZOO = archspec.list_specs()
 GOLDEN = ("lenet5", "alexnet", "vgg16", "resnet18", "resnet50", "googlenet", "mobilenet_v2", "efficientnet_b0")
 LINES = {"resnet50": 110, "googlenet": 120, "efficientnet_b0": 130, "vgg16": 60}
-SMALL = {"alexnet": 67, "googlenet": 64, "googlenet_paper": 64, "nin": 67, "squeezenet1_0": 67, "alexnet_torchvision": 67}
+SMALL = {
+    "alexnet": 67,
+    "googlenet": 64,
+    "googlenet_paper": 64,
+    "nin": 67,
+    "squeezenet1_0": 67,
+    "alexnet_torchvision": 67,
+}
 """Input sizes at which the networks still have an output, and compute quickly."""
-SEEDS = 60
+DEEPER = (
+    *("efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b6", "efficientnet_b7"),
+    *("resnet101", "vgg13", "vgg13_bn", "vgg19", "vgg19_bn"),
+)
+"""Networks that repeat the blocks of others of the zoo more often: only their keys and shapes are compared."""
+SEEDS = 40
 
 
-@lru_cache(maxsize=None)
+@cache
 def rendered(name: str) -> tuple[Network, str]:
     network = load(name)
     return network, generate_source(network)
@@ -63,11 +75,10 @@ def execute(network: Network, state: Mapping[str, Any], inputs: Mapping[str, Any
             if call.target in ("+", "*"):
                 found = [reduce(operator.add if call.target == "+" else operator.mul, found)]
             elif call.is_module:
-                module = getattr(torch.nn if family else layers, name)(**call.arguments)
-                prefix = f"{node.path}."
-                if module.state_dict():
-                    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-                    module.load_state_dict(own)
+                with torch.device("meta"):
+                    module = getattr(torch.nn if family else layers, name)(**call.arguments)
+                own = {key: state[f"{node.path}.{key}"] for key in module.state_dict()}
+                module.load_state_dict(own, assign=True)
                 found = [module.eval()(*found)]
             else:
                 function = getattr(torch.nn.functional if family == "F" else torch, name)
@@ -78,13 +89,17 @@ def execute(network: Network, state: Mapping[str, Any], inputs: Mapping[str, Any
 
 def check(network: Network, text: str) -> None:
     """The module of a rendered file has the keys and shapes of the graph, and computes the same bits."""
-    module = module_class(text)().eval()
+    with torch.device("meta"):
+        module = module_class(text)().eval()
+    module.to_empty(device="cpu")
     assert list(shapes(module).items()) == list(network.graph.state_dict().items())
     for name, tensor in module.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2.0)
         elif tensor.is_floating_point():
-            tensor.normal_(0.0, 0.2)
+            tensor.uniform_(-0.2, 0.3)
+        else:
+            tensor.zero_()
     inputs = {name: torch.rand(2, *shape) for name, shape in network.graph.inputs.items()}
     with torch.no_grad():
         wanted = execute(network, module.state_dict(), inputs)
@@ -101,6 +116,8 @@ def check_arguments(text: str, again: Callable[..., Network]) -> None:
     made = module_class(text)
     given_: dict[str, Any] = {}
     for name, parameter in list(inspect.signature(made.__init__).parameters.items())[1:]:
+        if parameter.default is parameter.empty:
+            continue
         given_[name] = parameter.default + 16 if isinstance(parameter.default, int) else parameter.default / 2
     with torch.device("meta"):
         module = made(**given_)
@@ -126,7 +143,7 @@ def test_keys_and_shapes(name: str) -> None:
     check_arguments(text, lambda **params: load(name, **params))
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name[-2:] not in ("b4", "b5", "b6", "b7", "19") and "_bn" not in name])
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in DEEPER])
 def test_same_bits(name: str) -> None:
     torch.manual_seed(0)
     network = load(name)
@@ -156,7 +173,9 @@ def test_a_deeper_network_is_hardly_longer() -> None:
 def test_deterministic() -> None:
     code = "import archspec.backends.source as s; print(s.generate('efficientnet_b0'), s.generate('googlenet'), end='')"
     runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+        )
         for seed in ("1", "2")
     ]
     assert runs[0].stdout == runs[1].stdout == f"{rendered('efficientnet_b0')[1]} {rendered('googlenet')[1]}"
@@ -173,10 +192,8 @@ def test_ruff(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(rendered(name)[1], encoding="utf-8")
     for number, text in enumerate(FEATURES.values()):
         (tmp_path / f"feature_{number}.py").write_text(generate_source(loads(text)), encoding="utf-8")
-    for seed in range(SEEDS):
-        network = random_network(seed)
-        if network:
-            (tmp_path / f"random_{seed}.py").write_text(generate_source(network), encoding="utf-8")
+    for seed in range(2 * SEEDS):
+        (tmp_path / f"random_{seed}.py").write_text(generate_source(random_network(seed)), encoding="utf-8")
     _ruff(tmp_path)
 
 
@@ -184,7 +201,9 @@ def _ruff(folder: Path) -> None:
     pytest.importorskip("ruff")
     for command in (["check"], ["format", "--check", "--diff"]):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(folder)], capture_output=True, text=True
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(folder)],
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
@@ -238,7 +257,9 @@ FEATURES = {
     "a value inside a block, read from outside": """
         input: [3, 8, 8]
         blocks:
-          pair: {params: {filters: }, layers: [{conv: {name: a, filters: $filters}}, {conv: {name: b, filters: $filters}}]}
+          pair:
+            params: {filters: }
+            layers: [{conv: {name: a, filters: $filters}}, {conv: {name: b, filters: $filters}}]
         layers:
           - pair: {name: one, filters: 4}
           - pair: {name: two, filters: 4}
@@ -280,7 +301,8 @@ FEATURES = {
     """,
     "copies that differ in a list": """
         input: [4, 16]
-        params: {settings: [{f: 4, k: 3, s: 1}, {f: 8, k: 5, s: 2}, {f: 8, k: 3, s: 1}, {f: 12, k: 3, s: 1}]}
+        params:
+          settings: [{f: 4, k: 3, s: 1}, {f: 8, k: 5, s: 2}, {f: 8, k: 3, s: 1}, {f: 12, k: 3, s: 1}]
         layers:
           - sequential:
               repeat: {stage: $settings}
@@ -293,7 +315,9 @@ FEATURES = {
         layers:
           - conv: {name: conv-1, filters: 4}
           - conv: {name: "7", filters: 4}
-          - sequential: {name: s, layers: [{conv: {name: first-conv, filters: 4}}, relu, {conv: {name: last, filters: 4}}]}
+          - sequential:
+              name: s
+              layers: [{conv: {name: first-conv, filters: 4}}, relu, {conv: {name: last, filters: 4}}]
           - add: [s, conv-1]
     """,
     "uneven padding and other functions": """
@@ -313,7 +337,9 @@ FEATURES = {
     "names of params that Python uses": """
         input: [4, 8, 8]
         blocks:
-          unit: {params: {self: , super: 1, range: 1}, layers: [{conv: {filters: $self, kernel: $super, stride: $range}}]}
+          unit:
+            params: {self: , super: 1, range: 1}
+            layers: [{conv: {filters: $self, kernel: $super, stride: $range}}]
         layers:
           - unit: {self: 4}
           - unit: {self: 8, super: 3, range: 2}
@@ -340,16 +366,10 @@ def test_what_the_features_look_like(golden: Callable[[str, str], None]) -> None
 # Random networks.
 
 
-@lru_cache(maxsize=None)
-def random_network(seed: int) -> Network | None:
-    """A random network, where the spec of that seed is a valid one and not too large to compute."""
-    try:
-        network = loads(random_spec(seed))
-    except archspec.SpecError:
-        return None
-    totals = network.analyze().totals
-    large = totals.params > 200_000 or totals.macs > 20_000_000
-    return None if large or max([node.shape[0] for node in network.graph.nodes], default=0) > 512 else network
+@cache
+def random_network(seed: int) -> Network:
+    """The random network of that seed."""
+    return loads(random_spec(seed))
 
 
 @pytest.mark.parametrize("block", range(6))
@@ -357,8 +377,6 @@ def test_random_networks(block: int) -> None:
     torch.manual_seed(block)
     for seed in range(SEEDS * block, SEEDS * (block + 1)):
         network = random_network(seed)
-        if network is None:
-            continue
         text = generate_source(network)
         try:
             check(network, text)
@@ -396,9 +414,9 @@ def skeleton(text: str) -> str:
 HOSTILE = [
     '"""\nimport os\n"""',
     'end"""',
-    "ends with a quote \"",
+    'ends with a quote "',
     "ends with a backslash \\",
-    "\\\"\"\"\nraise SystemExit",
+    '\\"""\nraise SystemExit',
     "# coding: utf-7\n+AAo-import os",
     "a\rb\x0bc\x0cd\x85e\u2028f",
     "{{ 7 * 7 }} {% for x in y %} {# #}",
@@ -421,7 +439,7 @@ def test_hostile_text(text: str, tmp_path: Path) -> None:
     assert list(outputs) == ["first", "second"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_text_is_only_ever_a_literal(description: str, reference: str) -> None:
     try:
@@ -438,14 +456,20 @@ def test_text_in_expressions() -> None:
         """
         input: [3, 8, 8]
         blocks:
-          b: {params: {mode: }, layers: [{relu: {when: "${mode == 'a'}"}}, {sigmoid: {when: "${mode == '\\"); x = (\\"'}"}}]}
+          b:
+            params: {mode: }
+            layers:
+              - relu: {when: "${mode == 'a'}"}
+              - sigmoid: {when: "${mode == '\\"); x = (\\"'}"}
         layers:
           - b: {mode: a}
           - b: {mode: '"); x = ("'}
         """
     )
     text = generate_source(network)
-    assert "x = (" not in text
+    held = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+    assert '"); x = ("' in held
+    assert skeleton(text) == skeleton(text.replace("x = (", "y"))
     check(network, text)
 
 
@@ -461,7 +485,11 @@ def test_own_template(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{{ nothing }}", "'nothing' is undefined"), ("{% for %}", "Expected identifier"), (None, "No such file")],
+    [
+        ("{{ nothing }}", "'nothing' is undefined"),
+        ("{% for %}", "jinja:1: Expected"),
+        (None, "No such file"),
+    ],
 )
 def test_faulty_template(text: str | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.jinja"
@@ -484,9 +512,9 @@ def test_params() -> None:
 def test_signatures(target: str) -> None:
     """Order and defaults are torch's own; what the table leaves out, no op sets."""
     family, _, name = target.rpartition(".")
-    if target in ("torch.reshape", "torch.permute", "torch.narrow", "torch.cat"):
-        assert name in torch.overrides.get_testing_overrides.__globals__ or callable(getattr(torch, name))
-        return  # built in: they have no signature to ask
+    if family == "torch":  # built in: they have no signature to ask
+        assert callable(getattr(torch, name))
+        return
     home = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "": layers}[family]
     parameters = list(inspect.signature(getattr(home, name)).parameters.values())
     known = SIGNATURES[target]
@@ -521,7 +549,9 @@ def test_functions_do_what_modules_do() -> None:
     given_ = {"kernel_size": 3, "output_size": 2, "size": 3, "dim": 1, "groups": 2, "upscale_factor": 2, "padding": 1}
     for target, function in FUNCTIONS.items():
         rank = int(target[-2]) if target.endswith("d") and target[-2].isdigit() else 2
-        arguments = {key: given_[key] for key, default in SIGNATURES[target].items() if default is REQUIRED or key in ("dim",)}
+        arguments = {
+            key: given_[key] for key, default in SIGNATURES[target].items() if default is REQUIRED or key in ("dim",)
+        }
         module = getattr(torch.nn, target[3:])(**arguments)
         family, name = function.split(".")
         home = torch if family == "torch" else torch.nn.functional

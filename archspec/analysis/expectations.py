@@ -32,7 +32,7 @@ def _figure(name: str, wanted: object, value: int) -> str | None:
         return None if value == wanted else f"{name}: {wanted:,} expected, {value:,} found"
     match = _FIGURE.fullmatch(str(wanted))
     if not match or len(match.group()) > 40:
-        return f"{name}: {wanted!r} is no figure; write `11.69M`, `25557032` or `<= 600M`"
+        return f"{name}: {str(wanted)[:40]!r} is no figure; write `11.69M`, `25557032` or `<= 600M`"
     sign, digits, decimals, unit = match.groups()
     scale = _UNITS[unit]
     bound = Fraction(digits) * scale

@@ -401,13 +401,13 @@ class Builder:
         source = item.source
         if names_in(source):
             return text(source)
-        tree = literal(list(ast.literal_eval(source)))
-        code = text(tree)
+        rows = [literal(row) for row in ast.literal_eval(source)]
+        code = text(ast.List(rows, ast.Load()))
         around = f"for {_targets(item)} in {'enumerate()' if item.index else ''}:"
         if fits(level, around + code):
             return code
         name = self.local(item.table)
-        self.out.add(level, f"{name} = ", Brackets("[", [expression(row) for row in tree.elts], "]", tall=True))
+        self.out.add(level, f"{name} = ", Brackets("[", [expression(row) for row in rows], "]", tall=True))
         return name
 
     def end_loop(self, item: LoopItem, level: int) -> None:

@@ -52,6 +52,8 @@ class Variable:
 
     def fill(self) -> list[Any]:
         """The values, with the most frequent one where none is needed."""
+        if not any(value is MISSING for value in self.values):
+            return self.values
         known = [value for value in self.values if value is not MISSING]
         usual = max(known, key=lambda value: sum(same(value, other) for other in known), default=None)
         return [usual if value is MISSING else value for value in self.values]

@@ -15,6 +15,7 @@ WIDEST = 60
 """Characters of the longest expression that is printed; a longer one is replaced by its value."""
 
 Lookup = Callable[[str], Any]
+Reach = Callable[[ast.expr], Any]
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -83,49 +84,62 @@ def names_in(tree: ast.AST) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
 
 
-def evaluate(tree: ast.expr, lookup: Lookup) -> Any:
-    """The value of an expression, names looked up; Unprintable where it holds what generated code does not."""
+def evaluate(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:
+    """The value of an expression, names looked up; Unprintable where it holds what generated code does not.
+
+    `reach` gives the value of an attribute or an item, which generated code does not hold either.
+    """
+
+    def value(part: ast.expr) -> Any:
+        return evaluate(part, lookup, reach)
+
     match tree:
+        case ast.Attribute() | ast.Subscript() if reach is not None:
+            return reach(tree)
         case ast.Constant():
             return tree.value
         case ast.Name():
             return lookup(tree.id)
+        case ast.JoinedStr(values=parts):
+            return "".join(map(str, (value(part) for part in parts)))
+        case ast.FormattedValue(value=inner):
+            return value(inner)
         case ast.Tuple():
-            return tuple(evaluate(item, lookup) for item in tree.elts)
+            return tuple(value(item) for item in tree.elts)
         case ast.List():
-            return [evaluate(item, lookup) for item in tree.elts]
+            return [value(item) for item in tree.elts]
         case ast.BinOp() if type(tree.op) in _BINARY:
-            left, right = evaluate(tree.left, lookup), evaluate(tree.right, lookup)
-            if not all(isinstance(value, int | float) for value in (left, right)):
+            left, right = value(tree.left), value(tree.right)
+            if not all(isinstance(side, int | float) for side in (left, right)):
                 raise Unprintable
             return _BINARY[type(tree.op)](left, right)
         case ast.UnaryOp(op=ast.USub()):
-            return -evaluate(tree.operand, lookup)
+            return -value(tree.operand)
         case ast.UnaryOp(op=ast.Not()):
-            return not evaluate(tree.operand, lookup)
+            return not value(tree.operand)
         case ast.BoolOp():
             stop = isinstance(tree.op, ast.Or)
-            value: Any = None
+            found: Any = None
             for operand in tree.values:
-                value = evaluate(operand, lookup)
-                if bool(value) is stop:
+                found = value(operand)
+                if bool(found) is stop:
                     break
-            return value
+            return found
         case ast.Compare() if len(tree.ops) == 1 and type(tree.ops[0]) in _COMPARE:
-            return _COMPARE[type(tree.ops[0])](evaluate(tree.left, lookup), evaluate(tree.comparators[0], lookup))
+            return _COMPARE[type(tree.ops[0])](value(tree.left), value(tree.comparators[0]))
         case ast.IfExp():
-            return evaluate(tree.body if evaluate(tree.test, lookup) else tree.orelse, lookup)
+            return value(tree.body if value(tree.test) else tree.orelse)
         case ast.Call(func=ast.Name(id=called)) if called in _FUNCTIONS:
-            arguments = [evaluate(item, lookup) for item in tree.args]
-            keywords = {str(item.arg): evaluate(item.value, lookup) for item in tree.keywords}
+            arguments = [value(item) for item in tree.args]
+            keywords = {str(item.arg): value(item.value) for item in tree.keywords}
             return _FUNCTIONS[called](*arguments, **keywords)
     raise Unprintable
 
 
-def value_of(tree: ast.expr, lookup: Lookup) -> Any:
+def value_of(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:
     """As `evaluate`; whatever fails is Unprintable."""
     try:
-        return evaluate(tree, lookup)
+        return evaluate(tree, lookup, reach)
     except (ArithmeticError, TypeError, ValueError):
         raise Unprintable from None
 
@@ -150,6 +164,13 @@ def simplified(tree: ast.expr) -> ast.expr:
     return tree
 
 
+def _part(tree: ast.expr) -> str:
+    """Part of an f-string."""
+    if isinstance(tree, ast.FormattedValue):
+        return f"{{{text(tree.value)}}}"
+    return str(tree.value) if isinstance(tree, ast.Constant) else ""
+
+
 def _is_whole(tree: ast.expr) -> bool:
     return isinstance(tree, ast.Constant) and type(tree.value) is int
 
@@ -160,9 +181,7 @@ def text(tree: ast.expr) -> str:
         case ast.Constant(value=str(value)):
             return quoted(value)
         case ast.JoinedStr(values=values):
-            parts = [f"{{{text(part.value)}}}" if isinstance(part, ast.FormattedValue) else part for part in values]
-            parts = [part.value if isinstance(part, ast.Constant) else part for part in parts]
-            return f'f"{"".join(map(str, parts))}"'
+            return f'f"{"".join(map(_part, values))}"'
         case ast.Tuple(elts=[only]):
             return f"({text(only)},)"
         case ast.Tuple():

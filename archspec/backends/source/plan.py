@@ -37,6 +37,7 @@ class Planner(StepPlanner):
     def __init__(self, graphs: Sequence[Graph], steps: list[Step], description: str, kept: Sequence[str]) -> None:
         self.graphs, self.steps, self.kept = graphs, steps, kept
         self.tree = Tree(graphs)
+        self.owner = {}
         self.classes: list[ClassPlan] = []
         self.made: dict[int, ClassPlan] = {}
         self.names = Names(frozenset({"DropPath", "Scale", "F"}))
@@ -160,7 +161,7 @@ class Planner(StepPlanner):
         if chain and plan.exposed:
             raise Unclean
         frame = Frame(context, rows, list(plan.inputs), plan.inputs[0], chain=chain, named=plan.named)
-        saved, self.owner = getattr(self, "_owner", {}), dict(enumerate(groups))
+        saved, self.owner = self.owner, dict(enumerate(groups))
         try:
             placed = {row: group.items for row, group in enumerate(groups)}
             plan.items = self.unrolled_all(placed, frame) if unroll else self.steps_of(steps, placed, frame)

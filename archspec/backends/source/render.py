@@ -40,7 +40,7 @@ def generate(spec: str | os.PathLike[str] | Network, *, template: str | None = N
 
 
 def generate_source(network: Network, template: str | None = None) -> str:
-    """Python source of a network. `template` is a jinja2 template file to use instead of `templates/module.py.jinja`."""
+    """Python source of a network. `template` is a jinja2 template file in place of `templates/module.py.jinja`."""
     planner = _planned(network)
     for plan in planner.classes:
         tidy(plan)
@@ -121,15 +121,17 @@ def _class(plan: ClassPlan, planner: Planner, hints: bool) -> dict[str, Any]:
 def _planned(network: Network) -> Planner:
     """The classes, with as many params kept as arguments of the network's class as can be."""
     elaboration = network.elaboration
+    traced = _traced(network, {})
+    assert traced is not None
     wanted = _candidates(elaboration)
     choices = [wanted, [name for name in wanted if name == HEAD], []]
     for number, names in enumerate(choices):
         if names in choices[:number]:
             continue
-        other = _other(network, names) if names else None
+        other = _traced(network, {name: _different(network.params[name]) for name in names}) if names else None
         if names and other is None:
             continue
-        graphs = [network.graph, other] if other is not None else [network.graph]
+        graphs = [traced, other] if other is not None else [traced]
         planner = Planner(graphs, elaboration.program.steps, network.description, names)
         try:
             planner.run()
@@ -141,12 +143,11 @@ def _planned(network: Network) -> Planner:
     raise AssertionError("a network without params always has its code")
 
 
-def _other(network: Network, names: Sequence[str]) -> Graph | None:
-    """The same network with other values for `names`."""
-    values = {name: _different(network.params[name]) for name in names}
+def _traced(network: Network, values: Mapping[str, Any]) -> Graph | None:
+    """The graph with what became of every step, and other `values` for some params; None where these do not fit."""
     program = network.elaboration.program
     shapes = {name: list(shape) for name, shape in network.graph.inputs.items()}
-    result = elaborate(program.document, {**network.params, **values}, shapes, program)
+    result = elaborate(program.document, {**network.params, **values}, shapes, program, trace=True)
     return None if result.diagnostics else result.graph
 
 

@@ -94,6 +94,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "nn.Upsample": {"scale_factor": REQUIRED, "mode": "nearest", "align_corners": None},
     "DropPath": {"rate": REQUIRED},
     "Scale": {"channels": REQUIRED, "init": 1.0},
+    "torch.flatten": {"start_dim": 0, "end_dim": -1},
     "torch.reshape": {"shape": REQUIRED},
     "torch.permute": {"dims": REQUIRED},
     "torch.narrow": {"dim": REQUIRED, "start": REQUIRED, "length": REQUIRED},

@@ -349,8 +349,8 @@ class StepPlanner:
             return given(reads[int(origin)].sizes)
         scopes = {row: placed[row].scope for row in frame.active}
         if isinstance(step, CallStep) and step.block is not None and origin in step.block.params:
-            given = step.arguments.get(origin) or step.block.params[origin]
-            return [lambda: self.translated(given, frame.active, scopes, frame)]
+            value = step.arguments.get(origin) or step.block.params[origin]
+            return [lambda: self.translated(value, frame.active, scopes, frame)]
         if origin:
             return [lambda: frame.context.symbol(origin, frame.active, values)]
         return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,20 +36,6 @@ def tree_of(value: Value) -> ast.expr | None:
         if all(item is not None for item in items):
             return ast.Tuple([item for item in items if item is not None], ast.Load())
     return None
-
-
-class _Shallow(ast.NodeTransformer):
-    """Puts names in the place of what reaches into mappings, lists and tensors, and their values into `names`."""
-
-    def __init__(self, value: Callable[[ast.expr], Any], names: dict[str, Any]) -> None:
-        self.value, self.names = value, names
-
-    def visit(self, node: ast.AST) -> Any:
-        if not isinstance(node, ast.Attribute | ast.Subscript):
-            return self.generic_visit(node)
-        key = f" {len(self.names)}"
-        self.names[key] = self.value(node)
-        return ast.Name(key, ast.Load())
 
 
 class _Translator:
@@ -98,25 +83,15 @@ class _Translator:
             return None
 
     def _value(self, tree: ast.expr, scope: Scope) -> Any:
-        if isinstance(tree, ast.Attribute):
-            inner = self._value(tree.value, scope)
-            if isinstance(inner, Tensor):
-                return inner.attribute(tree.attr)
-            return inner[tree.attr]
-        if isinstance(tree, ast.Subscript) and not isinstance(tree.slice, ast.Slice):
-            return self._value(tree.value, scope)[self._value(tree.slice, scope)]
-        if isinstance(tree, ast.Name):
-            return scope.lookup(tree.id)
-        if isinstance(tree, ast.Tuple | ast.List | ast.Constant):
-            return value_of(tree, scope.lookup)
-        return self._deep(tree, scope) if _reaches(tree) else value_of(tree, scope.lookup)
+        def reach(part: ast.expr) -> Any:
+            if isinstance(part, ast.Attribute):
+                base = self._value(part.value, scope)
+                return base.attribute(part.attr) if isinstance(base, Tensor) else base[part.attr]
+            if isinstance(part, ast.Subscript) and not isinstance(part.slice, ast.Slice):
+                return self._value(part.value, scope)[self._value(part.slice, scope)]
+            raise Unprintable
 
-    def _deep(self, tree: ast.expr, scope: Scope) -> Any:
-        """As `_value` for an operation whose parts reach into mappings, lists or tensors."""
-        names: dict[str, Any] = {}
-
-        shallow = _Shallow(lambda node: self._value(node, scope), names).visit(copy.deepcopy(tree))
-        return value_of(shallow, lambda name: names[name] if name in names else scope.lookup(name))
+        return value_of(tree, scope.lookup, reach)
 
     def _constant(self, tree: ast.Constant) -> ast.expr:
         return tree
@@ -153,13 +128,13 @@ class _Translator:
         context: Context = self.context
         if not isinstance(context, LoopContext):
             raise Unprintable
-        active, plain = self.active, [plain(value) for value in values]
-        while isinstance(context, LoopContext) and (outer := context.projected(active, plain)):
+        active, wanted = self.active, [plain(value) for value in values]
+        while isinstance(context, LoopContext) and (outer := context.projected(active, wanted)):
             assert context.parent is not None
-            context, (active, plain) = context.parent, outer
+            context, (active, wanted) = context.parent, outer
         if not isinstance(context, LoopContext):
             raise Unprintable
-        return context.symbol(name, active, plain)
+        return context.symbol(name, active, wanted)
 
     def _binop(self, tree: ast.BinOp) -> ast.expr:
         return binary(self.run(tree.left), tree.op, self.run(tree.right))
@@ -204,7 +179,3 @@ def _without_factor(tree: ast.expr, values: Callable[[ast.expr], list[Any] | Non
             if all(value == 1 for value in values(factor) or [0]):
                 return rest
     return tree
-
-
-def _reaches(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.Attribute | ast.Subscript) for node in ast.walk(tree))

@@ -11,7 +11,7 @@ from archspec.cli.common import emit, load_network, network_options, output_opti
 @click.command()
 @spec_argument
 @network_options
-@click.option("--template", metavar="FILE", help="Your own jinja2 template instead of the one that comes with archspec.")
+@click.option("--template", metavar="FILE", help="Your own jinja2 template in place of the one that comes along.")
 @output_options
 def command(
     spec: str,

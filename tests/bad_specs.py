@@ -1,0 +1,635 @@
+"""Specs that are wrong, and what is said about them: a titled case each.
+
+In the text of a case, each `«` stands right before a place that is complained of (and is taken out). The complaints
+follow in the same order: a code, a part of the message, and a part of the help, where the mend is told.
+The numbers are those of the rows of the list of attacks that every spec parser should stand.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from archspec.names import MODULE_ATTRIBUTES
+
+MARK = "«"
+
+
+class Wrong(NamedTuple):
+    """One complaint that is due."""
+
+    code: str
+    message: str = ""
+    help: str = ""
+
+
+class Bad(NamedTuple):
+    """A spec with its mistakes."""
+
+    title: str
+    text: str
+    wrong: tuple[Wrong, ...]
+
+    def spec(self) -> str:
+        return self.text.replace(MARK, "")
+
+    def places(self) -> list[tuple[int, int]]:
+        """Line and column of each mark."""
+        found: list[tuple[int, int]] = []
+        line, column = 1, 1
+        for character in self.text:
+            if character == MARK:
+                found.append((line, column))
+            elif character in "\r\n":
+                line, column = line + 1, 1
+            else:
+                column += 1
+        return found
+
+
+def bad(title: str, text: str, *wrong: Wrong | tuple[str, ...]) -> Bad:
+    return Bad(title, text, tuple(Wrong(*each) for each in wrong))
+
+
+def step(title: str, text: str, *wrong: tuple[str, ...]) -> Bad:
+    """A spec that is right but for its one step."""
+    return bad(title, f"input: [3, 8, 8]\nlayers:\n  - {text}\n", *wrong)
+
+
+def value(title: str, text: str, *wrong: tuple[str, ...]) -> Bad:
+    """A wrong value where an integer is wanted."""
+    return step(title, f"conv: {{filters: «{text}}}", *wrong)
+
+
+def expression(title: str, text: str, code: str, message: str, help: str = "") -> Bad:
+    """A wrong expression where an integer is wanted."""
+    spec = f"input: [3, 8, 8]\nparams: {{widths: 8, l: [1, 2]}}\nlayers:\n  - conv:\n      filters: «'${{{text}}}'\n"
+    return bad(title, spec + "  - conv: $widths\n  - relu: {repeat: $l}\n", (code, message, help))
+
+
+BLOCK = """\
+input: [3, 8, 8]
+params: {width: 8}
+blocks:
+  residual:
+    params: {filters: , stride: 1}
+    layers:
+      - conv: {name: conv1, filters: $filters, kernel: 3, stride: $stride, padding: 1}
+      - batch_norm: {name: bn1}
+layers:
+  - conv: {name: stem, filters: $width}
+"""
+
+
+def called(title: str, text: str, *wrong: tuple[str, ...]) -> Bad:
+    """A spec with a block, a param and a step `stem`, right but for its last step."""
+    return bad(title, f"{BLOCK}  - {text}\n", *wrong)
+
+
+def names() -> list[Bad]:
+    shapes = ["conv1\\n", "x y", "a.b", "", " a", "-a", "a-", "1a", "$$a", "a/b", "a\\u0000"]
+    other = ["а", "ﬁ", "\\u202eabc", "naïve", "１"]
+    python = ["class", "None", "lambda"]
+    return [
+        *(step(f"19 name {name!r}", f'relu: {{name: «"{name}"}}', ("name", "is no name")) for name in shapes),
+        *(step(f"20 name {name!r}", f'relu: {{name: «"{name}"}}', ("name", "is no name")) for name in other),
+        step("19 name a'b", """relu: {name: «"a'b"}""", ("name", "is no name")),
+        *(step(f"19 name {name}", f"relu: {{name: «{name}}}", ("name", "a word of Python")) for name in python),
+        step("19 name __x", "relu: {name: «__x}", ("name", "starts with `__`")),
+        step("19 name input", "relu: {name: «input}", ("name", "what the scope was given")),
+        step("19 a long name", f"relu: {{name: «{'a' * 101}}}", ("name", "a name of 101 characters")),
+        *(
+            step(f"19 name {name}", f"relu: {{name: «{name}}}", ("name", "an attribute of every nn.Module"))
+            for name in sorted(MODULE_ATTRIBUTES)
+            if not name.startswith("__")
+        ),
+        step("19 a name made by an expression", "relu: {name: «\"${'a' + '.b'}\"}", ("name", "'a.b' is no name")),
+        step("a name that is no text", "relu: {name: «$input}", ("type", "text is wanted, not a tensor")),
+        step("a name that is a number", "relu: {name: «1}", ("type", "the integer 1", 'in quotes it is text: "1"')),
+        step("a name that is true", "relu: {name: «true}", ("type", "the boolean true", 'text: "true"')),
+        called("a name twice", "relu: {name: «stem}", ("name", "`stem` stands twice", "a name of its own")),
+        called(
+            "a repeat without room for its names",
+            'relu: {name: «"a${index // 2}", repeat: 4}',
+            ("name", "`a0` stands twice"),
+        ),
+        bad(
+            "a param's name",
+            "input: [3]\nparams: {«a-b: 1, «index: 2, «class: 3, «min: 4}\nlayers: [relu]\n",
+            *[("name",)] * 4,
+        ),
+        bad(
+            "a block's name",
+            "input: [3]\nblocks: {«a b: {layers: [relu]}}\nlayers: [relu]\n",
+            ("name", "'a b' is no name"),
+        ),
+        bad(
+            "a block named as an op",
+            "input: [3]\nblocks: {«conv: {layers: [relu]}}\nlayers: [relu]\n",
+            ("block", "is an op", "another name"),
+        ),
+        bad("the network's name", "name: «a b\ninput: [3]\nlayers: [relu]\n", ("name", "'a b' is no name")),
+        bad("an input's name", "input: {«a b: [3]}\nlayers: [relu]\n", ("name", "'a b' is no name")),
+        bad("an output's name", 'input: [3]\nlayers: [relu]\noutputs: {"a\'b": «relu}\n', ("name", "is no name")),
+    ]
+
+
+YAML = [
+    bad(
+        "1 a Python tag",
+        "input: [3]\nlayers: «!!python/object/apply:os.system [relu]\n",
+        ("tag", "os.system", "plain values"),
+    ),
+    bad(
+        "2 other tags",
+        "a: «!foo 3\nb: «!!binary aGk=\nc: «!!set {a}\n",
+        ("tag", "!foo"),
+        ("tag", "binary"),
+        ("tag", "set"),
+    ),
+    value("2 a timestamp", "2001-12-14", ("type", "text '2001-12-14'")),
+    bad("3 an alias bomb", "a: «&a [1, 1]\nb: «&b [«*a, «*a]\nc: [«*b]\n", *[("alias", "", "`params`")] * 5),
+    bad("4 an anchor in itself", "a: «&a [«*a]\n", ("alias", "anchor `&a`"), ("alias", "alias `*a`")),
+    bad("5 a merge key", "layers:\n  - conv: {«<<: {filters: 3}}\n", ("alias", "merge key", "`blocks` and `params`")),
+    bad(
+        "6 a key twice", "input: [3]\nlayers: [relu]\n«input: [4]\n", ("duplicate", "`input` stands twice", "on line 1")
+    ),
+    bad("7 keys that are not text", "«1: a\n«1.0: b\n«true: c\n«null: d\n", *[("key", "is not text", "quote it")] * 4),
+    bad("7 a list as a key", "? «[a]\n: b\n", ("key", "a list or mapping as a key")),
+    value("9 no", "no", ("type", "text 'no'", "write `false`")),
+    value("9 on", "on", ("type", "text 'on'", "write `true`")),
+    value("9 010", "010", ("type", "text '010'", "write 10 (or 0o10 for octal)")),
+    value("9 1_000", "1_000", ("type", "text '1_000'", "write 1000")),
+    value("9 3:4", "3:4", ("type", "text '3:4'", "no base 60")),
+    value("10 .nan", ".nan", ("number", ".nan is no value", "finite")),
+    value("10 -.inf", "-.inf", ("number", "-.inf is no value")),
+    value("10 1e999", "1e999", ("number", "beyond what a float can hold")),
+    bad(
+        "11 two documents",
+        "input: [3]\n«---\nlayers: [relu]\n",
+        ("document", "a second document", "one file is one spec"),
+    ),
+    bad("11 nothing", "«", ("document", "this is empty")),
+    bad("11 comments", "«# nothing\n", ("document", "this is empty")),
+    bad("11 a scalar", "«relu\n", ("document", "this is a scalar")),
+    bad("11 a list", "«- relu\n", ("document", "this is a list")),
+    bad("12 500 deep", f"layers: {'[' * 99}«{'[' * 401}{']' * 500}\n", ("depth", "more than 100 levels")),
+    bad("12 100,000 deep", f"layers: {'[' * 99}«{'[' * 99_901}\n", ("depth", "more than 100 levels")),
+    bad("12 mappings 100,000 deep", f"{'{a: ' * 100}«{'{a: ' * 99_900}\n", ("depth", "more than 100 levels")),
+    bad("12 20,000 deep without brackets", f"{'- ' * 100}«{'- ' * 19_900}a\n", ("depth", "more than 100 levels")),
+    bad("14 NUL", "layers:\n  - re«\0lu\n", ("encoding", "U+0000")),
+    bad("14 an escape character", "layers:\n  - re«\x1blu\n", ("encoding", "U+001B")),
+    bad("14 a form feed behind a lone CR", "a: 1\rb: «\x0c\n", ("encoding", "U+000C")),
+    bad("14 tabs", "layers:\n«\t- relu\n", ("syntax", "cannot start any token", "with spaces, never with tabs")),
+    step("an expression in braces", "conv: {filters: $«{1 + 1}}", ("syntax", "", "an expression needs quotes")),
+    step("an expression with a colon", "conv: ${a«: 1}", ("syntax", "mapping values", "quote the whole value")),
+    bad("a quote that does not end", "name: 'abc\n«", ("syntax", "unexpected end of stream")),
+    bad("a bracket that does not end", "layers: [relu\n«", ("syntax", "did not find expected ',' or ']'")),
+]
+
+TYPES = [
+    value("17 true", "true", ("type", "an integer is wanted, not the boolean true")),
+    value("17 3.0", "3.0", ("type", "not the float 3.0", "write 3, or `int(...)`")),
+    value("17 text", '"3"', ("type", "not text '3'", "without quotes, 3 is a number")),
+    value("17 nothing", "null", ("type", "not nothing")),
+    value("17 a list", "[3]", ("type", "not a list")),
+    value("17 a mapping", "{a: 3}", ("type", "not a mapping")),
+    value("18 10**30", "1" + "0" * 30, ("limit", "beyond the size limit of 2**63")),
+    value("29 5,000 digits", "1" * 5000, ("limit", "an integer of 5000 digits")),
+    step(
+        "18 an output beyond 2**63", "«upsample: 9223372036854775807", ("limit", "the output 3x73786976294838206456x")
+    ),
+    step("39 filters 0", "conv: {filters: «0}", ("value", "filters: 0 is below 1")),
+    step("39 kernel -1", "conv: {filters: 1, kernel: «-1}", ("value", "kernel: -1 is below 1")),
+    step("39 stride 0", "conv: {filters: 1, stride: «0}", ("value", "stride: 0 is below 1")),
+    step("39 dilation 0", "conv: {filters: 1, dilation: «0}", ("value", "dilation: 0 is below 1")),
+    step("39 groups 0", "conv: {filters: 1, groups: «0}", ("value", "groups: 0 is below 1")),
+    step("39 padding -1", "conv: {filters: 1, padding: «-1}", ("value", "padding: -1 is below 0")),
+    step("39 one stride of two", "conv: {filters: 1, stride: [1, «0]}", ("value", "0 is below 1")),
+    step("39 units 0", "linear: «0", ("value", "0 is below 1")),
+    step(
+        "40 groups that do not divide",
+        "conv: {filters: 4, groups: «2}",
+        ("shape", "3 input channels do not divide into 2"),
+    ),
+    step("40 a kernel over the input", "conv: {filters: 4, kernel: «11}", ("shape", "reaches over 11x11", "")),
+    step(
+        "40 padding over half the kernel", "max_pool: {kernel: 2, padding: «2}", ("shape", "over half of the kernel 2")
+    ),
+    step("42 rate 1.5", "dropout: «1.5", ("value", "1.5 is above 1")),
+    step("42 rate -0.1", "dropout: {rate: «-0.1}", ("value", "-0.1 is below 0")),
+    step("42 eps small", "batch_norm: {eps: «small}", ("type", "a number is wanted, not text 'small'")),
+    step("42 eps -1", "batch_norm: {eps: «-1}", ("value", "-1 is not above 0")),
+    step(
+        "a word that is none",
+        "conv: {filters: 3, padding: «haf}",
+        ("type", "`half` or `same` is wanted, not text 'haf'"),
+    ),
+    step(
+        "a choice that is none",
+        "upsample: {scale: 2, mode: «nerest}",
+        ("value", "not text 'nerest'", "did you mean `nearest`?"),
+    ),
+    step("an argument where none is taken", "relu: «3", ("type", "no value is wanted, not the integer 3")),
+    step("a condition that is none", "relu: {when: «yes}", ("type", "true or false is wanted", "write `true`")),
+    step(
+        "a condition that is a number", "relu: {when: «'${1}'}", ("type", "true or false is wanted, not the integer 1")
+    ),
+    bad("input of no list", "input: «3\nlayers: [relu]\n", ("type", "a list is wanted, not the integer 3")),
+    bad(
+        "input with five axes",
+        "input: «[1, 2, 3, 4, 5]\nlayers: [relu]\n",
+        ("value", "5 entries given, at most 4 wanted"),
+    ),
+    bad("input with a size of 0", "input: [3, «0]\nlayers: [relu]\n", ("value", "0 is below 1")),
+    bad("input with a float", "input: [3, «3.0]\nlayers: [relu]\n", ("type", "not the float 3.0", "write 3")),
+    bad("outputs that are none", "input: [3]\nlayers: [relu]\noutputs: «3\n", ("type", "not the integer 3")),
+    bad("outputs of an empty list", "input: [3]\nlayers: [relu]\noutputs: «'${[]}'\n", ("value", "at least one")),
+    bad(
+        "outputs of a list in a list",
+        "input: [3]\nlayers: [relu]\noutputs: «'${[[]]}'\n",
+        ("type", "a name is wanted, not a list"),
+    ),
+    bad("layers of no list", "input: [3]\nlayers: «relu\n", ("type", "a list is wanted, not text 'relu'")),
+    bad("no layers", "«input: [3]\n", ("document", "a spec needs `layers`", "`layers: [...]`")),
+    bad("no input", "«layers: [relu]\n", ("document", "a spec needs `input`", "[3, 224, 224]")),
+    bad("an empty list of layers", "input: [3]\nlayers: «[]\n", ("value", "0 entries given, at least 1 wanted")),
+    bad("a step that is a number", "input: [3]\nlayers: [«3]\n", ("type", "text or a mapping is wanted")),
+    bad("an empty step", "input: [3]\nlayers: [«{}]\n", ("op", "an empty step", "- relu")),
+    bad(
+        "a step with two keys",
+        "input: [3]\nlayers:\n  - linear: 3\n    «bias: true\n",
+        ("op", "2 keys", "`linear: {bias: ...}`"),
+    ),
+    bad(
+        "two steps in one",
+        "input: [3]\nlayers:\n  - linear: 3\n    «relu:\n",
+        ("op", "2 keys", "start `relu` on a line of its own"),
+    ),
+    step("sequential of nothing", "«sequential", ("argument", "sequential needs steps", "`sequential: [...]`")),
+    step("a missing argument", "«conv: {kernel: 3}", ("argument", "conv needs `filters`", "filters: output channels")),
+]
+
+EXPRESSIONS = [
+    expression("25 9**9**9", "9**9**9", "limit", "2**63"),
+    expression("25 1 << 10**9", "1 << 10**9", "expression", "operator"),
+    expression("25 9**4000000", "9**4000000", "limit", "2**63"),
+    expression("25 a long text", '"a" * 10**9', "expression", "longer than 1000"),
+    expression("25 a long list", "[0] * 10**9", "expression", "longer than 10000"),
+    expression("26 300 parentheses", "(" * 300 + "1" + ")" * 300, "expression", "32 levels"),
+    expression("26 300 minus signs", "-" * 300 + "1", "expression", "32 levels"),
+    expression("26 3,000 minus signs", "-" * 3000 + "1", "expression", "the limit is 1000"),
+    expression("27 ().__class__", "().__class__", "expression", "start with `_`"),
+    expression("27 x.__init__", "widths.__init__", "expression", "start with `_`"),
+    expression("27 lambda", "(lambda x: x)(1)", "expression", "is no function of the language"),
+    expression("27 a bare lambda", "[lambda x: x]", "expression", "a lambda has no place"),
+    expression("27 walrus", "(x := 1)", "expression", "`:=` has no place"),
+    expression("27 f-string", 'f"{widths}"', "expression", "an f-string has no place"),
+    expression("27 a call of a call", "min(1, 2)(3)", "expression", "no function of the language"),
+    expression("27 keyword tricks", "max(1, 2, key=abs)", "expression", "no argument `key`"),
+    expression("27 stars", "max(*l)", "expression", "`*` has no place"),
+    expression("27 double stars", "make_divisible(**l)", "expression", "no argument `**`"),
+    expression("27 a method", "l.append(3)", "expression", "no function of the language"),
+    expression("27 a function as a value", "[min][0](1, 2)", "expression", "`[min][0](...)` is no function"),
+    expression("27 format", '"%s" % widths', "expression", "`%` is for numbers"),
+    expression("27 look-alike letters", "ｗidths", "expression", "plain ASCII"),
+    expression(
+        "28 nested comprehensions",
+        "[1 for a in [0]*999 for b in [0]*999 for c in [0]*999]",
+        "expression",
+        "too much work",
+    ),
+    expression("29 1/0", "1/0", "expression", "division by zero"),
+    expression("29 1e999", "1e999", "expression", "not a finite number"),
+    expression("29 0 * 1e999", "0 * 1e999", "expression", "not a finite number"),
+    expression("29 7/2", "7/2", "type", "an integer is wanted, not the float 3.5"),
+    expression("29 8/2", "8/2", "type", "an integer is wanted, not the float 4.0", "`//`"),
+    expression("29 999 digits", "1" * 999, "limit", "2**63"),
+    expression("a comparison of a tensor", "1 < input", "expression", "'int' and a tensor"),
+    expression("the length of a tensor", "len(input)", "expression", "a tensor has no len()"),
+    expression("an index that is not there", "l[2]", "expression", "no such position"),
+    expression("nothing", " ", "expression", "holds no expression"),
+    expression("half an expression", "1 +", "expression", "`1 +` is no expression"),
+    expression("true", "true", "expression", "nothing here is called `true`", "it is `True`"),
+    expression("an axis", "input.widht", "expression", "a 3-D tensor has no `widht`", "did you mean `width`?"),
+    expression("an axis of another rank", "input.length", "expression", "no `length`", "`width`"),
+    step("an open brace", "conv: {filters: «'${3'}", ("expression", "no closing `}`", "quote the whole value")),
+    bad(
+        "a param before it is known",
+        "input: [3]\nparams: {a: «$b, b: «$c, c: 1}\nlayers: [linear: $a]\n",
+        ("expression", "`b` is not known yet", "the ones before it"),
+        ("expression", "`c` is not known yet"),
+    ),
+]
+
+REFERENCES = [
+    step("30 an op", "«rel", ("op", "unknown op or block `rel`", "did you mean `relu`?")),
+    step("30 an op with arguments", "«cnov: {filters: 3}", ("op", "`cnov`", "did you mean `conv`?")),
+    called("30 a block", "«residul: {filters: 8}", ("op", "`residul`", "did you mean `residual`?")),
+    step("30 an argument", "conv: {filters: 3, «kernal: 3}", ("argument", "unknown argument `kernal`", "`kernel`?")),
+    step(
+        "30 the argument that is needed", "conv: {«filter: 3}", ("argument", "unknown argument `filter`", "`filters`?")
+    ),
+    step("30 a key of every step", "relu: {«nmae: a}", ("argument", "unknown argument `nmae`", "`name`?")),
+    called(
+        "30 an argument of a block", "residual: {«filter: 8}", ("argument", "unknown argument `filter`", "`filters`?")
+    ),
+    called("30 a param", "conv: «$widht", ("expression", "nothing here is called `widht`", "did you mean `width`?")),
+    called("30 a step", "add: «stm", ("reference", "no step in sight is called `stm`", "did you mean `stem`?")),
+    called(
+        "30 a step in an expression", "conv: «${stm.channels}", ("expression", "called `stm`", "did you mean `stem`?")
+    ),
+    bad(
+        "30 a key of the document",
+        "input: [3]\n«layer: [relu]\n",
+        ("key", "unknown key `layer`", "did you mean `layers`?"),
+    ),
+    bad(
+        "30 defaults of an op",
+        "input: [3]\ndefaults: {«cnov: {bias: false}}\nlayers: [relu]\n",
+        ("op", "`cnov`", "`conv`?"),
+    ),
+    bad(
+        "30 a default",
+        "input: [3]\ndefaults: {conv: {«bais: false}}\nlayers: [relu]\n",
+        ("argument", "`bais`", "`bias`?"),
+    ),
+    bad(
+        "30 a key of a block",
+        "input: [3]\nblocks: {b: {«layer: [relu]}}\nlayers: [b]\n",
+        ("argument", "`layer`", "`layers`?"),
+    ),
+    bad(
+        "30 a key of expect", "input: [3]\nlayers: [relu]\nexpect: {«parms: 0}\n", ("argument", "`parms`", "`params`?")
+    ),
+    bad(
+        "30 an output",
+        "input: [3]\nlayers: [relu]\noutputs: [«rleu]\n",
+        ("reference", "`rleu`", "did you mean `relu`?"),
+    ),
+    called(
+        "31 a later step",
+        "add: [«late, «stem2]\n  - relu: {name: late}",
+        ("reference", "`late` does not stand before"),
+        ("reference", "`stem2`"),
+    ),
+    called(
+        "31 itself",
+        "conv: {name: self, filters: 8, from: «self}",
+        ("reference", "does not stand before this step", "data flow"),
+    ),
+    called(
+        "31 a step of another scope",
+        "residual: {name: r, filters: 8}\n  - add: «conv1",
+        ("reference", "no step in sight is called `conv1`", "inside another scope it is `r.conv1`"),
+    ),
+    called(
+        "31 into a step that is no scope",
+        "add: «stem.weight",
+        ("reference", "`stem` holds no step `weight`", "is no scope"),
+    ),
+    called(
+        "31 into a scope that has no such step",
+        "residual: {name: r, filters: 8}\n  - add: «r.conv",
+        ("reference", "`r` holds no step `conv`", "did you mean `conv1`?"),
+    ),
+    bad(
+        "31 a block does not see its caller's steps",
+        "input: [3]\nblocks: {b: {layers: [add: «stem]}}\nlayers:\n  - relu: {name: stem}\n  - b\n",
+        ("reference", "no step in sight is called `stem`"),
+    ),
+    bad(
+        "31 a block does not see its caller's values",
+        "input: [3]\nblocks: {b: {layers: [linear: «$n]}}\nlayers:\n  - sequential: {let: {n: 3}, layers: [b]}\n",
+        ("expression", "nothing here is called `n`"),
+    ),
+    bad(
+        "31 input of several",
+        "input: {a: [3], b: [3]}\nlayers:\n  - add: [a, b]\n  - add: «input\n",
+        ("reference", "several inputs", "`a`, `b`"),
+    ),
+    bad(
+        "32 a step that reaches no output",
+        "input: [3]\nlayers:\n  - «relu\n  - relu: {from: input}\n",
+        ("unused", "`relu` reaches no output", "name it in `outputs`"),
+    ),
+    bad(
+        "32 an input that reaches no output",
+        "input: {a: [3], «b: [3]}\nlayers:\n  - relu\n",
+        ("unused", "the input `b`"),
+    ),
+    bad(
+        "32 a param that nothing mentions",
+        "input: [3]\nparams: {«n: 3}\nlayers:\n  - relu\n",
+        ("unused", "the param `n`"),
+    ),
+    step("a merge of one", "«add", ("argument", "add reads two or more values", "`add: input`")),
+    step(
+        "a merge of a list of one",
+        "add: «[input]",
+        ("argument", "two or more", "`add: name` reads the previous step and"),
+    ),
+    called(
+        "two values for an op",
+        "relu: {from: «[stem, input]}",
+        ("argument", "relu reads one value, not 2", "`concat` merge"),
+    ),
+    called(
+        "two values for a block", "«residual: {filters: 8, from: [stem, input]}", ("argument", "reads one input, not 2")
+    ),
+    bad(
+        "one value for a block with two inputs",
+        "input: [3]\nblocks: {b: {inputs: [x, y], layers: [add: [x, y]]}}\nlayers: [«b]\n",
+        ("argument", "block b reads 2 inputs (x, y), not 1", "`from: [...]` names 2"),
+    ),
+    bad(
+        "a name twice among a block's inputs and params",
+        "input: [3]\nblocks: {b: {inputs: [x, «x, «n], params: {n: 1}, layers: [linear: $n]}}\nlayers: [relu]\n",
+        ("name", "`x` stands twice"),
+        ("name", "`n` stands twice"),
+    ),
+    called("a block without its argument", "«residual", ("argument", "residual needs `filters`")),
+    called("an argument for a block that takes none", "relu\n  - residual: {«x: 1, filters: 8}", ("argument", "`x`")),
+]
+
+REPEATS = [
+    step("33 a billion copies", "relu: {repeat: «1000000000}", ("limit", "1,000,000 layers")),
+    step(
+        "33 copies that multiply",
+        "inline: {repeat: «1000, layers: [{inline: {repeat: 1000, layers: [{relu: {repeat: 1000}}]}}]}",
+        ("limit", "more than 1,000,000 layers"),
+    ),
+    bad(
+        "33 copies that multiply by a param",
+        "input: [3]\nparams: {n: 1000}\nlayers:\n"
+        "  - inline: {repeat: $n, layers: [{inline: {repeat: «$n, layers: [{relu: {repeat: $n}}]}}]}\n",
+        ("limit", "more than 1,000,000 layers"),
+    ),
+    bad(
+        "33 blocks that double",
+        "input: [3]\nblocks:\n"
+        + "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(50))
+        + "  b50: {layers: [relu]}\nlayers: [«b0]\n",
+        ("limit", "more than 1,000,000 layers"),
+    ),
+    step(
+        "33 copies that are left out",
+        "inline: {repeat: 1000, layers: [{relu: {repeat: «100000, when: '${index < 0}'}}]}",
+        ("limit", "more than 200,000 copies with a condition"),
+    ),
+    bad(
+        "33 blocks that double under conditions",
+        "input: [3]\nblocks:\n"
+        + "".join(f"  b{n}: {{layers: [b{n + 1}: {{when: '${{True}}'}}, b{n + 1}]}}\n" for n in range(50))
+        + "  b50: {layers: [relu: {when: '${True}'}]}\nlayers: [«b0]\n",
+        ("limit", "more than 1,000,000 layers"),
+    ),
+    step(
+        "33 edges that multiply",
+        f"«add: {{repeat: 100000, from: [{', '.join(['input'] * 1000)}]}}",
+        ("limit", "more than 4,000,000 edges"),
+    ),
+    step(
+        "33 names that multiply",
+        "".join(f"sequential: {{name: {'n' * 99}, layers: [{MARK if n == 9 else ''}" for n in range(12))
+        + "relu"
+        + "]}" * 12,
+        ("limit", "a path of more than 1,000 characters"),
+    ),
+    step("34 -1", "relu: {repeat: «-1}", ("value", "repeat: -1 is below 0")),
+    step("34 1.5", "relu: {repeat: «1.5}", ("type", "not the float 1.5")),
+    step("34 true", "relu: {repeat: «true}", ("type", "not the boolean true")),
+    step("34 -1 by an expression", "relu: {repeat: «'${0 - 1}'}", ("value", "repeat: -1 is below 0")),
+    step("34 1.0 by an expression", "relu: {repeat: «'${2 / 2}'}", ("type", "not the float 1.0")),
+    step("34 two names", "relu: {repeat: «{a: 1, b: 2}}", ("value", "2 entries given, at most 1 wanted")),
+    bad(
+        "35 a block that calls itself",
+        "input: [3]\nblocks: {a: {layers: [«a]}}\nlayers: [a]\n",
+        ("cycle", "`a` -> `a`"),
+    ),
+    bad(
+        "35 blocks that call each other",
+        "input: [3]\nblocks:\n  a: {layers: [b]}\n  b: {layers: [c]}\n  c: {layers: [relu, «a]}\nlayers: [relu]\n",
+        ("cycle", "a block leads back to itself: `a` -> `b` -> `c` -> `a`"),
+    ),
+    step(
+        "37 500 scopes", f"{'sequential: [{' * 48}sequential: [«{'{sequential: [' * 451}relu", ("depth", "100 levels")
+    ),
+    bad(
+        "37 100 blocks in one another",
+        "input: [3]\nblocks:\n"
+        + "".join(f"  b{n}: {{layers: [{MARK if n == 63 else ''}b{n + 1}]}}\n" for n in range(10_000))
+        + "  b10000: {layers: [relu]}\nlayers: [b0]\n",
+        ("depth", "more than 64 levels"),
+    ),
+]
+
+SHAPES = [
+    bad(
+        "41 add broadcasts nothing",
+        "input: [8, 4, 4]\nlayers:\n  - global_avg_pool\n  - «add: input\n",
+        ("shape", "add: operands differ: 8x1x1 (global_avg_pool) and 8x4x4 (input)", "filters 8, stride 4 on `input`"),
+    ),
+    bad(
+        "41 multiply stretches one side only",
+        "input: [8, 4, 4]\nlayers:\n  - adaptive_avg_pool: [1, 4]\n  - adaptive_avg_pool: {size: [4, 1], from: input}\n"
+        "  - «multiply: adaptive_avg_pool\n",
+        ("shape", "operands do not fit"),
+    ),
+    bad(
+        "concat of other sizes",
+        "input: [8, 4, 4]\nlayers:\n  - max_pool: 2\n  - «concat: input\n",
+        ("shape", "operands differ beside the channels"),
+    ),
+    bad(
+        "a conv on features",
+        "input: [8]\nlayers:\n  - «conv: 3\n",
+        ("shape", "the input 8 is not 2-D (channels, length)"),
+    ),
+    step("an axis the input does not have", "softmax: «depth", ("shape", "no axis depth")),
+]
+
+CASCADES = [
+    bad(
+        "what depends on a mistake is silent",
+        "input: [3, 8, 8]\nlayers:\n"
+        "  - conv: {name: a, filters: «0}\n  - conv: {filters: '${a.channels}', kernel: 20}\n"
+        "  - flatten\n  - linear: '${input.channels}'\n  - add: [a, linear]\n",
+        ("value", "0 is below 1"),
+    ),
+    bad(
+        "but not a mistake of its own",
+        "input: [3, 8, 8]\nlayers:\n"
+        "  - conv: {filters: «0}\n  - conv: {filters: «3.0}\n  - dropout: «'${1.5}'\n  - add: «foo\n",
+        ("value", "0 is below 1"),
+        ("type", "an integer is wanted, not the float 3.0", "write 3"),
+        ("value", "1.5 is above 1"),
+        ("reference", "`foo`"),
+    ),
+    bad(
+        "a param in error",
+        "input: [3]\nparams: {n: «'${1 / 0}', m: $n}\nlayers:\n"
+        "  - linear: $n\n  - relu: {repeat: $m}\n  - relu: {when: '${m > 1}'}\n",
+        ("expression", "division by zero"),
+    ),
+    bad(
+        "an input in error",
+        "input: [3, «x]\nlayers:\n  - conv: 3\n  - flatten\n  - linear: «3.5\n",
+        ("type",),
+        ("type",),
+    ),
+    bad(
+        "a misspelt key hides what stands under it",
+        "input: [3]\n«praams: {n: 3}\nlayers:\n  - linear: $n\n",
+        ("key", "", "`params`?"),
+    ),
+    bad(
+        "a misspelt block key",
+        "input: [3]\n«bolcks: {b: {layers: [relu]}}\nlayers:\n  - b\n  - linear: «x\n",
+        ("key", "", "`blocks`?"),
+        ("type",),
+    ),
+    bad(
+        "misspelt defaults",
+        "input: [3, 8, 8]\n«defualts: {max_pool: {kernel: 3}}\nlayers:\n  - max_pool\n",
+        ("key", "", "`defaults`?"),
+    ),
+    bad(
+        "a default in error is told once",
+        "input: [3, 8, 8]\ndefaults: {conv: {kernel: «'${'}}\nlayers:\n  - conv: 3\n  - conv: 3\n",
+        ("expression", "no closing"),
+    ),
+    bad(
+        "an error in a block is told once",
+        "input: [3, 8, 8]\nblocks: {b: {layers: [max_pool: «9]}}\nlayers:\n  - b: {repeat: 3}\n  - b\n",
+        ("shape", "reaches over 9x9"),
+    ),
+    bad(
+        "a scope in error has unknown names",
+        "input: [3]\nlayers:\n  - inline: {let: {n: «$q}, layers: [relu: {name: a}]}\n  - add: [a, b]\n",
+        ("expression", "`q`"),
+    ),
+    bad(
+        "a misspelt op has the name it would have had",
+        "input: [3]\nlayers:\n  - «lienar: 3\n  - add: [linear, input]\noutputs: [linear, «lin]\n",
+        ("op", "`lienar`", "`linear`?"),
+        ("reference", "`lin`"),
+    ),
+    bad(
+        "every wrong name of a list",
+        "input: [3]\nlayers:\n  - relu\n  - add: [«a, relu, «b]\n  - concat: {from: [«c, input]}\noutputs: [«d, add]\n",
+        *[("reference", f"`{name}`") for name in "abcd"],
+    ),
+    bad(
+        "five unrelated mistakes",
+        "«nmae: five\ninput: [3, 8, 8]\nlayers:\n  - conv: {filters: 3, «kernal: 3}\n  - «rellu\n"
+        "  - conv: {filters: «3.0}\n  - add: «inptu\n  - dropout: «1.5\n",
+        ("key", "", "`name`?"),
+        ("argument", "", "`kernel`?"),
+        ("op", "", "`relu`?"),
+        ("type", "", "write 3"),
+        ("reference", "", "`input`?"),
+        ("value",),
+    ),
+]
+
+CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES]
