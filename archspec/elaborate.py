@@ -713,9 +713,11 @@ def _place(span: Span | None, message: str) -> tuple[Any, ...]:
 
 def _bulky(value: Any) -> bool:
     """Whether a value is larger than an argument of an op can sensibly be."""
+    if type(value) is int:
+        return False
     if isinstance(value, list):
         return len(value) > 8 or any(map(_bulky, value))
-    return isinstance(value, Mapping) or isinstance(value, str) and len(value) > 100
+    return isinstance(value, dict) or isinstance(value, str) and len(value) > 100
 
 
 def _size(yaml: Yaml, params: Scope) -> int:

@@ -566,8 +566,10 @@ class _Compiler:
 
         def evaluate(scope: Scope) -> Any:
             values = [argument(scope) for argument in arguments]
-            if name != "len" and any(isinstance(value, str | Tensor) for value in values):
+            if name != "len" and any(isinstance(value, (str, Tensor)) for value in values):
                 raise ExpressionError(f"{name}(...) takes numbers or lists of them")
+            if not keywords:
+                return _guard(scope, function, *values)
             return _guard(scope, function, *values, **{key: value(scope) for key, value in keywords.items()})
 
         return evaluate
@@ -633,7 +635,9 @@ _WORDS = {
 def _guard(scope: Scope, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
     """`function(*values)`, paid for, with its result checked and its failure as an ExpressionError."""
     for value in values:
-        if isinstance(value, list | Mapping):
+        if type(value) in _NUMBERS:
+            continue
+        if isinstance(value, (list, Mapping)):
             scope.budget.spend(_weight(value))
         elif isinstance(value, str):
             scope.budget.spend(len(checked(value)) // 32)
