@@ -279,7 +279,8 @@ class _Reader:
                 Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only")
             )
         if not os.path.exists(target):
-            raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span))
+            help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else None
+            raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span, help=help))
         return target
 
 
