@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from archspec._data import specs_folder
 from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
@@ -165,7 +165,13 @@ class _Reader:
             place = reference.span if reference else None
             raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
         self.trail.append(real)
-        yield
+        try:
+            yield
+        except SpecError as error:
+            if reference is None:
+                raise
+            place = reference.span  # for what has no place of its own, such as a file that cannot be read
+            raise SpecError([replace(d, span=d.span or place) for d in error.diagnostics]) from None
         self.trail.pop()
 
     def lay(self, yaml: YamlMap, path: str | None) -> Document:

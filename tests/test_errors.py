@@ -105,26 +105,34 @@ def test_a_message_about_a_repeated_op_names_the_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operands", "help"),
+    ("other", "help", "mend"),
     [
-        ("conv: {filters: 4, stride: 3}", "a 1x1 conv with filters 4, stride 3 on `input` makes them equal"),
-        ("conv: {filters: 4, stride: [1, 2]}", "a 1x1 conv with filters 4, stride 1x2 on `input` makes them equal"),
-        ("upsample: 2", "a 1x1 conv with filters 8, stride 2 on `upsample` makes them equal"),
-        ("flatten", None),
-        ("slice: {start: 1, axis: height}", None),
+        ("conv: {name: a, filters: 4}", "a 1x1 conv with filters 4 on `input`", "conv: {from: input, filters: 4}"),
+        (
+            "conv: {name: a, filters: 4, stride: 3}",
+            "a 1x1 conv with filters 4, stride 3 on `input`",
+            "conv: {from: input, filters: 4, stride: 3}",
+        ),
+        (
+            "conv: {name: a, filters: 4, stride: [1, 2]}",
+            "a 1x1 conv with filters 4, stride 1x2 on `input`",
+            "conv: {from: input, filters: 4, stride: [1, 2]}",
+        ),
+        ("flatten: {name: a}", None, None),
+        ("slice: {name: a, start: 1, axis: height}", None, None),
     ],
 )
-def test_what_makes_operands_equal(operands: str, help: str | None) -> None:
-    text = f"input: [8, 16, 16]\nlayers:\n  - {operands}\n  - add: input\n"
-    assert only(refused(archspec.loads, text)).help == help
-    if help and "on `input`" in help:
-        filters, _, stride = help.partition(" on ")[0].removeprefix("a 1x1 conv with filters ").partition(", stride ")
-        mended = f"filters: {filters}, stride: [{stride.replace('x', ', ')}]".replace("[3]", "3")
-        archspec.loads(
-            text.replace("  - add", f"  - conv: {{name: mend, from: input, {mended}}}\n  - add").replace(
-                "add: input", f"add: {operands.partition(':')[0]}"
-            )
-        )
+def test_what_makes_operands_equal(other: str, help: str | None, mend: str | None) -> None:
+    head = f"input: [8, 16, 16]\nlayers:\n  - {other}\n"
+    found = only(refused(archspec.loads, f"{head}  - add: input\n")).help
+    assert found == (f"{help} makes them equal" if help else None)
+    if mend:
+        archspec.loads(f"{head}  - {mend}\n  - add: a\n")
+
+
+def test_the_larger_operand_is_the_one_to_change() -> None:
+    error = refused(archspec.loads, "input: [8, 16, 16]\nlayers:\n  - upsample: 2\n  - add: input\n")
+    assert only(error).help == "a 1x1 conv with filters 8, stride 2 on `upsample` makes them equal"
 
 
 def test_what_a_message_shows_of_its_line() -> None:
@@ -335,31 +343,27 @@ def tree(folder: Path, **files: str) -> Path:
         ("link.yaml", "path", "leads out of the folder"),
         ("link/outside.yaml", "path", "leads out of the folder"),
         ("missing.yaml", "file", "no such file"),
-        ("sub/", "file", ""),
+        ("sub/", "file", "is not a regular file"),
+        ("sub/x", "file", "no such file"),
         ("resnet17", "file", "no spec is called `resnet17`"),
         ("main.yaml", "cycle", "leads back to itself: main.yaml -> main.yaml"),
         ('"a\\0.yaml"', "path", ""),
-        ("", "type", "text is wanted, not nothing"),
+        ("3", "type", "text is wanted, not the integer 3"),
     ],
 )
-@pytest.mark.parametrize("key", ["extends", "include"])
-def test_reference_to_a_file(tmp_path: Path, key: str, reference: str, code: str, message: str) -> None:
-    value = f"[{reference}]" if key == "include" and reference else reference
-    main = tree(tmp_path / "here", main=f"{key}: {value}\ninput: [3]\nlayers: [relu]\n", sub__x="layers: [relu]\n")
+@pytest.mark.parametrize(("key", "column"), [("extends: {}", 10), ("include: [{}]", 11)], ids=["extends", "include"])
+def test_reference_to_a_file(tmp_path: Path, key: str, column: int, reference: str, code: str, message: str) -> None:
+    main = tree(
+        tmp_path / "here", main=f"{key.format(reference)}\ninput: [3]\nlayers: [relu]\n", sub__x="layers: [relu]\n"
+    )
     tree(tmp_path, outside="blocks: {}\n")
     (main.parent / "link.yaml").symlink_to(tmp_path / "outside.yaml")
     (main.parent / "link").symlink_to(tmp_path)
-    if key == "include" and not reference:
-        message = "a list is wanted, not nothing"
     finding = refused(archspec.load, main).diagnostics[0]
     assert finding.code == code
     assert message in finding.message
-    if reference != "sub/":
-        assert finding.span
-        assert (finding.span.line, finding.span.column) == (
-            1,
-            len(key) + 3 + (key == "include" and bool(reference)) - (not reference),
-        )
+    assert finding.span
+    assert (finding.span.line, finding.span.column) == (1, column)
 
 
 def test_cycles_of_files(tmp_path: Path) -> None:
