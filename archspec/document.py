@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from archspec._data import specs_folder
 from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
@@ -129,6 +130,19 @@ def _shown(path: str) -> str:
     return path
 
 
+# What is read again unchanged, as the base of many variants, is not parsed and checked again: nobody writes to a Yaml.
+
+
+@lru_cache(maxsize=32)
+def _parsed(name: str, text: str) -> YamlMap:
+    return parse(Source(name, text))
+
+
+@lru_cache(maxsize=32)
+def _validated(yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
+    return validate(yaml)
+
+
 class _Reader:
     """Reads one spec and the files behind it, within the folder tree of the first."""
 
@@ -154,7 +168,7 @@ class _Reader:
         self.size += len(source.text)
         if self.size > MAX_TOTAL:
             raise SpecError(Diagnostic("limit", "more than 4 MiB of files for one spec"))
-        return parse(source)
+        return _parsed(source.name, source.text)
 
     @contextmanager
     def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:
@@ -176,7 +190,7 @@ class _Reader:
 
     def lay(self, yaml: YamlMap, path: str | None) -> Document:
         """The document of one file over what it extends."""
-        found, broken = validate(yaml)
+        found, broken = _validated(yaml)
         extends = yaml.get("extends")
         document = Document(yaml.source)
         if isinstance(extends, YamlScalar) and isinstance(extends.value, str):
@@ -243,7 +257,7 @@ class _Reader:
     def _library(self, target: str, real: str, document: Document) -> Library:
         """What an included file brings."""
         yaml = self._read(target)
-        found, broken = validate(yaml)
+        found, broken = _validated(yaml)
         document.broken |= broken
         document.diagnostics += found
         document.diagnostics += [

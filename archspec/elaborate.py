@@ -660,7 +660,7 @@ class _Elaborator:
         if None in shapes:
             self._check_arguments(step, arguments)
             return UNKNOWN_REF
-        key = step.key or ("" if any(map(_bulky, arguments.values())) else str(arguments))
+        key = step.key or _key(arguments)
         op = self.made.get((step.label, shapes, key)) if key else None
         if op is None:
             try:
@@ -709,6 +709,15 @@ def _static_names(steps: list[Step]) -> Iterable[str]:
 
 def _place(span: Span | None, message: str) -> tuple[Any, ...]:
     return (span.source.name, span.line, span.column) if span else (message,)
+
+
+def _key(arguments: Mapping[str, Any]) -> Any:
+    """What tells equal arguments from others, 1 from true too; empty where there is too much of them."""
+    values = tuple(arguments.values())
+    types = tuple(map(type, values))
+    if not {*types} - {int, bool, float}:
+        return tuple(arguments), values, types
+    return "" if any(map(_bulky, values)) else str(arguments)
 
 
 def _bulky(value: Any) -> bool:

@@ -150,6 +150,8 @@ class Expression:
 
     def evaluate(self, scope: Scope) -> Any:
         """Its value in `scope`; ExpressionError where it has none."""
+        if type(self.tree) is ast.Name:
+            return scope.lookup(self.tree.id)
         scope.budget.renew()
         scope.budget.spend(self._size)
         return self._run(scope)

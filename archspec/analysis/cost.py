@@ -200,6 +200,7 @@ def depth(graph: Graph) -> int:
     """How many weighted layers (convolutions, linear layers) the longest chain from an input to an output has."""
     chain = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
-        longest = max([chain.get(source, 0) for source in node.inputs])
+        inputs = node.inputs
+        longest = chain.get(inputs[0], 0) if len(inputs) == 1 else max([chain.get(source, 0) for source in inputs])
         chain[node.path] = longest + node.op.weighted
     return max((chain[path] for path in graph.outputs.values() if path in chain), default=0)

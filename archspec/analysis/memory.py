@@ -16,11 +16,12 @@ def peak_activation_elements(graph: Graph) -> int:
     sizes = {name: elements(shape) for name, shape in graph.inputs.items()}
     alive = peak = sum(sizes.values())
     for position, node in enumerate(graph.nodes):
-        size = sizes[node.path] = elements(node.shape)
+        size = sizes[node.path] = elements(node.op.output)
         alive += size
         if alive > peak:
             peak = alive
-        for path in dict.fromkeys(node.inputs):
+        inputs = node.inputs
+        for path in inputs if len(inputs) == 1 else dict.fromkeys(inputs):
             if last[path] == position:
                 alive -= sizes[path]
         if node.path not in last:
