@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from archspec.document import Document
-from archspec.errors import MAX_FINDINGS, Diagnostic, Span, SpecError, UsageError, did_you_mean, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Span, UsageError, did_you_mean, nearest
 from archspec.expressions import UNKNOWN, Scope, UnknownShape
 from archspec.frames import UNKNOWN_REF, Frame, Ref
 from archspec.graph import Graph, Group, Node, Placed
@@ -787,10 +787,3 @@ def _is_plain(value: Any) -> bool:
     if type(value) is int:
         return -LIMIT < value < LIMIT
     return value is None or isinstance(value, bool | str) or type(value) is float and isfinite(value)
-
-
-def checked(result: Elaboration) -> Elaboration:
-    """`result`, if nothing is wrong with it; SpecError with everything that is."""
-    if result.diagnostics:
-        raise SpecError(result.diagnostics)
-    return result

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from archspec.cli import COMMANDS, main
+from archspec.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., tuple[int, str, str]]
@@ -31,18 +31,10 @@ layers:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(command_line: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command line in this process: status, standard output, standard error."""
     monkeypatch.chdir(ROOT)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(arguments)
-        out, err = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return stop.value.code, out, err
-
-    return call
+    return command_line
 
 
 def test_analyze_prints_the_table(run: Run, golden: Callable[[str, str], None]) -> None:
