@@ -45,11 +45,15 @@ class Block:
     library: Library
 
 
-@dataclass
+@dataclass(eq=False)
 class Document:
-    """A spec laid together: values with their places, nothing evaluated yet."""
+    """A spec laid together: values with their places, nothing evaluated yet.
+
+    `files` are the names and texts of all that was read for it, in order: documents of the same files are equal.
+    """
 
     source: Source
+    files: tuple[tuple[str, str], ...] = ()
     keys: dict[str, Yaml] = field(default_factory=dict)
     key_spans: dict[str, Span] = field(default_factory=dict)
     params: dict[str, Yaml] = field(default_factory=dict)
@@ -61,6 +65,12 @@ class Document:
     """The document's keys that are wrong, or may be there under a misspelt name."""
     broken: set[Yaml] = field(default_factory=set)
     """The values in which the schema found an error: themselves, the steps and the document's keys around them."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Document) and self.files == other.files
+
+    def __hash__(self) -> int:
+        return hash(self.files)
 
     def text(self, key: str) -> str | None:
         """The text under `name`, `description` or `reference`."""
@@ -106,7 +116,10 @@ def load_document(spec: str) -> Document:
     SpecError where a file cannot be read or is not YAML; what else is wrong stands in `diagnostics`.
     """
     path = locate(spec)
-    return _Reader(path).document(path)
+    reader = _Reader(path)
+    document = reader.document(path)
+    document.files = tuple(reader.files)
+    return document
 
 
 def parse_document(text: str, name: str = "<spec>") -> Document:
@@ -114,7 +127,10 @@ def parse_document(text: str, name: str = "<spec>") -> Document:
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
         raise SpecError(Diagnostic("limit", f"{name} is larger than 1 MiB"))
-    return _Reader(None).lay(parse(Source(name, text)), None)
+    reader = _Reader(None)
+    document = reader.lay(parse(Source(name, text)), None)
+    document.files = ((name, text), *reader.files)
+    return document
 
 
 def _is_path(spec: str) -> bool:
@@ -152,7 +168,8 @@ class _Reader:
         self.zoo = zoo
         self.root = zoo if real.startswith(zoo + os.sep) else os.path.dirname(real)
         self.trail: list[str] = []
-        self.files = self.size = 0
+        self.files: list[tuple[str, str]] = []
+        self.size = 0
         self.libraries: dict[str, Library] = {}
 
     def document(self, path: str, reference: YamlScalar | None = None) -> Document:
@@ -161,10 +178,10 @@ class _Reader:
             return self.lay(self._read(path), path)
 
     def _read(self, path: str) -> YamlMap:
-        self.files += 1
-        if self.files > MAX_FILES:
+        if len(self.files) == MAX_FILES:
             raise SpecError(Diagnostic("limit", f"more than {MAX_FILES} files for one spec"))
         source = read(path, _shown(path))
+        self.files.append((source.name, source.text))
         self.size += len(source.text)
         if self.size > MAX_TOTAL:
             raise SpecError(Diagnostic("limit", "more than 4 MiB of files for one spec"))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Group:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
-    `copy` is `(position, count)` where the scope is one copy of a repeat. `arguments` are the values it was given.
-    `step` is the typed step that made it, `definition` the block, `scope` the values its steps saw, and `items` what
-    they made, in order: for back ends that give structure back.
+    `copy` is `(position, count)` where the scope is one copy of a repeat. `step` is the typed step that made it,
+    `definition` the block, `scope` the values its steps saw, and `items` what they made, in order, where elaboration
+    was asked for a trace: for back ends that give structure back.
     """
 
     __slots__ = (
@@ -34,7 +34,6 @@ class Group:
         "copy",
         "span",
         "parent",
-        "arguments",
         "step",
         "definition",
         "scope",
@@ -47,19 +46,27 @@ class Group:
         kind: str,
         path: str,
         parent: Group | None,
-        *,
         block: str | None = None,
         copy: tuple[int, int] | None = None,
         span: Span | None = None,
-        arguments: Mapping[str, Any] | None = None,
         step: object = None,
         definition: object = None,
     ) -> None:
         self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
-        self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
         self.step, self.definition = step, definition
         self.scope: Scope | None = None
         self.items: list[Placed] = []
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The values it was given, or set for itself."""
+        return self.scope.values if self.scope else {}
+
+    def moved(self, path: str, parent: Group) -> Group:
+        """The same scope at another place."""
+        found = Group(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
+        found.scope = self.scope
+        return found
 
     def chain(self) -> Iterator[Group]:
         """This scope and those around it, innermost first, without the network itself."""
@@ -174,7 +181,8 @@ class Graph:
         for node in reversed(self.nodes):
             if node.path in live:
                 live.update(node.inputs)
-        return [path for path in (*self.inputs, *(node.path for node in self.nodes)) if path not in live]
+        paths = [*self.inputs, *[node.path for node in self.nodes]]
+        return [path for path in paths if path not in live]
 
     def to_dict(self) -> dict[str, Any]:
         """The graph as plain data, without places: what the golden files hold."""

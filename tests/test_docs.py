@@ -27,9 +27,11 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec import document, elaborate, errors, expressions, names, program, syntax
+from archspec import document, errors, expressions, names, syntax
 from archspec.cli import main
+from archspec.elaborate import reuse, walk
 from archspec.errors import CODES
+from archspec.program import steps
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -168,11 +170,11 @@ def test_the_limits_are_those_of_the_code() -> None:
         "size of a file": f"{syntax.MAX_BYTES >> 20} MiB",
         "files for one spec": f"{document.MAX_FILES}",
         "levels of YAML": f"{syntax.MAX_DEPTH}",
-        "blocks, `sequential` and `inline` inside each other": f"{program.MAX_SCOPES}",
-        "layers and scopes, those left out included": f"{elaborate.MAX_NODES:,}",
-        "edges": f"{elaborate.MAX_EDGES:,}",
-        "copies with a condition": f"{elaborate.MAX_TESTED:,}",
-        "the path of a scope": f"{elaborate.MAX_PATH:,} characters",
+        "blocks, `sequential` and `inline` inside each other": f"{steps.MAX_SCOPES}",
+        "layers and scopes, those left out included": f"{walk.MAX_NODES:,}",
+        "edges": f"{walk.MAX_EDGES:,}",
+        "copies with a condition": f"{walk.MAX_TESTED:,}",
+        "the path of a scope": f"{reuse.MAX_PATH:,} characters",
         "an integer": "2**63 - 1",
         "a name": f"{names.MAX_NAME} characters",
         "an expression": f"{expressions.MAX_LENGTH:,} characters",

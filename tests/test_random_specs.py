@@ -13,6 +13,7 @@ import pytest
 from random_specs import OPS, Spec, interpret, mutate, random_data, random_spec, written
 
 import archspec
+from archspec.elaborate import elaborate
 from archspec.errors import CODES, SpecError, UsageError
 from archspec.graph import Graph, Node
 from archspec.show import show_spec
@@ -56,6 +57,8 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
         "nodes": [(node.path, node.op.op, node.op.args(), node.inputs, node.op.output) for node in expected.nodes],
         "outputs": list(expected.outputs.items()),
     }
+    traced = elaborate(net.document, trace=True).graph  # works out what is otherwise reused
+    assert [*map(placed, net.graph.nodes)] == [*map(placed, traced.nodes)]
     again = archspec.loads(show_spec(net))
     assert described(again.graph) == described(net.graph)
     assert again.analyze().totals == net.analyze().totals
@@ -63,6 +66,11 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
     assert again.graph.structural_hash() == digest
     assert renamed(net.graph, Random(seed)).structural_hash() == digest
     assert json.loads(net.graph.to_json()) == net.graph.to_dict()
+
+
+def placed(node: Node) -> list[Any]:
+    """A node, with where it comes from."""
+    return [node.path, node.op, node.inputs, node.span, node.given, [(str(s), s.path) for s in node.group.chain()]]
 
 
 def renamed(graph: Graph, random: Random) -> Graph:

@@ -4,43 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+from archspec._collector import collector_paused
 from archspec.analysis.memory import peak_activation_elements
 from archspec.errors import Diagnostic, Span, UsageError, did_you_mean
-from archspec.graph import Graph, Node
+from archspec.graph import Graph
 from archspec.ops.base import Op
-from archspec.shapes import Shape, elements
+from archspec.shapes import Shape
 
 CONVENTIONS = {"macs": "conv+linear", "flops": "2*macs+elementwise"}
 DTYPES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
 """Bytes of one number, by the name of its type."""
 
 
-@dataclass(frozen=True)
-class LayerCost:
-    """One layer. Shapes have no batch; `macs`, `flops` and `output_bytes` are for the whole batch."""
+class LayerCost(NamedTuple):
+    """One layer. Shapes have no batch; `macs`, `flops` and `output_bytes` are for the whole batch.
+
+    `applied` is the op with its arguments; `inputs` are the paths of what it reads, `source` the place of its step.
+    """
 
     path: str
-    op: str
-    summary: str
-    args: Mapping[str, Any]
+    applied: Op
     inputs: tuple[str, ...]
-    input_shapes: tuple[Shape, ...]
-    output_shape: Shape
-    params: int
-    buffers: int
     macs: int
     flops: int
     output_bytes: int
     source: Span
+
+    @property
+    def op(self) -> str:
+        """The name of the op."""
+        return self.applied.op
+
+    @property
+    def summary(self) -> str:
+        """What a table says of its arguments: `7x7/2, 64`."""
+        return self.applied.summary()
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """Every argument in canonical form."""
+        return self.applied.args()
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """The shape of each input."""
+        return self.applied.inputs
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the output."""
+        return self.applied.output
+
+    @property
+    def params(self) -> int:
+        """How many numbers it trains."""
+        return self.applied.params
+
+    @property
+    def buffers(self) -> int:
+        """How many numbers it keeps without training them."""
+        return self.applied.buffer_elements
 
     def to_dict(self) -> dict[str, Any]:
         """The layer as plain data."""
         return {
             "path": self.path,
             "op": self.op,
-            "args": dict(self.args),
+            "args": self.args,
             "inputs": list(self.inputs),
             "input_shapes": [list(shape) for shape in self.input_shapes],
             "output_shape": list(self.output_shape),
@@ -123,6 +156,7 @@ class Report:
         }
 
 
+@collector_paused()
 def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Report:
     """The cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
 
@@ -133,66 +167,50 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
     if type(batch) is not int or batch < 1:
         raise UsageError(f"a batch of {batch}", "at least 1")
     size = DTYPES[dtype]
-    rows = _Layers(batch, size)
-    layers = tuple(map(rows.layer, graph.nodes))
-    params = sum(layer.params for layer in layers)
+    layers = _layers(graph, batch, size)
+    params = sum([layer.applied.params for layer in layers])
     totals = Totals(
         layers=len(layers),
         depth=depth(graph),
         params=params,
-        buffers=sum(layer.buffers for layer in layers),
-        macs=sum(layer.macs for layer in layers),
-        flops=sum(layer.flops for layer in layers),
+        buffers=sum([layer.applied.buffer_elements for layer in layers]),
+        macs=sum([layer.macs for layer in layers]),
+        flops=sum([layer.flops for layer in layers]),
         weight_bytes=params * size,
-        activation_bytes=sum(layer.output_bytes for layer in layers),
+        activation_bytes=sum([layer.output_bytes for layer in layers]),
         peak_activation_bytes=peak_activation_elements(graph) * batch * size,
     )
     outputs = {name: graph.shape(path) for name, path in graph.outputs.items()}
     return Report(graph.name, graph.inputs, batch, dtype, totals, outputs, layers, _scopes(graph), tuple(diagnostics))
 
 
-class _Layers:
-    """Makes the rows. What an op says of itself is asked once, since equal layers share their op."""
-
-    def __init__(self, batch: int, size: int) -> None:
-        self.batch, self.size = batch, size
-        self.known: dict[int, dict[str, Any]] = {}
-
-    def layer(self, node: Node) -> LayerCost:
-        """The row of a node."""
-        facts = self.known.get(id(node.op))
-        if facts is None:
-            facts = self.known[id(node.op)] = self._facts(node.op)
-        # The generated constructor of a frozen dataclass sets fields one by one, at three times the cost.
-        row = object.__new__(LayerCost)
-        row.__dict__.update(facts, path=node.path, inputs=node.inputs, source=node.span)
-        return row
-
-    def _facts(self, op: Op) -> dict[str, Any]:
-        return {
-            "op": op.op,
-            "summary": op.summary(),
-            "args": op.args(),
-            "input_shapes": op.inputs,
-            "output_shape": op.output,
-            "params": op.params,
-            "buffers": op.buffer_elements,
-            "macs": op.macs() * self.batch,
-            "flops": op.flops() * self.batch,
-            "output_bytes": elements(op.output) * self.batch * self.size,
-        }
+def _layers(graph: Graph, batch: int, size: int) -> tuple[LayerCost, ...]:
+    """The row of every node."""
+    make = partial(tuple.__new__, LayerCost)  # its own constructor would take twice as long
+    rows: list[LayerCost] = []
+    for node in graph.nodes:
+        op = node.op
+        macs, flops, output = op.figures
+        figures = (macs * batch, flops * batch, output * batch * size)
+        rows.append(make((node.path, op, node.inputs, *figures, node.span)))
+    return tuple(rows)
 
 
 def _scopes(graph: Graph) -> dict[str, str]:
     """What each scope with nodes in it is, by its path, in data-flow order."""
     found: dict[str, str] = {}
-    seen: set[int] = set()
+    last = None
     for node in graph.nodes:
-        if id(node.group) in seen:
+        if node.group is last:
             continue
-        seen.add(id(node.group))
-        for group in reversed([group for group in node.group.chain() if group.kind != "inline"]):
-            found.setdefault(group.path, group.block or group.kind)
+        scope = last = node.group
+        fresh = []
+        while scope.parent is not None and scope.path not in found:
+            if scope.kind != "inline":
+                fresh.append(scope)
+            scope = scope.parent
+        for scope in reversed(fresh):
+            found[scope.path] = scope.block or scope.kind
     return found
 
 
@@ -201,6 +219,6 @@ def depth(graph: Graph) -> int:
     chain = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         inputs = node.inputs
-        longest = chain.get(inputs[0], 0) if len(inputs) == 1 else max([chain.get(source, 0) for source in inputs])
+        longest = chain[inputs[0]] if len(inputs) == 1 else max([chain[source] for source in inputs])
         chain[node.path] = longest + node.op.weighted
     return max((chain[path] for path in graph.outputs.values() if path in chain), default=0)

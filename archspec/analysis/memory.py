@@ -11,19 +11,21 @@ def peak_activation_elements(graph: Graph) -> int:
 
     Nothing is fused and nothing happens in place, so a compiled model needs less; the weights are counted apart.
     """
-    last = {path: position for position, node in enumerate(graph.nodes) for path in node.inputs}
-    last.update(dict.fromkeys(graph.outputs.values(), len(graph.nodes)))
     sizes = {name: elements(shape) for name, shape in graph.inputs.items()}
-    alive = peak = sum(sizes.values())
-    for position, node in enumerate(graph.nodes):
-        size = sizes[node.path] = elements(node.op.output)
-        alive += size
+    sizes.update([(node.path, node.op.figures[2]) for node in graph.nodes])
+    live = set(graph.outputs.values())
+    alive = sum([sizes[path] for path in live])
+    peak = 0
+    # From the end: the first reader met is the last to run.
+    for node in reversed(graph.nodes):
+        size = sizes[node.path]
+        if node.path not in live:
+            alive += size
+        for path in node.inputs:
+            if path not in live:
+                live.add(path)
+                alive += sizes[path]
         if alive > peak:
             peak = alive
-        inputs = node.inputs
-        for path in inputs if len(inputs) == 1 else dict.fromkeys(inputs):
-            if last[path] == position:
-                alive -= sizes[path]
-        if node.path not in last:
-            alive -= size
-    return peak
+        alive -= size
+    return max(peak, sum([sizes[name] for name in graph.inputs]))

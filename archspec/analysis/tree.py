@@ -48,7 +48,7 @@ class Branch:
     def signature(self) -> tuple[object, ...]:
         """What makes two scopes equal: their layers but for the paths' beginning."""
         start = len(self.path)
-        return tuple((layer.path[start:], layer.op, str(layer.args), layer.input_shapes) for layer in self.layers)
+        return tuple((layer.path[start:], layer.applied) for layer in self.layers)
 
 
 def module_tree(report: Report) -> Branch:

@@ -8,7 +8,9 @@ An instance is an op *applied*: it knows the shapes it reads, so every question 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from archspec.ops.fields import REQUIRED, Field, OpError, axis_names
@@ -56,6 +58,9 @@ class Op:
     weighted: ClassVar[bool] = False
     """Whether its MACs count: convolutions and linear layers, which make the depth of a network."""
 
+    _defaults: ClassVar[dict[int, dict[str, Any]]] = {}
+    """The default arguments in canonical form, by the rank of the input; without those that do not fit it."""
+
     inputs: tuple[Shape, ...]
     output: Shape
 
@@ -63,6 +68,7 @@ class Op:
         inherited = dict(cls.fields)
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, Field)}
         cls.fields = {**inherited, **declared} if inherited else declared
+        cls._defaults = {}
 
     def __init__(self, inputs: tuple[Shape, ...], arguments: Mapping[str, object], names: tuple[str, ...] = ()) -> None:
         """Apply the op to inputs of these shapes; `names` are what messages call them."""
@@ -70,17 +76,31 @@ class Op:
         self.names = names
         self._check_inputs()
         rank = self.rank
+        defaults = self._defaults.get(rank)
+        if defaults is None:
+            defaults = self._defaults[rank] = self._parsed_defaults(rank)
+        self.__dict__.update(defaults)
         for name, declared in self.fields.items():
             value = arguments.get(name, declared.default)
             if value is REQUIRED:
                 raise OpError("argument", f"{self.op} needs `{name}`: {declared.doc}", argument=name)
-            try:
-                setattr(self, name, declared.parse(value, rank))
-            except OpError as error:
-                raise self.error(error.code, f"{name}: {error.message}", name, error.help) from None
+            if name in arguments or name not in defaults:
+                try:
+                    setattr(self, name, declared.parse(value, rank))
+                except OpError as error:
+                    raise self.error(error.code, f"{name}: {error.message}", name, error.help) from None
         self.output = self.infer()
         if max(self.output) >= LIMIT:
             raise self.error("limit", f"the output {shape_text(self.output)} is beyond the size limit of 2**63")
+
+    @classmethod
+    def _parsed_defaults(cls, rank: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, declared in cls.fields.items():
+            if declared.default is not REQUIRED:
+                with suppress(OpError):
+                    found[name] = declared.parse(declared.default, rank)
+        return found
 
     def _check_inputs(self) -> None:
         given = len(self.inputs)
@@ -166,19 +186,33 @@ class Op:
         """The torch class for the rank of the input; torch has no 0-D classes, its 1-D ones read features too."""
         return self.torch.replace("*", str(max(1, self.rank)))
 
-    @property
+    @cached_property
     def params(self) -> int:
         """How many numbers it trains."""
         return sum(map(elements, self.weights().values()))
 
-    @property
+    @cached_property
     def buffer_elements(self) -> int:
         """How many numbers it keeps without training them."""
         return sum(map(elements, self.buffers().values()))
 
+    @cached_property
+    def figures(self) -> tuple[int, int, int]:
+        """MACs, FLOPs and numbers in the output, for one sample."""
+        return self.macs(), self.flops(), elements(self.output)
+
     def args(self) -> dict[str, Any]:
         """Every argument in canonical form, as JSON data."""
         return {name: jsonable(getattr(self, name)) for name in self.fields}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether `other` is the same op, with equal arguments, on inputs of the same shapes."""
+        if not isinstance(other, Op):
+            return NotImplemented
+        return self is other or (type(self), self.inputs, self.args()) == (type(other), other.inputs, other.args())
+
+    def __hash__(self) -> int:
+        return hash((self.op, self.inputs))
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)

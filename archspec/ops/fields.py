@@ -132,7 +132,7 @@ class Float(Kind):
             raise OpError("value", f"{value} is {'not above' if self.open_minimum else 'below'} {low:g}")
         if high is not None and (value > high or (self.open_maximum and value == high)):
             raise OpError("value", f"{value} is {'not below' if self.open_maximum else 'above'} {high:g}")
-        return float(value)
+        return float(value) + 0.0  # of the two zeros, the positive one
 
     def schema(self) -> dict[str, Any]:
         found: dict[str, Any] = {"type": "number"}

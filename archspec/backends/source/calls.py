@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends.source.context import Candidate, Context, Unclean, given
 from archspec.backends.source.expressions import binary, literal, same
 from archspec.ops.base import Call, Op
-from archspec.program import OpStep, Value
+from archspec.program.steps import OpStep, Value
 from archspec.shapes import elements
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from archspec.backends.source.items import Item, LoopItem, OpItem, UseItem, Val,
 from archspec.backends.source.structure import common, plural
 from archspec.expressions import Scope
 from archspec.graph import Placed
-from archspec.program import Step
+from archspec.program.steps import Step
 from archspec.shapes import Shape
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from archspec.backends.source.structure import (
 )
 from archspec.expressions import Scope
 from archspec.graph import Graph, Group
-from archspec.program import BlockProgram, Step
+from archspec.program.steps import BlockProgram, Step
 
 
 class Planner(StepPlanner):

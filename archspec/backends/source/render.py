@@ -20,7 +20,7 @@ from archspec.errors import UsageError
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Graph
 from archspec.network import Network, load
-from archspec.program import CallStep, OpStep, Program, ScopeStep, Step, Value
+from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, Value
 from archspec.shapes import Shape, shape_text
 
 HEAD = "num_classes"

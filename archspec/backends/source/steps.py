@@ -39,7 +39,7 @@ from archspec.backends.source.structure import (
 from archspec.backends.source.translate import translated, tree_of
 from archspec.expressions import Expression, Scope, compile_text
 from archspec.graph import Group, Node, Placed
-from archspec.program import CallStep, OpStep, ScopeStep, Step, Value
+from archspec.program.steps import CallStep, OpStep, ScopeStep, Step, Value
 
 
 class StepPlanner:

@@ -10,7 +10,7 @@ from archspec.backends.source.context import Unclean
 from archspec.backends.source.translate import tree_of
 from archspec.expressions import Scope
 from archspec.graph import Graph, Group, Node, Placed
-from archspec.program import ScopeStep, Step
+from archspec.program.steps import ScopeStep, Step
 from archspec.shapes import Shape
 
 Rows = dict[int, Placed]

@@ -9,7 +9,7 @@ from typing import Any
 from archspec.backends.source.context import MISSING, ClassContext, Context, LoopContext, or_missing, plain
 from archspec.backends.source.expressions import Unprintable, binary, literal, names_in, same, simplified, value_of
 from archspec.expressions import Expression, ExpressionError, Scope, Tensor, UnknownShape, compile_text
-from archspec.program import Value
+from archspec.program.steps import Value
 from archspec.syntax import YamlList, YamlScalar
 
 Sizes = Callable[[list[str]], list[ast.expr]]

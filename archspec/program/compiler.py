@@ -1,276 +1,38 @@
-"""The steps of a spec in typed form, checked as far as that goes without running them.
-
-Ops and blocks are looked up, expressions compiled, argument names checked: once, however often a step is repeated.
-"""
+"""From a document to typed steps: each is checked once, however often it is repeated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
 
 from archspec.document import Block, Document, Library
 from archspec.errors import MAX_FINDINGS, Diagnostic, Span, did_you_mean, listed
-from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, UnknownShape, compile_text
-from archspec.graph import Given
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
-from archspec.ops.base import Op
+from archspec.program.steps import (
+    NOTHING,
+    RESERVED,
+    BlockProgram,
+    CallStep,
+    Fault,
+    OpStep,
+    Program,
+    Repeat,
+    ScopeStep,
+    Step,
+    Value,
+)
 from archspec.schema import SCOPES, STEP_KEYS
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
-MAX_SCOPES = 64
-"""How deep blocks, `sequential` and `inline` may stand in one another."""
 
-RESERVED = frozenset({"input", "index", *FUNCTIONS})
-"""Value names that mean something in every expression."""
-
-
-_NOTHING = Scope({})
-
-
-class Fault(Exception):
-    """One thing that is wrong, at a place; the elaborator adds the scopes around it."""
-
-    def __init__(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.span, self.help = code, message, span, help
-
-
-class _Failed:
-    """An expression that is in error."""
-
-    def evaluate(self, scope: Scope) -> Any:
-        raise UnknownShape
-
-
-_FAILED = _Failed()
-
-
-class Value:
-    """A value of the spec: a constant, or something that an expression in it makes anew for every copy."""
-
-    __slots__ = ("yaml", "constant", "names", "_compiled", "_size")
-
-    def __init__(self, yaml: Yaml, failed: bool = False) -> None:
-        """The value that `yaml` stands for; Fault where an expression in it is none. A `failed` one is never known."""
-        self.yaml = yaml
-        self.names: set[str] = set()
-        self._size = 0
-        self._compiled = (_FAILED, yaml) if failed else self._compile(yaml)
-        self.constant = not self._has_expression(self._compiled)
-
-    @property
-    def span(self) -> Span:
-        """Where it stands."""
-        return self.yaml.span
-
-    def _compile(self, yaml: Yaml) -> Any:
-        self._size += 1
-        if isinstance(yaml, YamlList):
-            return [self._compile(item) for item in yaml.items]
-        if isinstance(yaml, YamlMap):
-            return {key: self._compile(item) for key, item in yaml.entries.items()}
-        assert isinstance(yaml, YamlScalar)
-        if not isinstance(yaml.value, str):
-            return yaml.value
-        try:
-            found = compile_text(yaml.value)
-        except ExpressionError as error:
-            raise Fault(error.code, error.message, yaml.span, error.help) from None
-        if isinstance(found, str):
-            return found
-        self.names |= found.names
-        return found, yaml
-
-    @staticmethod
-    def _has_expression(compiled: Any) -> bool:
-        if isinstance(compiled, tuple):
-            return True
-        if isinstance(compiled, list):
-            return any(map(Value._has_expression, compiled))
-        return isinstance(compiled, dict) and any(map(Value._has_expression, compiled.values()))
-
-    def evaluate(self, scope: Scope) -> Any:
-        """The value as plain data; Fault where an expression fails, UnknownShape where it asks for what is in error."""
-        if self.constant:
-            return self._compiled
-        if self._size > 100:
-            self._pay(scope)
-        return self._evaluate(self._compiled, scope)
-
-    def _pay(self, scope: Scope) -> None:
-        """A large list is made anew each time, for one expression in it."""
-        scope.budget.renew()
-        try:
-            scope.budget.spend(self._size)
-        except ExpressionError as error:
-            raise Fault(error.code, error.message, self.span, error.help) from None
-
-    def _evaluate(self, compiled: Any, scope: Scope) -> Any:
-        if isinstance(compiled, tuple):
-            expression: Expression | Template | _Failed = compiled[0]
-            try:
-                return expression.evaluate(scope)
-            except ExpressionError as error:
-                raise Fault(error.code, error.message, compiled[1].span, error.help) from None
-        if isinstance(compiled, list):
-            return [self._evaluate(item, scope) for item in compiled]
-        if isinstance(compiled, dict):
-            return {key: self._evaluate(item, scope) for key, item in compiled.items()}
-        return compiled
-
-
-@dataclass
-class Repeat:
-    """How often a step stands, and the name that each entry is bound to."""
-
-    count: Value
-    binds: str | None
-
-
-@dataclass
-class Step:
-    """What every step may carry. Abstract: an `OpStep`, `CallStep` or `ScopeStep`.
-
-    `span` is the place of its key. A `broken` step has an error of its own; it is not run.
-    """
-
-    label: str
-    span: Span
-    name: Value | None = None
-    reads: Value | None = None
-    when: Value | None = None
-    repeat: Repeat | None = None
-    broken: bool = False
-
-    @property
-    def siblings(self) -> bool:
-        """Whether copies stand side by side: without a name, or with one that tells them apart."""
-        if self.name is None:
-            return True
-        return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
-
-
-@dataclass
-class OpStep(Step):
-    """An op with its arguments; `defaults` are those of the document, for arguments that the step does not give."""
-
-    op: type[Op] = Op
-    arguments: dict[str, Value] = field(default_factory=dict)
-    defaults: dict[str, Value] = field(default_factory=dict)
-
-    given: dict[str, Given] = field(default_factory=dict)
-    """Where each argument was written."""
-    constants: dict[str, Any] | None = None
-    """All its arguments, where no expression is among them; `key` is their text."""
-    key: str = ""
-
-    def settle(self) -> None:
-        """Fill in what follows from the arguments."""
-        values = {**self.defaults, **self.arguments}
-        self.given = {
-            name: Given("step" if name in self.arguments else "defaults", value.span) for name, value in values.items()
-        }
-        if all(value.constant for value in values.values()):
-            self.constants = {name: value.evaluate(_NOTHING) for name, value in values.items()}
-            self.key = str(self.constants)
-
-
-@dataclass
-class CallStep(Step):
-    """A call of a block."""
-
-    block: BlockProgram | None = None
-    arguments: dict[str, Value] = field(default_factory=dict)
-
-
-@dataclass
-class ScopeStep(Step):
-    """A `sequential` or an `inline`."""
-
-    let: dict[str, Value] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def is_inline(self) -> bool:
-        """Whether its steps are spliced into the surrounding scope."""
-        return self.label == "inline"
-
-
-@dataclass
-class BlockProgram:
-    """A block with typed steps. `params` without a default hold None."""
-
-    block: Block
-    params: dict[str, Value | None] = field(default_factory=dict)
-    inputs: tuple[str, ...] = ()
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The block's name."""
-        return self.block.name
-
-
-@dataclass
-class Program:
-    """A document in typed form."""
-
-    document: Document
-    params: dict[str, Value] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    blocks: dict[str, BlockProgram] = field(default_factory=dict)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-
-
+@lru_cache(maxsize=32)
 def compile_program(document: Document) -> Program:
-    """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`."""
-    return _Compiler(document).program()
+    """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`.
 
-
-def oversized(steps: list[Step], limit: int, conditional: bool = False) -> Step | None:
-    """The step with which a network passes `limit` layers, whatever its params are; None where it may stay below.
-
-    With `conditional`, every condition is taken to hold, and what an expression repeats is counted once.
+    What is loaded again unchanged is not compiled again: nobody writes to a Program.
     """
-    counter, count = _Counter(conditional), 0
-    for step in steps:
-        count += counter.count(step, 1)
-        if count > limit:
-            return step
-    return None
-
-
-class _Counter:
-    """Counts layers without making any; each block once."""
-
-    def __init__(self, conditional: bool) -> None:
-        self.conditional = conditional
-        self.blocks: dict[int, int] = {}
-
-    def count(self, step: Step, level: int) -> int:
-        """How many layers a step makes."""
-        if step.broken or level > MAX_SCOPES or step.when is not None and not self.conditional:
-            return 0
-        if isinstance(step, ScopeStep):
-            return self._copies(step) * self._sum(step.steps, level)
-        if isinstance(step, CallStep) and step.block is not None:
-            if id(step.block) not in self.blocks:
-                self.blocks[id(step.block)] = self._sum(step.block.steps, level)
-            return self._copies(step) * self.blocks[id(step.block)]
-        return self._copies(step)
-
-    def _sum(self, steps: list[Step], level: int) -> int:
-        return sum([self.count(step, level + 1) for step in steps])
-
-    def _copies(self, step: Step) -> int:
-        if step.repeat is None:
-            return 1
-        if not step.repeat.count.constant:
-            return int(self.conditional)
-        count = step.repeat.count.evaluate(_NOTHING)
-        return len(count) if isinstance(count, list) else max(count, 0) if type(count) is int else 0
+    return _Compiler(document).program()
 
 
 class _Compiler:
@@ -457,7 +219,8 @@ class _Compiler:
             else:
                 setattr(step, "reads" if key == "from" else key, self._value(yaml))
         if step.name is not None and step.name.constant and step.name.yaml not in self.document.broken:
-            fault = step_name_fault(str(step.name.evaluate(_NOTHING)))
+            step.fixed_name = str(step.name.evaluate(NOTHING))
+            fault = step_name_fault(step.fixed_name)
             if fault:
                 self.found.append(Diagnostic("name", fault, step.name.span))
         step.broken = step.broken or len(self.found) > before
@@ -486,6 +249,7 @@ class _Compiler:
             step.broken = True
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
+        step.settle()
         return step
 
     def _op_step(self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]) -> OpStep:

@@ -1,0 +1,208 @@
+"""What a network shows of itself: its params, its inputs and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import isfinite
+from typing import Any
+
+from archspec.document import Document
+from archspec.elaborate.findings import Findings
+from archspec.elaborate.frames import Frame, Ref
+from archspec.errors import Span, UsageError, did_you_mean
+from archspec.expressions import UNKNOWN, Scope, UnknownShape
+from archspec.graph import Graph
+from archspec.names import output_name_fault, step_name_fault, value_name_fault
+from archspec.ops.fields import MAX_AXES, Int, OpError, kind_of
+from archspec.program import Program
+from archspec.program.steps import RESERVED, Fault, Value
+from archspec.shapes import LIMIT, Shape
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
+
+InputShape = tuple[int, ...] | list[int]
+
+
+def check_keys(document: Document, findings: Findings) -> None:
+    """A spec has an `input` and `layers`, if not misspelt; its name is an identifier."""
+    name = document.keys.get("name")
+    fault = value_name_fault(name.value) if isinstance(name, YamlScalar) and isinstance(name.value, str) else None
+    if name and fault:
+        findings.complain(Fault("name", f"name: {fault}", name.span))
+    for key, help in (("input", "`input: [3, 224, 224]`"), ("layers", "`layers: [...]` is the network")):
+        if key not in document.keys and key not in document.doubtful:
+            findings.complain(Fault("document", f"a spec needs `{key}`", Span(document.source, 1, 1), help))
+
+
+# Params.
+
+
+def set_params(program: Program, overrides: Mapping[str, Any], findings: Findings) -> Scope:
+    """The params, those of `overrides` in place of the declared ones; UNKNOWN where one is in error.
+
+    UsageError where an override names what is not there or has the wrong type.
+    """
+    declared = program.params
+    found = Scope({})
+    found.lossy = "params" in program.document.doubtful
+    for name in overrides:
+        if name not in declared and not found.lossy:
+            raise UsageError(f"{program.document.name} has no param `{name}`", did_you_mean(name, declared))
+    for name, value in declared.items():
+        default = UNKNOWN
+        try:
+            default = _default(value, declared, found)
+        except Fault as fault:
+            findings.complain(fault)
+        except UnknownShape:
+            pass
+        found.values[name] = _same_kind(name, overrides[name], default) if name in overrides else default
+    return found
+
+
+def _default(value: Value, declared: Mapping[str, Value], known: Scope) -> Any:
+    later = next((name for name in sorted(value.names & declared.keys()) if name not in known.values), None)
+    if later:
+        help = "a param uses the ones before it"
+        raise Fault("expression", f"`{later}` is not known yet", value.span, help)
+    return value.evaluate(known)
+
+
+def _same_kind(name: str, value: Any, default: Any) -> Any:
+    """An overriding value, if it is of the kind of the declared one."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if not _is_plain(value):
+        help = "text, true or false, numbers within the limits, lists and mappings of them"
+        raise UsageError(f"param `{name}`: {type(value).__name__} {str(value)[:40]} is no value of a spec", help)
+    if default is None or default is UNKNOWN or type(value) is type(default):
+        return value
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    raise UsageError(f"param `{name}`: {kind_of(value)} given, but its default is {kind_of(default)}")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether YAML could have written it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if type(value) is int:
+        return -LIMIT < value < LIMIT
+    return value is None or isinstance(value, bool | str) or type(value) is float and isfinite(value)
+
+
+# Inputs.
+
+
+def input_shapes(
+    document: Document,
+    params: Scope,
+    override: InputShape | Mapping[str, InputShape] | None,
+    findings: Findings,
+) -> dict[str, Shape | None]:
+    """The shape of each input, that of `override` in place of the declared one; None where it is in error.
+
+    UsageError where an override names what is not there or is no shape.
+    """
+    declared = findings.guarded(partial(_declared_inputs, document, params, findings)) or {"input": None}
+    if override is None:
+        return declared
+    if not isinstance(override, Mapping):
+        if len(declared) != 1:
+            raise UsageError(f"{document.name} has several inputs: {', '.join(declared)}", "name the one you mean")
+        override = {next(iter(declared)): override}
+    for name, shape in override.items():
+        if name not in declared:
+            raise UsageError(f"{document.name} has no input `{name}`", did_you_mean(str(name), declared))
+        given: object = shape
+        sizes = given if isinstance(given, tuple | list) else ()
+        if not 1 <= len(sizes) <= MAX_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
+            help = "one to four positive sizes, without the batch: 3x224x224"
+            raise UsageError(f"{shape!r} is no input shape", help)
+    return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
+
+
+def _declared_inputs(document: Document, params: Scope, findings: Findings) -> dict[str, Shape | None]:
+    yaml = document.keys.get("input")
+    if yaml is None:
+        return {"input": None}
+    broken = yaml in document.broken  # the schema has said so
+    if not isinstance(yaml, YamlMap):
+        return {"input": None if broken else _shape(yaml, params, findings)}
+    for name in yaml.entries:
+        fault = value_name_fault(name, RESERVED) or step_name_fault(name)
+        if fault and name != "input":
+            findings.complain(Fault("name", f"input: {fault}", yaml.keys[name]))
+    shapes = {name: None if broken else _shape(item, params, findings) for name, item in yaml.entries.items()}
+    return shapes or {"input": None}
+
+
+def _shape(yaml: Yaml, params: Scope, findings: Findings) -> Shape | None:
+    """The input shape that is written at a place; None where it is in error."""
+    if not isinstance(yaml, YamlList):
+        return None
+    sizes = [findings.guarded(partial(_size, item, params)) for item in yaml.items]
+    found = tuple(size for size in sizes if size is not None)
+    return found if len(found) == len(sizes) else None
+
+
+def _size(yaml: Yaml, params: Scope) -> int:
+    try:
+        return Int(1).parse(Value(yaml).evaluate(params), 0)
+    except OpError as error:
+        raise Fault(error.code, f"input: {error.message}", yaml.span, error.help) from None
+
+
+# Outputs.
+
+
+def outputs(document: Document, frame: Frame, scope: Scope, last: Ref, findings: Findings) -> dict[str, str]:
+    """The path of each output; without `outputs`, that of the last step."""
+    yaml = document.keys.get("outputs")
+    if yaml is None:
+        return {last.path: last.path} if last.shape is not None else {}
+    if yaml in document.broken:
+        return {}
+    found: dict[str, str] = {}
+    for name, target, at in _named_outputs(yaml, scope):
+        fault = output_name_fault(name)
+        if fault:
+            findings.complain(Fault("name", f"outputs: {fault}", at))
+        ref = findings.guarded(partial(frame.named, target, at, "outputs"))
+        if ref is not None and ref.shape is not None:
+            found[name] = ref.path
+    return found
+
+
+def _named_outputs(yaml: Yaml, scope: Scope) -> list[tuple[str, Any, Span]]:
+    """Name, target and place of each output."""
+    if isinstance(yaml, YamlMap):
+        return [(name, Value(item).evaluate(scope), item.span) for name, item in yaml.entries.items()]
+    if isinstance(yaml, YamlList):
+        targets = [(Value(item).evaluate(scope), item.span) for item in yaml.items]
+    else:
+        value = Value(yaml).evaluate(scope)
+        targets = [(item, yaml.span) for item in (value if isinstance(value, list) else [value])]
+    if not targets:
+        raise Fault("value", "outputs: at least one is wanted", yaml.span)
+    for target, at in targets:
+        if not isinstance(target, str):
+            raise Fault("type", f"outputs: a name is wanted, not {kind_of(target)}", at)
+    return [(target, target, at) for target, at in targets]
+
+
+def check_unused(document: Document, graph: Graph, findings: Findings) -> None:
+    """Complain of inputs and last steps whose value reaches no output."""
+    unused = graph.unused()
+    read = {source for node in graph.nodes for source in node.inputs} if unused else set()
+    for path in unused:
+        if path in graph.inputs:
+            yaml = document.keys["input"]
+            at = yaml.keys[path] if isinstance(yaml, YamlMap) else yaml.span
+            findings.complain(Fault("unused", f"the input `{path}` reaches no output", at))
+        elif path not in read:
+            node = graph.node(path)
+            help = "read it further on, name it in `outputs`, or take it out"
+            findings.complain(Fault("unused", f"`{path}` reaches no output", node.span, help), node.group)

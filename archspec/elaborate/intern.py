@@ -1,0 +1,50 @@
+"""Equal ops on equal shapes are one object: what follows from them is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from archspec.ops import OPS
+from archspec.ops.base import Op
+from archspec.ops.fields import OpError
+from archspec.shapes import Shape
+
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
+def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any]) -> Op:
+    """`op` on inputs of these shapes; OpError where it does not fit."""
+    names, values = tuple(arguments), tuple(arguments.values())
+    types = tuple(map(type, values))  # 1, 1.0 and true are equal, but not the same
+    if _PLAIN.issuperset(types):
+        return _interned(op.op, shapes, names, values, types)
+    if not any(map(_bulky, values)):
+        try:
+            return _interned(op.op, shapes, names, tuple(map(_frozen, values)), tuple(map(_type, values)))
+        except OpError:
+            pass  # it speaks of tuples, where the spec has lists
+    return op(shapes, arguments)
+
+
+@lru_cache(maxsize=4096)
+def _interned(
+    op: str, shapes: tuple[Shape, ...], names: tuple[str, ...], values: tuple[Any, ...], types: tuple[Any, ...]
+) -> Op:
+    return OPS[op](shapes, dict(zip(names, values, strict=True)))
+
+
+def _bulky(value: Any) -> bool:
+    """Whether a value is larger than an argument of an op can sensibly be."""
+    if isinstance(value, list):
+        return len(value) > 8 or any(map(_bulky, value))
+    return isinstance(value, dict)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _type(value: Any) -> Any:
+    return tuple(map(_type, value)) if isinstance(value, list) else type(value)

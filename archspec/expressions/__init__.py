@@ -1,0 +1,27 @@
+"""`$name` and `${...}`: a small, bounded subset of Python's expressions.
+
+An expression is parsed by Python's own parser, checked node by node against a closed list, and compiled to closures.
+Nothing is ever passed to `eval`. Every step draws on a budget, so that no expression runs long or makes large values.
+"""
+
+from archspec.expressions.functions import FUNCTIONS, make_divisible
+from archspec.expressions.scope import Scope, Tensor
+from archspec.expressions.text import MAX_LEVELS, Expression, Template, compile_expression, compile_text
+from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, UNKNOWN, ExpressionError, UnknownShape
+
+__all__ = [
+    "FUNCTIONS",
+    "MAX_ITEMS",
+    "MAX_LENGTH",
+    "MAX_LEVELS",
+    "UNKNOWN",
+    "Expression",
+    "ExpressionError",
+    "Scope",
+    "Template",
+    "Tensor",
+    "UnknownShape",
+    "compile_expression",
+    "compile_text",
+    "make_divisible",
+]

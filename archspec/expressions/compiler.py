@@ -1,0 +1,254 @@
+"""From a syntax tree to closures, node by node; what is not listed here is forbidden."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from archspec.errors import did_you_mean
+from archspec.expressions.functions import (
+    ARITHMETIC,
+    BINARY,
+    COMPARE,
+    FUNCTIONS,
+    KEYWORDS,
+    MEMBERSHIP,
+    NUMBERS,
+    UNARY,
+    attempt,
+    guard,
+)
+from archspec.expressions.scope import Scope, Tensor
+from archspec.expressions.values import ExpressionError, checked, weight
+from archspec.shapes import LIMIT
+
+Evaluate = Callable[[Scope], Any]
+_REAL = frozenset({int, float})
+
+
+class Compiler:
+    """Turns a syntax tree into closures; whatever it has no method for is forbidden."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.size = 0
+
+    def compile(self, node: ast.AST) -> Evaluate:
+        method = getattr(self, f"_{type(node).__name__.lower()}", None)
+        if method is None:
+            raise ExpressionError(
+                f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression"
+            )
+        self.size += 1
+        found: Evaluate = method(node)
+        return found
+
+    def _constant(self, node: ast.Constant) -> Evaluate:
+        value = node.value
+        if value is not None and not isinstance(value, bool | int | float | str):
+            raise ExpressionError(f"{value!r} has no place in an expression")
+        checked(value)
+        return lambda scope: value
+
+    def _name(self, node: ast.Name) -> Evaluate:
+        name = node.id
+        if name.startswith("_"):
+            raise ExpressionError(f"`{name}`: names that start with `_` are out of bounds")
+        if name in FUNCTIONS:
+            raise ExpressionError(f"`{name}` is a function", f"call it: {name}(...)")
+        self.names.add(name)
+        return operator.methodcaller("lookup", name)  # a lambda would cost one more call
+
+    def _attribute(self, node: ast.Attribute) -> Evaluate:
+        name, inner = node.attr, self.compile(node.value)
+        if name.startswith("_"):
+            raise ExpressionError(f"`.{name}`: attributes that start with `_` are out of bounds")
+
+        def evaluate(scope: Scope) -> Any:
+            value = inner(scope)
+            if isinstance(value, Tensor):
+                return value.attribute(name)
+            if not isinstance(value, dict):
+                raise ExpressionError(f"`.{name}`: only mappings and tensors have attributes")
+            if name not in value:
+                raise ExpressionError(f"the mapping has no `{name}`", did_you_mean(name, value))
+            return value[name]
+
+        return evaluate
+
+    def _subscript(self, node: ast.Subscript) -> Evaluate:
+        inner, index = self.compile(node.value), self.compile(node.slice)
+
+        def evaluate(scope: Scope) -> Any:
+            value, at = inner(scope), index(scope)
+            if isinstance(value, Tensor) or not isinstance(value, list | str | dict):
+                raise ExpressionError("only lists, text and mappings can be indexed")
+            if isinstance(at, slice):
+                return guard(scope.budget, operator.getitem, value, at)
+            return attempt(operator.getitem, value, at)
+
+        return evaluate
+
+    def _slice(self, node: ast.Slice) -> Evaluate:
+        ends = [self.compile(end) if end else None for end in (node.lower, node.upper, node.step)]
+        return lambda scope: slice(*(end(scope) if end else None for end in ends))
+
+    def _list(self, node: ast.List) -> Evaluate:
+        items = [self.compile(item) for item in node.elts]
+
+        def evaluate(scope: Scope) -> Any:
+            values = [item(scope) for item in items]
+            scope.budget.spend(weight(values))
+            return values
+
+        return evaluate
+
+    _tuple = _list
+
+    def _binop(self, node: ast.BinOp) -> Evaluate:
+        function = BINARY.get(type(node.op))
+        if function is None:
+            raise ExpressionError(f"the operator of `{ast.unparse(node)[:40]}` has no place in an expression")
+        left, right = self.compile(node.left), self.compile(node.right)
+        quick = ARITHMETIC.get(type(node.op))
+
+        def evaluate(scope: Scope) -> Any:
+            first, second = left(scope), right(scope)
+            if quick is not None and second and type(first) in _REAL and type(second) in _REAL:
+                result = quick(first, second)
+                if -LIMIT < result < LIMIT:
+                    return result
+            return guard(scope.budget, function, first, second)
+
+        return evaluate
+
+    def _unaryop(self, node: ast.UnaryOp) -> Evaluate:
+        function = UNARY.get(type(node.op))
+        if function is None:
+            raise ExpressionError("`~` has no place in an expression")
+        operand = self.compile(node.operand)
+        return lambda scope: guard(scope.budget, function, operand(scope))
+
+    def _boolop(self, node: ast.BoolOp) -> Evaluate:
+        values, stop_at = [self.compile(value) for value in node.values], isinstance(node.op, ast.Or)
+
+        def evaluate(scope: Scope) -> Any:
+            result = None
+            for value in values:
+                result = value(scope)
+                if bool(result) is stop_at:
+                    break
+            return result
+
+        return evaluate
+
+    def _compare(self, node: ast.Compare) -> Evaluate:
+        first = self.compile(node.left)
+        rest = [(COMPARE[type(op)], self.compile(right)) for op, right in zip(node.ops, node.comparators, strict=True)]
+
+        def evaluate(scope: Scope) -> Any:
+            left = first(scope)
+            for function, right in rest:
+                value = right(scope)
+                plain = type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP
+                if not (function(left, value) if plain else guard(scope.budget, function, left, value)):
+                    return False
+                left = value
+            return True
+
+        return evaluate
+
+    def _ifexp(self, node: ast.IfExp) -> Evaluate:
+        test, body, other = self.compile(node.test), self.compile(node.body), self.compile(node.orelse)
+        return lambda scope: body(scope) if test(scope) else other(scope)
+
+    def _call(self, node: ast.Call) -> Evaluate:
+        if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
+            called = ast.unparse(node.func)[:40]
+            help = did_you_mean(called, FUNCTIONS) if isinstance(node.func, ast.Name) else None
+            raise ExpressionError(f"`{called}(...)` is no function of the language", help)
+        name = node.func.id
+        function = FUNCTIONS[name]
+        arguments = [self.compile(argument) for argument in node.args]
+        keywords: dict[str, Evaluate] = {}
+        for keyword in node.keywords:
+            if keyword.arg is None or keyword.arg not in KEYWORDS.get(name, ()):
+                raise ExpressionError(f"{name}(...) takes no argument `{keyword.arg or '**'}`")
+            keywords[keyword.arg] = self.compile(keyword.value)
+
+        def evaluate(scope: Scope) -> Any:
+            values = [argument(scope) for argument in arguments]
+            if keywords:
+                named = {key: value(scope) for key, value in keywords.items()}
+                return guard(scope.budget, function, *_numeric(name, values), **named)
+            if NUMBERS.issuperset(map(type, values)):
+                return attempt(function, *values)
+            return guard(scope.budget, function, *_numeric(name, values))
+
+        return evaluate
+
+    def _listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> Evaluate:
+        loops: list[tuple[str, Evaluate, list[Evaluate]]] = []
+        outer, size = self.names, self.size
+        bound: set[str] = set()
+        for loop in node.generators:
+            if not isinstance(loop.target, ast.Name) or loop.is_async or loop.target.id.startswith("_"):
+                raise ExpressionError("a comprehension binds one plain name: `x for x in list`")
+            self.names = set()
+            source = self.compile(loop.iter)
+            outer |= self.names - bound
+            bound.add(loop.target.id)
+            self.names = set()
+            loops.append((loop.target.id, source, [self.compile(test) for test in loop.ifs]))
+            outer |= self.names - bound
+        self.names = set()
+        element = self.compile(node.elt)
+        self.names = outer | self.names - bound
+        cost = self.size - size
+
+        def run(scope: Scope, level: int, out: list[Any]) -> None:
+            if level == len(loops):
+                out.append(element(scope))
+                return
+            name, source, tests = loops[level]
+            values = source(scope)
+            if not isinstance(values, list):
+                raise ExpressionError("a comprehension runs over a list")
+            inner = Scope({}, scope)
+            for value in values:
+                scope.budget.spend(cost)
+                inner.values[name] = value
+                if all(test(inner) for test in tests):
+                    run(inner, level + 1, out)
+
+        def evaluate(scope: Scope) -> Any:
+            out: list[Any] = []
+            run(scope, 0, out)
+            scope.budget.spend(weight(out))
+            return out
+
+        return evaluate
+
+    _generatorexp = _listcomp
+
+
+def _numeric(name: str, values: list[Any]) -> list[Any]:
+    """The arguments of the function `name`, if it takes them."""
+    if name != "len" and any(isinstance(value, str | Tensor) for value in values):
+        raise ExpressionError(f"{name}(...) takes numbers or lists of them")
+    return values
+
+
+_WORDS = {
+    "Lambda": "a lambda",
+    "NamedExpr": "`:=`",
+    "JoinedStr": "an f-string",
+    "Dict": "a mapping",
+    "Set": "a set",
+    "Await": "`await`",
+    "Starred": "`*`",
+    "DictComp": "a mapping",
+    "SetComp": "a set",
+}

@@ -1,0 +1,155 @@
+"""The operators and functions of the language. Sizes are checked before the work is done."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, Budget, ExpressionError, checked, weight
+
+
+def _multiply(left: Any, right: Any) -> Any:
+    for sequence, times in ((left, right), (right, left)):
+        if isinstance(sequence, str | list) and isinstance(times, int):
+            limit = MAX_LENGTH if isinstance(sequence, str) else MAX_ITEMS
+            if len(sequence) * times > limit:
+                raise ExpressionError(f"a result longer than {limit}")
+    return left * right
+
+
+def _power(left: Any, right: Any) -> Any:
+    if (
+        isinstance(left, int)
+        and isinstance(right, int)
+        and right > 0
+        and left.bit_length() * right > 2 * 64
+        and abs(left) > 1
+    ):
+        raise ExpressionError("the result is beyond the size limit of 2**63", code="limit")
+    result = left**right
+    if isinstance(result, complex):
+        raise ExpressionError("the result is not a real number")
+    return result
+
+
+def _modulo(left: Any, right: Any) -> Any:
+    if isinstance(left, str):
+        raise ExpressionError("`%` is for numbers; write `${...}` inside the text")
+    return left % right
+
+
+BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: _multiply,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: _modulo,
+    ast.Pow: _power,
+}
+ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+"""What costs nothing between two numbers: the way that most expressions go."""
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
+COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda left, right: left in right,
+    ast.NotIn: lambda left, right: left not in right,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+}
+
+
+MEMBERSHIP = (COMPARE[ast.In], COMPARE[ast.NotIn])
+NUMBERS = frozenset({int, float, bool})
+"""Types whose comparison costs nothing and cannot fail."""
+
+
+def make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> int:
+    """The multiple of `divisor` nearest to `value`, at least `min_ratio` of it (Sandler et al. 2018, MobileNetV2)."""
+    if type(divisor) is not int or divisor < 1:
+        raise ValueError("make_divisible(...): the divisor is an integer of at least 1")
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < min_ratio * value else rounded
+
+
+def _sum(values: Any, start: float = 0) -> Any:
+    if not isinstance(values, list) or any(isinstance(value, list) for value in (*values, start)):
+        raise TypeError("sum(...) takes a list of numbers")
+    return sum(values, start)
+
+
+def _round(value: float, digits: int | None = None) -> Any:
+    if digits is not None and abs(digits) > 300:
+        raise ValueError("round(...) takes at most 300 digits")
+    return round(value, digits)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "min": min,
+    "max": max,
+    "sum": _sum,
+    "len": len,
+    "abs": abs,
+    "int": int,
+    "round": _round,
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "make_divisible": make_divisible,
+}
+KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}}
+
+
+def guard(budget: Budget, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
+    """`function(*values)`, paid for, with its result checked and its failure as an ExpressionError."""
+    for value in values:
+        if type(value) in NUMBERS:
+            continue
+        if isinstance(value, list | dict):
+            budget.spend(weight(value))
+        elif isinstance(value, str):
+            budget.spend(len(checked(value)) // 32)
+    result = attempt(function, *values, **keywords)
+    if type(result) is list:
+        budget.spend(weight(result))
+    return result
+
+
+def attempt(function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
+    """`function(*values)`, with its result checked and its failure as an ExpressionError."""
+    try:
+        result = function(*values, **keywords)
+    except ZeroDivisionError:
+        raise ExpressionError("division by zero") from None
+    except OverflowError:
+        raise ExpressionError("the result is beyond the size limit") from None
+    except IndexError:
+        raise ExpressionError("the list has no such position") from None
+    except KeyError as error:
+        raise ExpressionError(f"the mapping has no {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ExpressionError(_plain_message(error)) from None
+    return checked(result)
+
+
+def _plain_message(error: Exception) -> str:
+    return re.sub("'(Ref|Tensor)'", "a tensor", str(error)).replace("'NoneType'", "nothing")

@@ -1,0 +1,98 @@
+"""What an expression sees: the names around it, and how much work it may still do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from archspec.errors import did_you_mean
+from archspec.expressions.functions import FUNCTIONS
+from archspec.expressions.values import MISSING, UNKNOWN, Budget, ExpressionError, UnknownShape
+from archspec.shapes import SPATIAL_AXES, Shape
+
+
+class Tensor:
+    """What an expression sees of a tensor: `channels`, `height`, `width`, `depth`, `length` and `shape`."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: Shape | None) -> None:
+        self.shape = shape
+
+    def attribute(self, name: str) -> Any:
+        """The size called `name`."""
+        if self.shape is None:
+            raise UnknownShape
+        if name == "shape":
+            return list(self.shape)
+        axes = ("channels", *SPATIAL_AXES.get(len(self.shape) - 1, ()))
+        if name not in axes:
+            raise ExpressionError(f"a {len(self.shape)}-D tensor has no `{name}`", did_you_mean(name, (*axes, "shape")))
+        return self.shape[axes.index(name)]
+
+
+class Scope:
+    """The names an expression sees: `values` of its own, those around it, and the tensors nearest to it.
+
+    A scope is filled before one is made inside it, which skips it if it is empty.
+    """
+
+    __slots__ = ("values", "parent", "filled", "tensors", "visible", "budget", "lossy")
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        parent: Scope | None = None,
+        tensors: Callable[[str], Tensor | None] | None = None,
+        visible: Callable[[], Iterable[str]] | None = None,
+    ) -> None:
+        self.values, self.parent, self.tensors, self.visible = values, parent, tensors, visible
+        self.filled: Scope | None = None  # the nearest scope around with values
+        if parent is None:
+            self.budget = Budget()
+            self.lossy = False  # whether names are missing that may have been meant to be here
+            return
+        self.budget, self.lossy = parent.budget, parent.lossy
+        self.filled = parent if parent.values else parent.filled
+        if tensors is None:
+            self.tensors, self.visible = parent.tensors, parent.visible
+
+    def lookup(self, name: str) -> Any:
+        """What is called `name`; ExpressionError where nothing is, UnknownShape where it is in error."""
+        found = self.find(name)
+        if found is UNKNOWN:
+            raise UnknownShape
+        if found is MISSING:
+            raise ExpressionError(f"nothing here is called `{name}`", _name_help(name, self.names()))
+        return found
+
+    def find(self, name: str) -> Any:
+        """The innermost value called `name`, else the tensor; UNKNOWN where it is in error, MISSING where none is."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.filled
+        found = self.tensors(name) if self.tensors is not None else None
+        return found if found is not None else UNKNOWN if self.lossy else MISSING
+
+    def names(self) -> Iterator[str]:
+        """Every name in sight: of values, then of tensors."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield from scope.values
+            scope = scope.filled
+        if self.visible is not None:
+            yield from self.visible()
+
+
+def _name_help(name: str, known: Iterator[str]) -> str | None:
+    words = {"true": "True", "false": "False", "null": "None", "none": "None"}
+    if name in words:
+        return f"inside an expression it is `{words[name]}`, as in Python"
+    if name == "input":
+        return "params and defaults see no tensors; of several inputs, each has a name of its own"
+    return did_you_mean(name, dict.fromkeys([*known, *FUNCTIONS]))
+
+
+Evaluate = Callable[[Scope], Any]

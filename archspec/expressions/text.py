@@ -1,0 +1,161 @@
+"""Text with `$name` and `${...}` in it: what is an expression, and what stands for itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from functools import lru_cache
+from typing import Any
+
+from archspec.expressions.compiler import Compiler, Evaluate
+from archspec.expressions.scope import Scope
+from archspec.expressions.values import MAX_LENGTH, ExpressionError, as_text, checked
+
+MAX_LEVELS = 32
+
+
+class Expression:
+    """A compiled expression; `names` are those it mentions, `tree` is its syntax, for back ends that print it."""
+
+    __slots__ = ("text", "names", "tree", "_run", "_size", "_name")
+
+    def __init__(self, text: str, run: Evaluate, names: frozenset[str], tree: ast.expr, size: int) -> None:
+        self.text, self.names, self.tree, self._run, self._size = text, names, tree, run, size
+        self._name = tree.id if isinstance(tree, ast.Name) else None
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Its value in `scope`; ExpressionError where it has none."""
+        if self._name is not None:
+            return scope.lookup(self._name)
+        scope.budget.begin(self._size)
+        return self._run(scope)
+
+
+class Template:
+    """Text with `${...}` or `$name` inside: a list of literal parts and expressions."""
+
+    __slots__ = ("parts", "names")
+
+    def __init__(self, parts: tuple[str | Expression, ...]) -> None:
+        self.parts = parts
+        self.names: frozenset[str] = frozenset().union(*(p.names for p in parts if isinstance(p, Expression)))
+
+    def evaluate(self, scope: Scope) -> str:
+        """The text with every expression's value in its place."""
+        parts = (part if isinstance(part, str) else as_text(part.evaluate(scope)) for part in self.parts)
+        return str(checked("".join(parts)))
+
+
+_REFERENCE = re.compile(r"\$\$|\$\{|\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)")
+
+
+def compile_text(text: str) -> str | Expression | Template:
+    """Text of a spec as what it stands for: itself, one expression that keeps its type, or text around expressions.
+
+    `$$` is a literal dollar. Raises ExpressionError.
+    """
+    return _compile_text(text) if "$" in text else text
+
+
+@lru_cache(maxsize=4096)
+def _compile_text(text: str) -> str | Expression | Template:
+    if len(text) > 4 * MAX_LENGTH:
+        raise ExpressionError(f"text with expressions of {len(text)} characters; the limit is {4 * MAX_LENGTH}")
+    parts: list[str | Expression] = []
+    at = 0
+    while found := _REFERENCE.search(text, at):
+        if found.start() > at:
+            parts.append(text[at : found.start()])
+        at = found.end()
+        if found.group() == "$$":
+            parts.append("$")
+        elif found.group() == "${":
+            end = _closing_brace(text, at)
+            parts.append(compile_expression(text[at:end].strip()))
+            at = end + 1
+        else:
+            parts.append(compile_expression(found.group(1)))
+    if at < len(text):
+        parts.append(text[at:])
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, str) for part in parts):
+        return "".join(part for part in parts if isinstance(part, str))
+    return Template(tuple(parts))
+
+
+def _closing_brace(text: str, start: int) -> int:
+    quote, depth = "", 0
+    for at in range(start, len(text)):
+        character = text[at]
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character == "{":
+            depth += 1
+        elif character == "}":
+            if not depth:
+                return at
+            depth -= 1
+    raise ExpressionError("`${` has no closing `}`", "quote the whole value if it stands inside `{...}`")
+
+
+@lru_cache(maxsize=4096)
+def compile_expression(text: str) -> Expression:
+    """The text between the braces as an Expression. Raises ExpressionError."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"an expression of {len(text)} characters; the limit is {MAX_LENGTH}")
+    if not text:
+        raise ExpressionError("`${}` holds no expression")
+    if "\\" in text or "\n" in text or "\r" in text:
+        raise ExpressionError("an expression holds no backslash and no line break")
+    if not text.isascii():  # Python takes look-alikes of ASCII letters for the letters
+        raise ExpressionError("an expression is plain ASCII")
+    _check_brackets(text)
+    try:
+        tree = _parsed(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        detail = error.msg if isinstance(error, SyntaxError) else "too deep"
+        raise ExpressionError(f"`{text[:60]}` is no expression: {detail}") from None
+    if len(text) > MAX_LEVELS:  # each level takes a character
+        _check_levels(tree)
+    compiler = Compiler()
+    evaluate = compiler.compile(tree)
+    return Expression(text, evaluate, frozenset(compiler.names), tree, compiler.size)
+
+
+_NUMBER_AND_LETTER = re.compile(r"(?<!\w)[0-9.]+[A-Za-z_]")
+
+
+def _parsed(text: str) -> ast.expr:
+    if not _NUMBER_AND_LETTER.search(text):
+        return ast.parse(text, mode="eval").body
+    with (
+        warnings.catch_warnings()
+    ):  # `1if x else 2` is deprecated; the filters are global, so leave them alone if possible
+        warnings.simplefilter("ignore")
+        return ast.parse(text, mode="eval").body
+
+
+def _check_brackets(text: str) -> None:
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth > MAX_LEVELS:
+            raise ExpressionError(f"nested more than {MAX_LEVELS} levels deep")
+
+
+def _check_levels(tree: ast.expr) -> None:
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_LEVELS):
+        level = [
+            child
+            for node in level
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.expr | ast.comprehension)
+        ]
+        if not level:
+            return
+    raise ExpressionError(f"nested more than {MAX_LEVELS} levels deep")

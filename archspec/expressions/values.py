@@ -1,0 +1,89 @@
+"""What an expression may make: the bounds of values, and how it fails."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from archspec.shapes import LIMIT
+
+MAX_LENGTH = 1_000
+MAX_ITEMS = 10_000
+MAX_STEPS = 100_000
+MAX_TOTAL_STEPS = 4_000_000
+
+
+class ExpressionError(Exception):
+    """An expression that is malformed, forbidden, too costly, or fails. The caller adds the place."""
+
+    def __init__(self, message: str, help: str | None = None, code: str = "expression") -> None:
+        super().__init__(message)
+        self.message, self.help, self.code = message, help, code
+
+
+class UnknownShape(Exception):
+    """The expression asks for a value, or a tensor's shape, that is already in error; no second complaint is due."""
+
+
+UNKNOWN: Any = object()
+"""The value of a param that is in error."""
+MISSING: Any = object()
+"""What stands for the value of a name that is not there."""
+
+
+def checked(value: Any) -> Any:
+    """`value`, if it is within the bounds of a spec's values."""
+    if type(value) is int:
+        if not -LIMIT < value < LIMIT:
+            raise ExpressionError("the result is beyond the size limit of 2**63", code="limit")
+    elif type(value) is float:
+        if not math.isfinite(value):
+            raise ExpressionError("the result is not a finite number")
+    elif isinstance(value, str):
+        if len(value) > MAX_LENGTH:
+            raise ExpressionError(f"text longer than {MAX_LENGTH} characters")
+    return value
+
+
+def as_text(value: Any) -> str:
+    """A value that stands inside text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ExpressionError("only text and numbers can stand inside text")
+    return str(value)
+
+
+def weight(value: Any) -> int:
+    """How many values a list or mapping holds, those within them included; counting ends at the limit."""
+    stack, count = [value], 0
+    while stack:
+        items = stack.pop()
+        count += len(items)
+        if count > MAX_ITEMS:
+            raise ExpressionError(f"a list of more than {MAX_ITEMS} values")
+        inner = items.values() if isinstance(items, dict) else items
+        stack.extend(item for item in inner if isinstance(item, list | dict))
+    return count
+
+
+class Budget:
+    """How much work the expressions of one document may still do, in steps: this one, and all together."""
+
+    __slots__ = ("steps", "total")
+
+    def __init__(self) -> None:
+        self.steps, self.total = MAX_STEPS, MAX_TOTAL_STEPS
+
+    def spend(self, amount: int) -> None:
+        """Take `amount` steps; ExpressionError where they are no longer there."""
+        self.steps -= amount
+        if self.steps < 0 or self.total < 0:
+            raise ExpressionError("too much work for an expression", code="limit" if self.total < 0 else "expression")
+
+    def begin(self, amount: int) -> None:
+        """Begin the next expression, which takes `amount` steps at once."""
+        self.total -= MAX_STEPS - self.steps + 1
+        self.steps = MAX_STEPS - amount
+        if self.steps < 0 or self.total < 0:
+            self.spend(0)

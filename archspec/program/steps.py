@@ -1,0 +1,287 @@
+"""The steps of a spec in typed form: ops and blocks looked up, expressions compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from archspec.document import Block, Document
+from archspec.errors import Diagnostic, Span
+from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, UnknownShape, compile_text
+from archspec.graph import Given
+from archspec.ops.base import Op
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
+
+MAX_SCOPES = 64
+"""How deep blocks, `sequential` and `inline` may stand in one another."""
+
+RESERVED = frozenset({"input", "index", *FUNCTIONS})
+"""Value names that mean something in every expression."""
+
+NOTHING = Scope({})
+"""Where a constant is evaluated."""
+
+
+class Fault(Exception):
+    """One thing that is wrong, at a place; the elaborator adds the scopes around it."""
+
+    def __init__(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.span, self.help = code, message, span, help
+
+
+class _Failed:
+    """An expression that is in error."""
+
+    def evaluate(self, scope: Scope) -> Any:
+        raise UnknownShape
+
+
+_FAILED = _Failed()
+
+
+class Value:
+    """A value of the spec: a constant, or something that an expression in it makes anew for every copy."""
+
+    __slots__ = ("yaml", "constant", "names", "_compiled", "_single", "_size")
+
+    def __init__(self, yaml: Yaml, failed: bool = False) -> None:
+        """The value that `yaml` stands for; Fault where an expression in it is none. A `failed` one is never known."""
+        self.yaml = yaml
+        self.names: set[str] = set()
+        self._size = 0
+        self._compiled = (_FAILED, yaml) if failed else self._compile(yaml)
+        self.constant = not self._has_expression(self._compiled)
+        # Most values with an expression are that expression, and nothing else.
+        self._single = self._compiled[0] if isinstance(self._compiled, tuple) else None
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return self.yaml.span
+
+    def _compile(self, yaml: Yaml) -> Any:
+        self._size += 1
+        if isinstance(yaml, YamlList):
+            return [self._compile(item) for item in yaml.items]
+        if isinstance(yaml, YamlMap):
+            return {key: self._compile(item) for key, item in yaml.entries.items()}
+        assert isinstance(yaml, YamlScalar)
+        if not isinstance(yaml.value, str):
+            return yaml.value
+        try:
+            found = compile_text(yaml.value)
+        except ExpressionError as error:
+            raise Fault(error.code, error.message, yaml.span, error.help) from None
+        if isinstance(found, str):
+            return found
+        self.names |= found.names
+        return found, yaml
+
+    @staticmethod
+    def _has_expression(compiled: Any) -> bool:
+        if isinstance(compiled, tuple):
+            return True
+        if isinstance(compiled, list):
+            return any(map(Value._has_expression, compiled))
+        return isinstance(compiled, dict) and any(map(Value._has_expression, compiled.values()))
+
+    def evaluate(self, scope: Scope) -> Any:
+        """The value as plain data; Fault where an expression fails, UnknownShape where it asks for what is in error."""
+        if self._single is not None:
+            try:
+                return self._single.evaluate(scope)
+            except ExpressionError as error:
+                raise Fault(error.code, error.message, self.yaml.span, error.help) from None
+        if self.constant:
+            return self._compiled
+        if self._size > 100:
+            self._pay(scope)
+        return self._evaluate(self._compiled, scope)
+
+    def _pay(self, scope: Scope) -> None:
+        """A large list is made anew each time, for one expression in it."""
+        try:
+            scope.budget.begin(self._size)
+        except ExpressionError as error:
+            raise Fault(error.code, error.message, self.span, error.help) from None
+
+    def _evaluate(self, compiled: Any, scope: Scope) -> Any:
+        if isinstance(compiled, tuple):
+            expression: Expression | Template | _Failed = compiled[0]
+            try:
+                return expression.evaluate(scope)
+            except ExpressionError as error:
+                raise Fault(error.code, error.message, compiled[1].span, error.help) from None
+        if isinstance(compiled, list):
+            return [self._evaluate(item, scope) for item in compiled]
+        if isinstance(compiled, dict):
+            return {key: self._evaluate(item, scope) for key, item in compiled.items()}
+        return compiled
+
+
+@dataclass
+class Repeat:
+    """How often a step stands, and the name that each entry is bound to."""
+
+    count: Value
+    binds: str | None
+
+
+@dataclass(eq=False)
+class Step:
+    """What every step may carry. Abstract: an `OpStep`, `CallStep` or `ScopeStep`.
+
+    `span` is the place of its key. A `broken` step has an error of its own; it is not run. `fixed_name` is its name
+    where no expression makes it, `merges` tells a merge of several values.
+    """
+
+    label: str
+    span: Span
+    name: Value | None = None
+    reads: Value | None = None
+    when: Value | None = None
+    repeat: Repeat | None = None
+    broken: bool = False
+    fixed_name: str | None = None
+    merges: bool = False
+
+    @property
+    def siblings(self) -> bool:
+        """Whether copies stand side by side: without a name, or with one that tells them apart."""
+        if self.name is None:
+            return True
+        return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
+
+    def mentions(self) -> set[str]:
+        """The names of outside that its expressions mention."""
+        found = self._mentions()
+        for value in (self.name, self.when):
+            found |= value.names if value else set()
+        if self.repeat is not None:
+            found -= {"index", self.repeat.binds}
+            found |= self.repeat.count.names
+        return found | (self.reads.names if self.reads else set())
+
+    def _mentions(self) -> set[str]:
+        return set()
+
+
+@dataclass(eq=False)
+class OpStep(Step):
+    """An op with its arguments; `defaults` are those of the document, for arguments that the step does not give."""
+
+    op: type[Op] = Op
+    arguments: dict[str, Value] = field(default_factory=dict)
+    defaults: dict[str, Value] = field(default_factory=dict)
+
+    given: dict[str, Given] = field(default_factory=dict)
+    """Where each argument was written."""
+    constants: dict[str, Any] = field(default_factory=dict)
+    """Its arguments without an expression."""
+    made: list[tuple[str, Value]] = field(default_factory=list)
+    """Its arguments that an expression makes."""
+
+    def settle(self) -> None:
+        """Fill in what follows from the arguments."""
+        self.merges = self.op.arity is None
+        values = {**self.defaults, **self.arguments}
+        self.given = {
+            name: Given("step" if name in self.arguments else "defaults", value.span) for name, value in values.items()
+        }
+        self.constants = {name: value.evaluate(NOTHING) for name, value in values.items() if value.constant}
+        self.made = [(name, value) for name, value in values.items() if not value.constant]
+
+    def all_arguments(self, scope: Scope, params: Scope) -> dict[str, Any]:
+        """Its arguments; expressions of the document's defaults see `params` only."""
+        found = dict(self.constants)
+        for name, value in self.made:
+            found[name] = value.evaluate(params if name in self.defaults else scope)
+        return found
+
+    def _mentions(self) -> set[str]:
+        return set().union(*(value.names for value in self.arguments.values()))
+
+
+@dataclass(eq=False)
+class CallStep(Step):
+    """A call of a block."""
+
+    block: BlockProgram | None = None
+    arguments: dict[str, Value] = field(default_factory=dict)
+
+    def _mentions(self) -> set[str]:
+        return set().union(*(value.names for value in self.arguments.values()))
+
+
+@dataclass(eq=False)
+class ScopeStep(Step):
+    """A `sequential` or an `inline`."""
+
+    let: dict[str, Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    free: tuple[str, ...] = ()
+    """The names of outside that expressions in it mention."""
+    read: frozenset[str] | None = frozenset()
+    """The names that `from` in it holds, up to the first dot; None where an expression makes one."""
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether its steps are spliced into the surrounding scope."""
+        return self.label == "inline"
+
+    def settle(self) -> None:
+        """Fill in what follows from the steps."""
+        names: set[str] = set().union(*(step.mentions() for step in self.steps))
+        for name, value in reversed(self.let.items()):
+            names = names - {name} | value.names
+        self.free = tuple(sorted(names if self.is_inline else names - {"input"}))
+        found: set[str] = set()
+        for step in self.steps:
+            inner = step.read if isinstance(step, ScopeStep) else frozenset()
+            own = _constant_names(step.reads)
+            if inner is None or own is None:
+                self.read = None
+                return
+            found |= inner | own
+        self.read = frozenset(found - {"input"})  # which a `sequential` has of its own
+
+    def _mentions(self) -> set[str]:
+        return set(self.free)
+
+
+def _constant_names(reads: Value | None) -> set[str] | None:
+    """The names that `from` holds, up to the first dot; None where an expression makes one."""
+    if reads is None:
+        return set()
+    if not reads.constant:
+        return None
+    found = reads.evaluate(NOTHING)
+    return {str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found])}
+
+
+@dataclass(eq=False)
+class BlockProgram:
+    """A block with typed steps. `params` without a default hold None."""
+
+    block: Block
+    params: dict[str, Value | None] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The block's name."""
+        return self.block.name
+
+
+@dataclass
+class Program:
+    """A document in typed form."""
+
+    document: Document
+    params: dict[str, Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    blocks: dict[str, BlockProgram] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)

@@ -1,0 +1,146 @@
+"""Scopes that are not worked out again (archspec/elaborate/reuse.py) are what they would be if they were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archspec.document import parse_document
+from archspec.elaborate import elaborate, walk
+from archspec.graph import Graph
+
+CASES = {
+    "another source": """
+        blocks: {unit: {layers: [relu, {add: input}]}}
+        layers:
+          - unit: {name: a}
+          - unit: {name: b}
+          - unit: {name: c, from: a}
+          - add: b
+    """,
+    "a result that is what was read": """
+        blocks: {unit: {params: {on: true}, layers: [{relu: {when: $on}}]}}
+        layers: [{unit: {repeat: 3, on: "${index != 1}"}}, {unit: {on: false}}, {unit: {on: false}}]
+    """,
+    "names in scopes in scopes": """
+        blocks:
+          inner: {layers: [{relu: {name: x}}, {tanh: {name: y}}]}
+          outer: {layers: [{inner: {name: i}}, {inner: {name: j}}, {add: i.x}]}
+        layers:
+          - outer: {name: a}
+          - outer: {name: b}
+          - add: a.i.y
+          - add: b.j.x
+          - outer: {name: c, from: b.i.x}
+          - add: c.i.x
+    """,
+    "a name that stands for what was read": """
+        blocks: {unit: {layers: [{tanh: {name: off, when: false}}, {relu: {name: on}}]}}
+        layers: [{unit: {name: a}}, {unit: {name: b}}, {add: b.off}, {add: a.off}]
+    """,
+    "a step around a sequential": """
+        layers:
+          - inline:
+              repeat: 3
+              layers:
+                - relu: {name: "r${index}"}
+                - sequential: {name: "s${index}", layers: [tanh, {add: r0}]}
+          - sequential: {repeat: 2, layers: [sigmoid, {add: s2}]}
+    """,
+    "a shape around a sequential": """
+        layers:
+          - sequential:
+              repeat: 3
+              layers:
+                - conv: {name: c, filters: "${8 + index}", kernel: 1}
+                - sequential: {name: s, layers: [{conv: {filters: 4, kernel: "${c.channels - 7}", padding: half}}]}
+                - conv: 8
+    """,
+    "one, true and 1.0": """
+        blocks: {unit: {params: {v: }, layers: [{leaky_relu: "${0.5 if v is True else v}"}]}}
+        layers: [{unit: 1}, {unit: true}, {unit: 1.0}, {unit: true}, {unit: 1}]
+    """,
+    "a number of the repeat": """
+        layers:
+          - sequential:
+              repeat: 3
+              layers:
+                - sequential: [{conv: "${4 + index}"}, {relu: {repeat: 2}}]
+                - sequential: [{sequential: {repeat: "${index + 1}", layers: [{elu: "${1 + index}"}]}}, {conv: 8}]
+    """,
+    "let": """
+        layers:
+          - sequential:
+              repeat: 4
+              let: {n: "${index % 2}", m: "${n + 4}"}
+              layers: [{sequential: {let: {n: "${n + m}"}, layers: [{conv: $n}, {conv: 8}]}}]
+    """,
+    "another shape": """
+        blocks: {unit: {layers: [{conv: {filters: "${input.channels + 1}"}}, {sequential: [relu, relu]}]}}
+        layers: [{unit: {repeat: 4}}]
+    """,
+    "values that cannot be keys": """
+        blocks: {unit: {params: {sizes: }, layers: [{conv: {filters: "${sizes[0]}", kernel: $sizes, padding: half}}]}}
+        layers: [{unit: {sizes: [3, 1]}}, {unit: {sizes: [3, 3]}}, {unit: {sizes: [3, 1]}}]
+    """,
+    "several inputs": """
+        blocks: {join: {inputs: [a, b], layers: [{relu: {from: b}}, {add: [a, relu]}]}}
+        layers: [{relu: {name: r}}, {join: {from: [r, r]}}, {join: {from: [r, input]}}, {join: {from: [input, r]}}]
+    """,
+}
+
+
+def described(graph: Graph) -> list[Any]:
+    """The graph with the scopes and places of its nodes."""
+    nodes = [
+        (node.path, node.op, node.inputs, node.span, node.given, [scope_text(scope) for scope in node.group.chain()])
+        for node in graph.nodes
+    ]
+    return [nodes, graph.outputs]
+
+
+def scope_text(scope: Any) -> tuple[Any, ...]:
+    return (str(scope), scope.path, scope.kind, dict(scope.arguments), scope.step, scope.definition)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_if_worked_out(name: str) -> None:
+    document = parse_document(f"        input: [8, 6, 6]\n{CASES[name]}")
+    found, traced = elaborate(document), elaborate(document, trace=True)
+    assert {finding.code for finding in found.diagnostics} <= {"unused"}
+    assert found.diagnostics == traced.diagnostics
+    assert described(found.graph) == described(traced.graph)
+
+
+def test_equal_scopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    applied = walk.applied
+    monkeypatch.setattr(walk, "applied", lambda *given: asked.append(given) or applied(*given))
+    blocks = "blocks: {unit: {params: {n: }, layers: [{conv: $n}, {sequential: [relu, tanh]}]}}"
+    document = parse_document(f"input: [8, 6, 6]\n{blocks}\nlayers: [unit: {{repeat: 100, n: 8}}]\n")
+    assert len(elaborate(document).graph) == 300
+    assert len(asked) == 3
+
+
+def test_the_limits_count_what_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MAX_NODES", 100)
+    document = parse_document("input: [8]\nblocks: {unit: {layers: [relu, tanh]}}\nlayers: [unit, unit]\n")
+    assert elaborate(document).diagnostics == ()
+    many = ", ".join(["unit"] * 34)
+    found = elaborate(parse_document(f"input: [8]\nblocks: {{unit: {{layers: [relu, tanh]}}}}\nlayers: [{many}]\n"))
+    assert [finding.code for finding in found.diagnostics] == ["limit"]
+
+
+def test_a_path_that_becomes_too_long() -> None:
+    names = ["a" * 90, "b" * 90]
+    inner = "sequential: [relu]"
+    for level in range(10):
+        inner = f"sequential: {{name: {names[level % 2]}, layers: [{inner}]}}"
+    blocks = f"blocks: {{unit: {{layers: [{inner}]}}}}"
+    fits = parse_document(f"input: [8]\n{blocks}\nlayers: [{{unit: {{name: u}}}}, {{unit: {{name: v}}}}]\n")
+    assert elaborate(fits).diagnostics == ()
+    long = "w" * 100
+    document = parse_document(f"input: [8]\n{blocks}\nlayers: [{{unit: {{name: u}}}}, {{unit: {{name: {long}}}}}]\n")
+    assert [finding.code for finding in elaborate(document).diagnostics] == ["limit"]
+    assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
