@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.source.context import Candidate, Context, Unclean, given
+from archspec.backends.source.context import Candidate, CannotPlan, Context, given
 from archspec.backends.source.expressions import binary, literal, same
 from archspec.ops.base import Call, Op
 from archspec.program import OpStep, Value
@@ -55,19 +55,19 @@ def plan_calls(
     by_op: dict[int, tuple[Call, ...]] = {}
     rows = [by_op[id(op)] if id(op) in by_op else by_op.setdefault(id(op), op.calls()) for op in ops]
     if any([call.target for call in row] != [call.target for call in rows[0]] for row in rows):
-        raise Unclean
+        raise CannotPlan
     found: list[CallPlan] = []
     slots = _Slots(step, ops, reads, translate)
     for position, first in enumerate(rows[0]):
         plan = CallPlan(first.target, listed=first.listed)
         if any(row[position].arguments.keys() != first.arguments.keys() for row in rows):
-            raise Unclean
+            raise CannotPlan
         for key in first.arguments:
             values = [row[position].arguments[key] for row in rows]
             name = _FIELDS.get(key, key)
             plan.arguments[key] = context.express(active, values, slots.candidates(key), name)
         found.append(plan)
-    return found, slots.sizes(found)
+    return found, slots.channels(found)
 
 
 class _Slots:
@@ -92,7 +92,7 @@ class _Slots:
         return [self._field(_FIELDS.get(key, key))]
 
     def _channels(self) -> list[Candidate]:
-        return given(self.reads[0].sizes)
+        return given(self.reads[0].channels)
 
     def _value(self, name: str) -> Value | None:
         return self.step.arguments.get(name) or self.step.defaults.get(name)
@@ -105,7 +105,7 @@ class _Slots:
         default = declared.default if declared else None
         return lambda: literal(default) if isinstance(default, int | float | str) else None
 
-    def sizes(self, calls: list[CallPlan]) -> list[ast.expr]:
+    def channels(self, calls: list[CallPlan]) -> list[ast.expr]:
         """Expressions for the channels of the result."""
         outs = [op.output[0] for op in self.ops]
         if all(size == outs[0] for size in outs):
@@ -117,16 +117,16 @@ class _Slots:
         if self.step.label == "concat" and all(self._axis(op) == 0 for op in self.ops):
             total: ast.expr | None = None
             for val in self.reads:
-                if not val.sizes:
+                if not val.channels:
                     return []
-                total = val.sizes[0] if total is None else binary(total, ast.Add(), val.sizes[0])
+                total = val.channels[0] if total is None else binary(total, ast.Add(), val.channels[0])
             return [total] if total else []
         if self.step.label == "flatten":
             areas = [elements(op.spatial) for op in self.ops]
             if all(same(area, areas[0]) for area in areas):
-                return [binary(tree, ast.Mult(), literal(areas[0])) for tree in self.reads[0].sizes]
+                return [binary(tree, ast.Mult(), literal(areas[0])) for tree in self.reads[0].channels]
             return []
-        return [tree for val in self.reads for tree in val.sizes]
+        return [tree for val in self.reads for tree in val.channels]
 
     @staticmethod
     def _axis(op: Op) -> Any:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from archspec.backends.source.context import ClassContext, LoopContext, Unclean
+from archspec.backends.source.context import CannotPlan, ClassContext, LoopContext
 from archspec.backends.source.items import Val
 
 
@@ -31,20 +31,20 @@ class Frame:
         for val in (self.previous, *reversed(self.vals)):
             if not val.ghost and all(val.paths.get(row) == path for row, path in wanted):
                 return val
-        raise Unclean
+        raise CannotPlan
 
     def find_or_ghost(self, rows: list[int], paths: list[str]) -> Val:
         """As `find`, for a value that perhaps nothing reads."""
         try:
             return self.find(rows, paths)
-        except Unclean:
+        except CannotPlan:
             return Val(dict(zip(rows, paths, strict=True)), ghost=True)
 
-    def sizes(self, active: Sequence[int]) -> Any:
+    def channels(self, active: Sequence[int]) -> Any:
         def found(paths: list[str]) -> list[ast.expr]:
             try:
-                return self.find(active, paths).sizes
-            except Unclean:
+                return self.find(active, paths).channels
+            except CannotPlan:
                 return []
 
         return found

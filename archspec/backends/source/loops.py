@@ -11,7 +11,7 @@ from archspec.backends.source.expressions import literal, names_in, same, value_
 from archspec.backends.source.expressions import name as name_tree
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import Item, LoopItem, OpItem, UseItem, Val, used_names
-from archspec.backends.source.structure import common, plural
+from archspec.backends.source.structure import common_shape, table_name
 from archspec.expressions import Scope
 from archspec.graph import Placed
 from archspec.program import Step
@@ -39,7 +39,7 @@ class LoopPlan:
     def _root_row(self, row: int) -> int:
         context: LoopContext | ClassContext | None = self.context
         while isinstance(context, LoopContext):
-            row = context.up[row]
+            row = context.parent_rows[row]
             context = context.parent
         return row
 
@@ -55,24 +55,24 @@ class LoopPlan:
             context.bind("index", self.index, self.rows, [k for found in positions.values() for k in found])
         entry = Val({k: copy.reads[0] for k, copy in self.inside.items()})
         shapes = [self.size(k, copy.reads[0]) for k, copy in self.inside.items()]
-        entry.shape = common(shapes)
+        entry.shape = common_shape(shapes)
         sizes = [shape[0] for shape in shapes]
         if context.projected(self.rows, sizes) is not None:
-            entry.sizes = list(outer.previous.sizes) or [literal(sizes[0])]
+            entry.channels = list(outer.previous.channels) or [literal(sizes[0])]
         else:
             assert context.parent is not None
             known = [
                 tree.id
-                for tree in outer.previous.sizes
+                for tree in outer.previous.channels
                 if isinstance(tree, ast.Name) and self._class().kinds.get(tree.id) == "carried"
             ]
             self.carried = known[0] if known else self._class().free_name("channels", "carried")
             context.bind("", self.carried, self.rows, sizes)
-            entry.sizes = [name_tree(self.carried)]
+            entry.channels = [name_tree(self.carried)]
         seen = [
             Val(
                 {k: val.paths[row] for k, (row, _) in enumerate(self.flat) if row in val.paths},
-                val.sizes,
+                val.channels,
                 val.label,
                 val.shape,
             )
@@ -91,7 +91,7 @@ class LoopPlan:
         """Lengths of the runs of equal copies, the same in every row, where there are at most two."""
         if len(self.items) != 1 or not isinstance(self.items[0], OpItem | UseItem) or self.outer.named:
             return None
-        trees = [tree for tree in self.items[0].trees() if isinstance(tree, ast.expr)]
+        trees = list(self.items[0].trees())
         found: set[tuple[int, ...]] = set()
         start = 0
         for row in self.outer.active:
@@ -119,8 +119,8 @@ class LoopPlan:
         after = [self.size(k, copy.result)[0] for k, copy in self.inside.items()]
         if self.carried in used:
             firsts = [self._size_of_first(row) for row in outer.active]
-            start = outer.context.express(outer.active, firsts, given(outer.previous.sizes), "in_channels")
-            end = context.express(self.rows, after, given(out.sizes), "out_channels")
+            start = outer.context.express(outer.active, firsts, given(outer.previous.channels), "in_channels")
+            end = context.express(self.rows, after, given(out.channels), "out_channels")
             found.carried = (self.carried, start, end)
             used |= names_in(end)
         columns = [column for column in context.columns if column.printed in used]
@@ -136,7 +136,7 @@ class LoopPlan:
                     tuple(value[0] if len(columns) == 1 else value for value in table[start_at : start_at + count])
                 )
                 start_at += count
-            found.table = plural(self.step)
+            found.table = table_name(self.step)
             found.source = outer.context.express(outer.active, rows, [], found.table)
         else:
             counts = [len(self.copies[row]) for row in outer.active]
@@ -148,16 +148,16 @@ class LoopPlan:
             found.source = outer.context.express(outer.active, counts, candidates, "count")
         ends = {row: self.copies[row][-1].result for row in outer.active}
         finals = [self._final(row, after) for row in outer.active]
-        sizes = list(out.sizes)
+        sizes = list(out.channels)
         if found.carried:
             outer.context.bind("", self.carried, outer.active, finals)
             sizes = [name_tree(self.carried)]
         if self.index:
-            for around in context.around():
+            for around in context.enclosing():
                 around.printed.pop(self.index, None)
         if all(size == finals[0] for size in finals):
             sizes = [literal(finals[0])]
-        found.outs = [Val(ends, sizes, out.label, common([self._last_shape(row) for row in outer.active]))]
+        found.outs = [Val(ends, sizes, out.label, common_shape([self._last_shape(row) for row in outer.active]))]
         outer.add(found.outs[0])
         return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archspec.backends.source.context import MISSING, ClassContext, Unclean
+from archspec.backends.source.context import MISSING, CannotPlan, ClassContext
 from archspec.backends.source.expressions import literal, same
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import ClassPlan, Val, needed, used_names
@@ -18,7 +18,7 @@ from archspec.backends.source.steps import StepPlanner
 from archspec.backends.source.structure import (
     Tree,
     all_steps,
-    common,
+    common_shape,
     everything_in,
     flat,
     name_of,
@@ -93,11 +93,11 @@ class Planner(StepPlanner):
                 for part in split.values():
                     try:
                         self._class(part, steps, name, inputs, unroll)
-                    except Unclean:
+                    except CannotPlan:
                         level.append(part)
             if not level:
                 return
-        raise Unclean
+        raise CannotPlan
 
     def _class(self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool) -> None:
         reads = [
@@ -105,16 +105,16 @@ class Planner(StepPlanner):
             for group in groups
         ]
         if len({len(paths) for paths in reads}) != 1:
-            raise Unclean
-        first: Unclean | None = None
+            raise CannotPlan
+        first: CannotPlan | None = None
         for chain in self._modes(groups, steps, unroll):
             try:
                 plan = self._plan_class(groups, steps, inputs, reads, unroll, chain)
                 break
-            except Unclean as error:
+            except CannotPlan as error:
                 first = error
         else:
-            raise first or Unclean
+            raise first or CannotPlan
         plan.name = class_name(name)
         for group in groups:
             self.made[id(group)] = plan
@@ -146,20 +146,20 @@ class Planner(StepPlanner):
         for k in range(count):
             shapes = [self.tree.shape(group, reads[row][k]) for row, group in enumerate(groups)]
             label = f"{plan.input_names[k]}_channels" if count > 1 else "in_channels"
-            val = Val({row: reads[row][k] for row in rows}, label="x", shape=common(shapes))
+            val = Val({row: reads[row][k] for row in rows}, label="x", shape=common_shape(shapes))
             channels = [shape[0] for shape in shapes]
             if all(size == channels[0] for size in channels):
-                val.sizes = [literal(channels[0])]
+                val.channels = [literal(channels[0])]
             else:
-                val.sizes = [context.argue(label, f" {k}", rows, channels)]
+                val.channels = [context.add_argument(label, f" {k}", rows, channels)]
             plan.inputs.append(val)
         plan.named = chain and not all(positional(group.items) for group in groups)
         if chain and count != 1:
-            raise Unclean
+            raise CannotPlan
         relative = [[path[len(group.path) + 1 :] for path in self.tree.exposed.get(id(group), ())] for group in groups]
         plan.exposed = list(dict.fromkeys(path for paths in relative for path in paths))
         if chain and plan.exposed:
-            raise Unclean
+            raise CannotPlan
         frame = Frame(context, rows, list(plan.inputs), plan.inputs[0], chain=chain, named=plan.named)
         saved, self.owner = self.owner, dict(enumerate(groups))
         try:
@@ -169,7 +169,7 @@ class Planner(StepPlanner):
             self.owner = saved
         result = frame.find(rows, [self.tree.placed[id(group)].result for group in groups])
         if chain and result is not frame.previous:
-            raise Unclean
+            raise CannotPlan
         plan.results = [result]
         for path in plan.exposed:
             plan.results.append(frame.find(rows, [f"{group.path}.{path}" for group in groups]))

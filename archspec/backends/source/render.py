@@ -9,7 +9,7 @@ from typing import Any
 
 from archspec._data import templates_folder
 from archspec.backends.source.build import Builder
-from archspec.backends.source.context import NotKept, Unclean
+from archspec.backends.source.context import CannotPlan, NotKept
 from archspec.backends.source.forward import Forward
 from archspec.backends.source.items import ClassPlan
 from archspec.backends.source.plan import Planner
@@ -135,7 +135,7 @@ def _planned(network: Network) -> Planner:
         planner = Planner(graphs, elaboration.program.steps, network.description, names)
         try:
             planner.run()
-        except (NotKept, Unclean):
+        except (NotKept, CannotPlan):
             if not names:
                 raise
             continue

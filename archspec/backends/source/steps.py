@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archspec.backends.source.calls import plan_calls
-from archspec.backends.source.context import MISSING, Candidate, Unclean, given
+from archspec.backends.source.context import MISSING, Candidate, CannotPlan, given
 from archspec.backends.source.expressions import Unprintable, literal, names_in, same
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import (
@@ -20,14 +20,14 @@ from archspec.backends.source.items import (
     SeqItem,
     UseItem,
     Val,
-    outside,
+    result_channels,
 )
 from archspec.backends.source.loops import LoopPlan
 from archspec.backends.source.structure import (
     Rows,
     Tree,
     by_step,
-    common,
+    common_shape,
     constant_name,
     group_of,
     is_empty,
@@ -79,7 +79,7 @@ class StepPlanner:
             ends = [entries[row][-1].result if entries[row] else frame.previous.paths[row] for row in frame.active]
             before, frame.previous = frame.previous, frame.find_or_ghost(frame.active, ends)
             if frame.chain and frame.previous is not before:
-                raise Unclean
+                raise CannotPlan
             return []
         if len(present) < len(frame.active):
             return [self._conditional(step, entries, there, present, frame)]
@@ -108,18 +108,18 @@ class StepPlanner:
         before = frame.previous
         items = self._present(step, {row: there[row] for row in present}, inner)
         if frame.chain and passed is not before:
-            raise Unclean
+            raise CannotPlan
         result = inner.previous
         paths = {**{row: result.paths[row] for row in present}, **dict(zip(absent, ends, strict=True))}
         shape = result.shape if result.shape == passed.shape else None
-        out = Val(paths, [*result.sizes, *passed.sizes], label, shape)
+        out = Val(paths, [*result.channels, *passed.channels], label, shape)
         frame.add(out)
         return IfItem(reads=[], outs=[out], test=test, items=items, inner=result, passed=passed)
 
     def _present(self, step: Step, there: dict[int, list[Placed]], frame: Frame) -> list[Item]:
         if step.repeat is None:
             if any(len(entries) != 1 for entries in there.values()):
-                raise Unclean
+                raise CannotPlan
             return self.single(step, {row: entries[0] for row, entries in there.items()}, frame)
         groups = {row: entries[-1].what for row, entries in there.items()}
         if not step.siblings and all(isinstance(group, Group) and group.kind == "repeat" for group in groups.values()):
@@ -129,13 +129,13 @@ class StepPlanner:
             mark = frame.mark()
             try:
                 return self._loop(step, there, frame)
-            except Unclean:
+            except CannotPlan:
                 frame.back(mark)
         return self._unrolled(step, there, frame)
 
     def _unrolled(self, step: Step, there: dict[int, list[Placed]], frame: Frame) -> list[Item]:
         if len({len(entries) for entries in there.values()}) != 1:
-            raise Unclean
+            raise CannotPlan
         items: list[Item] = []
         for position in range(len(there[frame.active[0]])):
             items += self.single(step, {row: entries[position] for row, entries in there.items()}, frame)
@@ -162,15 +162,15 @@ class StepPlanner:
         tree = tree_of(value) if value is not None else None
         if tree is None:
             return None
-        return translated(tree, frame.context, active, scopes, frame.sizes(active))
+        return translated(tree, frame.context, active, scopes, frame.channels(active))
 
     def _reads(self, placed: Rows, frame: Frame) -> list[Val]:
         counts = {len(placed[row].reads) for row in frame.active}
         if len(counts) != 1:
-            raise Unclean
+            raise CannotPlan
         found = [frame.find(frame.active, [placed[row].reads[k] for row in frame.active]) for k in range(counts.pop())]
         if frame.chain and found != [frame.previous]:
-            raise Unclean
+            raise CannotPlan
         return found
 
     def _child_name(self, step: Step, placed: Rows, frame: Frame) -> ast.expr | str:
@@ -180,13 +180,13 @@ class StepPlanner:
         if len(set(names)) == 1:
             return names[0]
         if not frame.chain:
-            raise Unclean
+            raise CannotPlan
 
         def template() -> ast.expr | None:
             found = compile_text(str(step.name.yaml.plain())) if step.name is not None else ""
             parts = [found] if isinstance(found, Expression) else getattr(found, "parts", [])
             scopes = {row: placed[row].scope for row in frame.active}
-            sizes = frame.sizes(frame.active)
+            sizes = frame.channels(frame.active)
             values: list[ast.expr] = [
                 ast.Constant(part)
                 if isinstance(part, str)
@@ -208,14 +208,17 @@ class StepPlanner:
 
         calls, sizes = plan_calls(step, ops, reads, frame.context, frame.active, as_code)
         if frame.chain and (len(calls) != 1 or not calls[0].is_module):
-            raise Unclean
+            raise CannotPlan
         out = Val(
-            {row: placed[row].result for row in frame.active}, sizes, label_of(step), common([op.output for op in ops])
+            {row: placed[row].result for row in frame.active},
+            sizes,
+            label_of(step),
+            common_shape([op.output for op in ops]),
         )
         explicit = step.name is not None or frame.chain
         try:
             name = self._child_name(step, placed, frame)
-        except Unclean:
+        except CannotPlan:
             if any(op.weights() or op.buffers() for op in ops) or explicit:
                 raise
             name = name_of(placed[frame.active[0]])
@@ -225,7 +228,7 @@ class StepPlanner:
     def _inline(self, step: ScopeStep, placed: Rows, frame: Frame) -> list[Item]:
         if any(placed[row].reads[0] != frame.previous.paths.get(row) for row in frame.active):
             if frame.chain:
-                raise Unclean
+                raise CannotPlan
             frame.previous = frame.find_or_ghost(frame.active, [placed[row].reads[0] for row in frame.active])
         items = self._lets(step, placed, frame)
         items += self.steps_of(step.steps, {row: group_of(placed[row]).items for row in frame.active}, frame)
@@ -263,9 +266,9 @@ class StepPlanner:
         mark = frame.mark()
         try:
             if any(self.tree.exposed.get(id(group)) for group in groups):
-                raise Unclean
+                raise CannotPlan
             return self._sequence(step, placed, groups, frame)
-        except Unclean:
+        except CannotPlan:
             frame.back(mark)
         repeat = groups[0].kind == "repeat"
         plans = {id(self.made.get(id(group))) for group in groups}
@@ -291,9 +294,9 @@ class StepPlanner:
             items = self.steps_of(step.steps, rows, inner)
         ends = [placed[row].result for row in frame.active]
         if any(inner.previous.paths.get(row) != end for row, end in zip(frame.active, ends, strict=True)):
-            raise Unclean
+            raise CannotPlan
         last = inner.previous
-        out = Val(dict(zip(frame.active, ends, strict=True)), last.sizes, label_of(step), last.shape)
+        out = Val(dict(zip(frame.active, ends, strict=True)), last.channels, label_of(step), last.shape)
         name = self._child_name(step, placed, frame)
         frame.add(out)
         return [*lets, SeqItem(name=name, reads=[entry], outs=[out], items=items, named=named)]
@@ -301,13 +304,13 @@ class StepPlanner:
     def _entry(self, placed: Rows, groups: list[Group], frame: Frame) -> Val:
         entry = frame.find(frame.active, [placed[row].reads[0] for row in frame.active])
         if len(placed[frame.active[0]].reads) != 1 or frame.chain and entry is not frame.previous:
-            raise Unclean
+            raise CannotPlan
         return entry
 
     def _use(self, step: Step, placed: Rows, frame: Frame, plans: list[ClassPlan], repeat: bool = False) -> Item:
         plan = plans[0]
         if any(other is not plan for other in plans):
-            raise Unclean
+            raise CannotPlan
         groups = {row: group_of(placed[row]) for row in frame.active}
         if repeat or groups[frame.active[0]].kind != "block":
             inputs = {row: self.tree.externals(groups[row]) for row in frame.active}
@@ -316,8 +319,8 @@ class StepPlanner:
             entered = placed
         reads = self._reads(entered, frame)
         if frame.chain and plan.exposed:
-            raise Unclean
-        item = UseItem(made=plan, reads=reads, name=self._child_name(step, placed, frame))
+            raise CannotPlan
+        item = UseItem(plan=plan, reads=reads, name=self._child_name(step, placed, frame))
         of = [plan.row_of[id(groups[row])] for row in frame.active]
         for printed, variable in plan.arguments.items():
             values = [variable.values[row] for row in of]
@@ -328,15 +331,15 @@ class StepPlanner:
                 continue
             item.arguments[printed] = tree
         ends = [placed[row].result for row in frame.active]
-        shape = common([self.tree.shape(groups[row], placed[row].result) for row in frame.active])
-        sizes = outside(plan, item.arguments)
+        shape = common_shape([self.tree.shape(groups[row], placed[row].result) for row in frame.active])
+        sizes = result_channels(plan, item.arguments)
         out = Val(dict(zip(frame.active, ends, strict=True)), sizes, label_of(step), shape)
         item.outs = [out]
         for path in plan.exposed:
             paths = {row: f"{groups[row].path}.{path}" for row in frame.active}
             shapes = [self.tree.shape(groups[row], paths[row]) for row in frame.active]
-            sized = [literal(shapes[0][0])] if common(shapes) else []
-            val = Val(paths, sized, path.rpartition(".")[2], common(shapes))
+            sized = [literal(shapes[0][0])] if common_shape(shapes) else []
+            val = Val(paths, sized, path.rpartition(".")[2], common_shape(shapes))
             item.outs.append(val)
             frame.vals.append(val)
         frame.add(out)
@@ -346,7 +349,7 @@ class StepPlanner:
         self, step: Step, origin: str, placed: Rows, reads: list[Val], frame: Frame, values: list[Any]
     ) -> list[Candidate]:
         if origin.startswith(" "):
-            return given(reads[int(origin)].sizes)
+            return given(reads[int(origin)].channels)
         scopes = {row: placed[row].scope for row in frame.active}
         if isinstance(step, CallStep) and step.block is not None and origin in step.block.params:
             value = step.arguments.get(origin) or step.block.params[origin]
@@ -361,7 +364,7 @@ class StepPlanner:
         """Copies in a chain: written one by one where they are few or equal, else as a `for` loop."""
         copies = {row: [copy for copy in entries if not is_empty(copy)] for row, entries in copies.items()}
         if not all(copies.values()):
-            raise Unclean
+            raise CannotPlan
         if all(len(entries) == 1 for entries in copies.values()):
             return self.single(step, {row: entries[0] for row, entries in copies.items()}, frame)
         self._check_chain(copies, frame)
@@ -378,7 +381,7 @@ class StepPlanner:
             before = frame.previous.paths.get(row)
             for copy in entries:
                 if copy.reads != (before,) or isinstance(copy.what, Group) and self.tree.exposed.get(id(copy.what)):
-                    raise Unclean
+                    raise CannotPlan
                 before = copy.result
 
     def _runs(self, step: Step, copies: dict[int, list[Placed]], runs: list[int], frame: Frame) -> list[Item]:
@@ -388,10 +391,10 @@ class StepPlanner:
             first = {row: entries[start] for row, entries in copies.items()}
             if start:
                 paths = {row: first[row].reads[0] for row in frame.active}
-                frame.add(Val(paths, frame.previous.sizes, frame.previous.label, frame.previous.shape))
+                frame.add(Val(paths, frame.previous.channels, frame.previous.label, frame.previous.shape))
             (item,) = self.single(step, first, frame)
             items.append(item if count == 1 else RunItem(outs=item.outs, item=item, count=count))
             start += count
         ends = {row: entries[-1].result for row, entries in copies.items()}
-        frame.add(Val(ends, frame.previous.sizes, frame.previous.label, frame.previous.shape))
+        frame.add(Val(ends, frame.previous.channels, frame.previous.label, frame.previous.shape))
         return items

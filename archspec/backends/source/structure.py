@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from archspec.backends.source.context import Unclean
+from archspec.backends.source.context import CannotPlan
 from archspec.backends.source.translate import tree_of
 from archspec.expressions import Scope
 from archspec.graph import Graph, Group, Node, Placed
@@ -123,7 +123,7 @@ def scope_of(group: Group) -> Scope:
 
 def group_of(placed: Placed) -> Group:
     if not isinstance(placed.what, Group):
-        raise Unclean
+        raise CannotPlan
     return placed.what
 
 
@@ -177,11 +177,11 @@ def label_of(step: Step) -> str:
     return constant_name(step) or step.label
 
 
-def common(shapes: Sequence[Shape]) -> Shape | None:
+def common_shape(shapes: Sequence[Shape]) -> Shape | None:
     return shapes[0] if all(shape == shapes[0] for shape in shapes) else None
 
 
-def plural(step: Step) -> str:
+def table_name(step: Step) -> str:
     repeat = step.repeat
     if repeat is not None:
         tree = tree_of(repeat.count)
