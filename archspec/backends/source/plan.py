@@ -39,7 +39,7 @@ class Planner(StepPlanner):
         self.tree = Tree(graphs)
         self.owner = {}
         self.classes: list[ClassPlan] = []
-        self.made: dict[int, ClassPlan] = {}
+        self.class_of: dict[int, ClassPlan] = {}
         self.names = Names(frozenset({"DropPath", "Scale", "F"}))
         self.top_name = self.names.unique(class_name(graphs[0].name, description))
 
@@ -72,12 +72,12 @@ class Planner(StepPlanner):
     # Classes.
 
     def block_class(self, group: Group) -> ClassPlan:
-        if id(group) not in self.made:
+        if id(group) not in self.class_of:
             definition = group.definition
             assert isinstance(definition, BlockProgram)
             groups = self.tree.blocks[id(definition)]
             self.make_classes(groups, definition.steps, definition.name, list(definition.inputs))
-        return self.made[id(group)]
+        return self.class_of[id(group)]
 
     def make_classes(
         self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
@@ -117,7 +117,7 @@ class Planner(StepPlanner):
             raise first or CannotPlan
         plan.name = class_name(name)
         for group in groups:
-            self.made[id(group)] = plan
+            self.class_of[id(group)] = plan
         self.classes.append(plan)
 
     def _modes(self, groups: list[Group], steps: list[Step], unroll: bool) -> tuple[bool, ...]:

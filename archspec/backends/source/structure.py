@@ -16,6 +16,9 @@ from archspec.shapes import Shape
 Rows = dict[int, Placed]
 """What one step made in every row."""
 
+Entries = dict[int, list[Placed]]
+"""All that a step or a scope made in every row: a step that is repeated or left out, several things or nothing."""
+
 
 class Tree:
     """The scopes of the network, and of the same network with other values of what is kept."""
