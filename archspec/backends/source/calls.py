@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archspec.backends.source.items import Val
 
 _CHANNELS = frozenset({"in_channels", "num_features", "num_channels", "channels", "normalized_shape", "in_features"})
-_FIELDS = {
+_FIELD_NAMES = {
     "out_channels": "filters",
     "out_features": "units",
     "kernel_size": "kernel",
@@ -33,7 +33,7 @@ _FIELDS = {
 
 @dataclass
 class CallPlan:
-    """A torch call with its arguments as code."""
+    """A torch call with its arguments as code; `listed` where it takes what it reads as one list."""
 
     target: str
     arguments: dict[str, ast.expr] = field(default_factory=dict)
@@ -46,6 +46,7 @@ class CallPlan:
 
 
 Translate = Callable[[Value], "ast.expr | None"]
+"""A value of the spec as code, if code can hold it."""
 
 
 def plan_calls(
@@ -57,20 +58,20 @@ def plan_calls(
     if any([call.target for call in row] != [call.target for call in rows[0]] for row in rows):
         raise CannotPlan
     found: list[CallPlan] = []
-    slots = _Slots(step, ops, reads, translate)
+    sources = _Arguments(step, ops, reads, translate)
     for position, first in enumerate(rows[0]):
         plan = CallPlan(first.target, listed=first.listed)
         if any(row[position].arguments.keys() != first.arguments.keys() for row in rows):
             raise CannotPlan
         for key in first.arguments:
             values = [row[position].arguments[key] for row in rows]
-            name = _FIELDS.get(key, key)
-            plan.arguments[key] = context.express(active, values, slots.candidates(key), name)
+            name = _FIELD_NAMES.get(key, key)
+            plan.arguments[key] = context.express(active, values, sources.candidates(key), name)
         found.append(plan)
-    return found, slots.channels(found)
+    return found, sources.channels(found)
 
 
-class _Slots:
+class _Arguments:
     """Where the arguments of one op come from."""
 
     def __init__(self, step: OpStep, ops: list[Op], reads: list[Val], translate: Translate) -> None:
@@ -89,7 +90,7 @@ class _Slots:
             return [self._field(key), lambda: _half(kernel()), lambda: _half(_minus_one(kernel()))]
         if key == "stride" and self._value("stride") is None:
             return [self._field("kernel")]
-        return [self._field(_FIELDS.get(key, key))]
+        return [self._field(_FIELD_NAMES.get(key, key))]
 
     def _channels(self) -> list[Candidate]:
         return given(self.reads[0].channels)

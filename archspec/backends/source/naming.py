@@ -6,7 +6,6 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable
-from itertools import count
 
 _TAKEN = frozenset({*dir(builtins), "self", "torch", "nn", "F", "x", "make_divisible"}) - {"input"}
 _SPELLED = {"bn": "BN", "mb": "MB", "mbconv": "MBConv", "mlp": "MLP", "mlpconv": "MLPConv", "se": "SE", "vgg": "VGG"}
@@ -43,9 +42,11 @@ def class_name(name: str, description: str = "") -> str:
 
 def numbered(name: str, taken: Callable[[str], bool]) -> str:
     """`name`, or the first of `name_2`, `name_3`, ... where that is taken."""
-    if not taken(name):
-        return name
-    return next(found for number in count(2) if not taken(found := f"{name}_{number}"))
+    found, number = name, 1
+    while taken(found):
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 class Names:

@@ -33,7 +33,7 @@ def tidy(plan: ClassPlan) -> None:
 
 
 def _change(items: Sequence[Item], change: Change) -> None:
-    """Change every expression in the steps."""
+    """Change every expression in the steps, but for the names of modules."""
     for item in walk(items):
         match item:
             case UseItem():

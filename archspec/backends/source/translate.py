@@ -45,6 +45,7 @@ class _Translator:
         self.context, self.active, self.scopes, self.channels = context, active, scopes, channels
 
     def run(self, tree: ast.expr) -> ast.expr:
+        """The code of an expression or a part of it; Unprintable where the code cannot say it."""
         values = self._values(tree)
         if values is not None and not isinstance(values[0], Tensor | dict | list):
             if all(same(value, values[0]) for value in values) and not self._varies(tree):
@@ -72,7 +73,7 @@ class _Translator:
             if isinstance(node, ast.Attribute):
                 bases = self._values(node.value)
                 if bases and isinstance(bases[0], Tensor):
-                    return any(names_in(size) for size in self.channels([base.path for base in bases]))
+                    return any(names_in(found) for found in self.channels([base.path for base in bases]))
         return False
 
     def _values(self, tree: ast.expr) -> list[Any] | None:
@@ -83,6 +84,8 @@ class _Translator:
             return None
 
     def _value(self, tree: ast.expr, scope: Scope) -> Any:
+        """The value in one scope, attributes and items of the spec's own values included."""
+
         def reach(part: ast.expr) -> Any:
             if isinstance(part, ast.Attribute):
                 base = self._value(part.value, scope)
