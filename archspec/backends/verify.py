@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
@@ -62,7 +62,7 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain data."""
-        checks = [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in self.checks]
+        checks = [asdict(check) for check in self.checks]
         return {"archspec": 1, "name": self.name, "passed": self.passed, "checks": checks}
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Source: a network as Python code that reads as if a person had written it from the spec.
 
-`plan.py` gives blocks and repeats back as classes and loops, `build.py` and `forward.py` write their methods, and the
-template, a whole file, puts them together.
+`plan.py` gives blocks and repeats back as classes and loops, whose steps are `items.py`. `build.py` and `forward.py`
+write the methods of a class from these, and the template, a whole file, puts the classes together.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.source.context import Candidate, Context, Unclean, given
+from archspec.backends.source.context import Candidate, CannotPlan, Context, given
 from archspec.backends.source.expressions import binary, literal, same
 from archspec.ops.base import Call, Op
 from archspec.program.steps import OpStep, Value
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archspec.backends.source.items import Val
 
 _CHANNELS = frozenset({"in_channels", "num_features", "num_channels", "channels", "normalized_shape", "in_features"})
-_FIELDS = {
+_FIELD_NAMES = {
     "out_channels": "filters",
     "out_features": "units",
     "kernel_size": "kernel",
@@ -33,7 +33,7 @@ _FIELDS = {
 
 @dataclass
 class CallPlan:
-    """A torch call with its arguments as code."""
+    """A torch call with its arguments as code; `listed` where it takes what it reads as one list."""
 
     target: str
     arguments: dict[str, ast.expr] = field(default_factory=dict)
@@ -46,6 +46,7 @@ class CallPlan:
 
 
 Translate = Callable[[Value], "ast.expr | None"]
+"""A value of the spec as code, if code can hold it."""
 
 
 def plan_calls(
@@ -55,22 +56,22 @@ def plan_calls(
     by_op: dict[int, tuple[Call, ...]] = {}
     rows = [by_op[id(op)] if id(op) in by_op else by_op.setdefault(id(op), op.calls()) for op in ops]
     if any([call.target for call in row] != [call.target for call in rows[0]] for row in rows):
-        raise Unclean
+        raise CannotPlan
     found: list[CallPlan] = []
-    slots = _Slots(step, ops, reads, translate)
+    sources = _Arguments(step, ops, reads, translate)
     for position, first in enumerate(rows[0]):
         plan = CallPlan(first.target, listed=first.listed)
         if any(row[position].arguments.keys() != first.arguments.keys() for row in rows):
-            raise Unclean
+            raise CannotPlan
         for key in first.arguments:
             values = [row[position].arguments[key] for row in rows]
-            name = _FIELDS.get(key, key)
-            plan.arguments[key] = context.express(active, values, slots.candidates(key), name)
+            name = _FIELD_NAMES.get(key, key)
+            plan.arguments[key] = context.express(active, values, sources.candidates(key), name)
         found.append(plan)
-    return found, slots.sizes(found)
+    return found, sources.channels(found)
 
 
-class _Slots:
+class _Arguments:
     """Where the arguments of one op come from."""
 
     def __init__(self, step: OpStep, ops: list[Op], reads: list[Val], translate: Translate) -> None:
@@ -89,10 +90,10 @@ class _Slots:
             return [self._field(key), lambda: _half(kernel()), lambda: _half(_minus_one(kernel()))]
         if key == "stride" and self._value("stride") is None:
             return [self._field("kernel")]
-        return [self._field(_FIELDS.get(key, key))]
+        return [self._field(_FIELD_NAMES.get(key, key))]
 
     def _channels(self) -> list[Candidate]:
-        return given(self.reads[0].sizes)
+        return given(self.reads[0].channels)
 
     def _value(self, name: str) -> Value | None:
         return self.step.arguments.get(name) or self.step.defaults.get(name)
@@ -105,7 +106,7 @@ class _Slots:
         default = declared.default if declared else None
         return lambda: literal(default) if isinstance(default, int | float | str) else None
 
-    def sizes(self, calls: list[CallPlan]) -> list[ast.expr]:
+    def channels(self, calls: list[CallPlan]) -> list[ast.expr]:
         """Expressions for the channels of the result."""
         outs = [op.output[0] for op in self.ops]
         if all(size == outs[0] for size in outs):
@@ -117,16 +118,16 @@ class _Slots:
         if self.step.label == "concat" and all(self._axis(op) == 0 for op in self.ops):
             total: ast.expr | None = None
             for val in self.reads:
-                if not val.sizes:
+                if not val.channels:
                     return []
-                total = val.sizes[0] if total is None else binary(total, ast.Add(), val.sizes[0])
+                total = val.channels[0] if total is None else binary(total, ast.Add(), val.channels[0])
             return [total] if total else []
         if self.step.label == "flatten":
             areas = [elements(op.spatial) for op in self.ops]
             if all(same(area, areas[0]) for area in areas):
-                return [binary(tree, ast.Mult(), literal(areas[0])) for tree in self.reads[0].sizes]
+                return [binary(tree, ast.Mult(), literal(areas[0])) for tree in self.reads[0].channels]
             return []
-        return [tree for val in self.reads for tree in val.sizes]
+        return [tree for val in self.reads for tree in val.channels]
 
     @staticmethod
     def _axis(op: Op) -> Any:

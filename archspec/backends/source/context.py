@@ -14,7 +14,7 @@ from typing import Any
 
 from archspec.backends.source import expressions
 from archspec.backends.source.expressions import Unprintable, literal, same, value_of
-from archspec.backends.source.naming import value_name
+from archspec.backends.source.naming import numbered, value_name
 from archspec.expressions import ExpressionError as SpecExpressionError
 from archspec.expressions import Scope, UnknownShape
 
@@ -33,8 +33,11 @@ def _itself(tree: ast.expr) -> ast.expr:
     return tree
 
 
-class Unclean(Exception):
-    """The code at hand cannot be the same for all its rows; its maker takes the rows apart."""
+class CannotPlan(Exception):
+    """The steps at hand cannot be planned in this way: in one piece for all these rows, or as a chain.
+
+    Whoever planned them so tries the next way.
+    """
 
 
 class NotKept(Exception):
@@ -60,7 +63,10 @@ class Variable:
 
 
 class Context:
-    """One class, or the body of one loop. Abstract; `rows` is how often its code runs in the network."""
+    """One class, or the body of one loop. Abstract; `rows` is how often its code runs in the network.
+
+    In its methods, `active` are the rows at hand, and `values` has one value for each of them.
+    """
 
     def __init__(self, scopes: Sequence[Scope]) -> None:
         self.scopes = list(scopes)
@@ -119,6 +125,7 @@ class Context:
             context = context.parent
 
     def _known(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr | None:
+        """A name of the spec that the code has already, if it has these values; where it had none it has them now."""
         variable = self.variables.get(name)
         if variable is None or self.printed.get(variable.printed) is not variable:
             return None
@@ -166,40 +173,48 @@ class Context:
 
 
 class ClassContext(Context):
-    """The `__init__` of a class; what it cannot express becomes an argument. `kept` are the arguments it may have."""
+    """The `__init__` of a class; what it cannot express becomes an argument.
+
+    `kept` are the arguments that the network's class may have; a block's class, with None, may have any.
+    """
 
     def __init__(self, scopes: Sequence[Scope], kept: frozenset[str] | None = None) -> None:
         super().__init__(scopes)
         self.kept = kept
-        self.kinds: dict[str, str] = {}
+        self.kinds: dict[str, str] = {}  # what each name of the class is, loops included
         self.arguments: dict[str, Variable] = {}
-        self.origins: dict[str, str] = {}
+        self.origins: dict[str, str] = {}  # of the arguments: see `add_argument`
 
     def restore(self, state: tuple[dict[str, Variable], dict[str, Variable]]) -> None:
+        """As for any context, but arguments stay; those that nothing uses in the end are left out."""
         super().restore(state)
         for printed, variable in self.arguments.items():
             self.printed[printed] = variable
             if self.origins[printed]:
                 self.variables.setdefault(self.origins[printed], variable)
 
-    def argue(self, name: str, origin: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
-        """A new argument; `origin` is its name in the spec, if it has one."""
+    def add_argument(self, name: str, origin: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
+        """A new argument. `origin` is its name in the spec, if it has one; for the channels of an input, a space and
+        the input's number."""
         printed = self.free_name(name, "argument")
         self.origins[printed] = origin
         self.arguments[printed] = self.bind(origin, printed, active, values)
         return expressions.name(printed)
 
     def free_name(self, name: str, kind: str) -> str:
-        printed, number = base, _ = value_name(name), 1
-        while self.kinds.get(printed, kind) != kind or (kind == "argument" and printed in self.kinds):
-            number += 1
-            printed = f"{base}_{number}"
+        """Names of one kind may be the same, as those of loops that follow each other; but for arguments."""
+
+        def taken(printed: str) -> bool:
+            return self.kinds.get(printed, kind) != kind or (kind == "argument" and printed in self.kinds)
+
+        printed = numbered(value_name(name), taken)
         self.kinds[printed] = kind
         return printed
 
     def parameter(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
+        """An argument; NotKept where the network's class may not have it."""
         if self.kept is not None:
-            wanted = [or_missing(self.scopes[row], name) for row in active] if name in self.kept else []
+            wanted = [value_or_missing(self.scopes[row], name) for row in active] if name in self.kept else []
             if not same(wanted, list(values)):
                 raise NotKept(name)
         known = self._known(name, active, values)
@@ -209,10 +224,11 @@ class ClassContext(Context):
             for value in values:
                 literal(value)
         except Unprintable:
-            raise Unclean from None
-        return self.argue(name, name if name not in self.variables else "", active, values)
+            raise CannotPlan from None
+        return self.add_argument(name, name if name not in self.variables else "", active, values)
 
     def symbol(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
+        """An argument of that name; Unprintable where its values cannot be one."""
         known = self._known(name, active, values)
         if known is not None:
             return known
@@ -223,11 +239,11 @@ class ClassContext(Context):
         if variable is not None:  # it may have a value in rows that do not need it
             for row, scope in enumerate(self.scopes):
                 if variable.values[row] is MISSING:
-                    variable.values[row] = or_missing(scope, name)
+                    variable.values[row] = value_or_missing(scope, name)
         return tree
 
 
-def or_missing(scope: Scope, name: str) -> Any:
+def value_or_missing(scope: Scope, name: str) -> Any:
     """The value of a name, where it has one that can be an argument."""
     try:
         value = scope.lookup(name)
@@ -237,33 +253,39 @@ def or_missing(scope: Scope, name: str) -> Any:
 
 
 class LoopContext(Context):
-    """The body of a loop over copies; `up` says of each of its rows in which row of `parent` it runs."""
+    """The body of a loop over copies; `parent_rows` says of each of its rows in which row of `parent` it runs.
 
-    def __init__(self, parent: LoopContext | ClassContext, up: Sequence[int], scopes: Sequence[Scope]) -> None:
+    What it cannot express becomes a column of the table that the loop runs over.
+    """
+
+    def __init__(self, parent: LoopContext | ClassContext, parent_rows: Sequence[int], scopes: Sequence[Scope]) -> None:
         super().__init__(scopes)
-        self.parent, self.up = parent, list(up)
+        self.parent, self.parent_rows = parent, list(parent_rows)
         self.columns: list[Variable] = []
-        self.within: set[str] = set()  # what loops within this one assign
+        self.assigned_inside: set[str] = set()  # by loops within this one
 
     def lookup(self, name: str, row: int) -> Any:
+        """The value of a name of the loop, or of the code around it."""
         if name in self.printed:
             return super().lookup(name, row)
         assert self.parent is not None
-        return self.parent.lookup(name, self.up[row])
+        return self.parent.lookup(name, self.parent_rows[row])
 
     def free_name(self, name: str, kind: str) -> str:
+        """A name that neither the code around the loop nor a loop within it has: one would overwrite the other."""
         assert self.parent is not None
-        printed, number, here = "", 1, value_name(name)
+        base, number = value_name(name), 1
+        own, *around = self.enclosing()
         while True:
-            printed = self.parent.free_name(here if number == 1 else f"{here}_{number}", kind)
-            if printed not in self.within and not any(printed in context.printed for context in self.around()):
-                for context in self.around():
-                    if isinstance(context, LoopContext) and context is not self:
-                        context.within.add(printed)
+            printed = self.parent.free_name(base if number == 1 else f"{base}_{number}", kind)
+            if printed not in self.assigned_inside and not any(printed in other.printed for other in (own, *around)):
+                for context in around:
+                    if isinstance(context, LoopContext):
+                        context.assigned_inside.add(printed)
                 return printed
             number += 1
 
-    def around(self) -> Iterator[Context]:
+    def enclosing(self) -> Iterator[Context]:
         """This context and those around it."""
         context: Context | None = self
         while context is not None:
@@ -274,11 +296,12 @@ class LoopContext(Context):
         """Rows and values of the parent, where the values do not differ between the copies."""
         found: dict[int, Any] = {}
         for row, value in zip(active, values, strict=True):
-            if not same(found.setdefault(self.up[row], value), value):
+            if not same(found.setdefault(self.parent_rows[row], value), value):
                 return None
         return list(found), list(found.values())
 
     def symbol(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
+        """A symbol of the code around the loop, where the copies do not differ in it; else a column."""
         known = self._known(name, active, values)
         if known is not None:
             return known
@@ -291,6 +314,7 @@ class LoopContext(Context):
         return self.parameter(name, active, values)
 
     def parameter(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
+        """A parameter of the code around the loop, where the copies do not differ in it; else a column."""
         for value in values:
             literal(value)
         outer = self.projected(active, values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from archspec.backends.source.strings import quoted
@@ -101,39 +101,45 @@ def evaluate(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:
         case ast.Name():
             return lookup(tree.id)
         case ast.JoinedStr(values=parts):
-            return "".join(map(str, (value(part) for part in parts)))
+            return "".join(map(str, map(value, parts)))
         case ast.FormattedValue(value=inner):
             return value(inner)
         case ast.Tuple():
-            return tuple(value(item) for item in tree.elts)
+            return tuple(map(value, tree.elts))
         case ast.List():
-            return [value(item) for item in tree.elts]
+            return list(map(value, tree.elts))
         case ast.BinOp() if type(tree.op) in _BINARY:
-            left, right = value(tree.left), value(tree.right)
-            if not all(isinstance(side, int | float) for side in (left, right)):
-                raise Unprintable
-            return _BINARY[type(tree.op)](left, right)
+            return _arithmetic(tree.op, value(tree.left), value(tree.right))
         case ast.UnaryOp(op=ast.USub()):
             return -value(tree.operand)
         case ast.UnaryOp(op=ast.Not()):
             return not value(tree.operand)
         case ast.BoolOp():
-            stop = isinstance(tree.op, ast.Or)
-            found: Any = None
-            for operand in tree.values:
-                found = value(operand)
-                if bool(found) is stop:
-                    break
-            return found
+            return _first_decisive(map(value, tree.values), isinstance(tree.op, ast.Or))
         case ast.Compare() if len(tree.ops) == 1 and type(tree.ops[0]) in _COMPARE:
             return _COMPARE[type(tree.ops[0])](value(tree.left), value(tree.comparators[0]))
         case ast.IfExp():
             return value(tree.body if value(tree.test) else tree.orelse)
         case ast.Call(func=ast.Name(id=called)) if called in _FUNCTIONS:
-            arguments = [value(item) for item in tree.args]
+            arguments = list(map(value, tree.args))
             keywords = {str(item.arg): value(item.value) for item in tree.keywords}
             return _FUNCTIONS[called](*arguments, **keywords)
     raise Unprintable
+
+
+def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
+    if not (isinstance(left, int | float) and isinstance(right, int | float)):
+        raise Unprintable
+    return _BINARY[type(op)](left, right)
+
+
+def _first_decisive(values: Iterable[Any], decisive: bool) -> Any:
+    """What `or` (decided by what is true) or `and` gives; no value after the one that decides is worked out."""
+    found: Any = None
+    for found in values:
+        if bool(found) is decisive:
+            break
+    return found
 
 
 def value_of(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:

@@ -17,7 +17,7 @@ class Val:
     """A value of the network in one place of the code: its path in every row, expressions for its channels."""
 
     paths: dict[int, str]
-    sizes: list[ast.expr] = field(default_factory=list)
+    channels: list[ast.expr] = field(default_factory=list)
     label: str = ""
     shape: Shape | None = None
     ghost: bool = False
@@ -37,10 +37,18 @@ class Item:
         """Its result."""
         return self.outs[0]
 
-    def trees(self) -> Iterator[ast.AST]:
-        """Every expression in it."""
-        if isinstance(self.name, ast.AST):
+    def trees(self) -> Iterator[ast.expr]:
+        """The expressions in it, but for those of the steps within it."""
+        if isinstance(self.name, ast.expr):
             yield self.name
+        yield from self._own_trees()
+
+    def _own_trees(self) -> Iterable[ast.expr]:
+        return ()
+
+    def inside(self) -> list[Item]:
+        """The steps within it."""
+        return []
 
     def attribute(self) -> str:
         """Its name as an attribute."""
@@ -54,22 +62,23 @@ class OpItem(Item):
     calls: list[CallPlan] = field(default_factory=list)
     explicit: bool = False
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield from super().trees()
-        for call in self.calls:
-            yield from call.arguments.values()
+    def _own_trees(self) -> Iterable[ast.expr]:
+        return (tree for call in self.calls for tree in call.arguments.values())
+
+    def module_call(self) -> CallPlan | None:
+        """The call that constructs a module, if one of them does."""
+        return next((call for call in self.calls if call.is_module), None)
 
 
 @dataclass(eq=False)
 class UseItem(Item):
-    """An object of a class of the file. `values` are its arguments in every row."""
+    """An object of a class of the file, made with these arguments."""
 
-    made: ClassPlan | None = None
+    plan: ClassPlan | None = None
     arguments: dict[str, ast.expr] = field(default_factory=dict)
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield from super().trees()
-        yield from self.arguments.values()
+    def _own_trees(self) -> Iterable[ast.expr]:
+        return self.arguments.values()
 
 
 @dataclass(eq=False)
@@ -79,10 +88,8 @@ class SeqItem(Item):
     items: list[Item] = field(default_factory=list)
     named: bool = False
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield from super().trees()
-        for item in self.items:
-            yield from item.trees()
+    def inside(self) -> list[Item]:
+        return self.items
 
 
 @dataclass(eq=False)
@@ -92,28 +99,33 @@ class RunItem(Item):
     item: Item = field(default_factory=Item)
     count: int = 1
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield from self.item.trees()
+    def inside(self) -> list[Item]:
+        return [self.item]
 
 
 @dataclass(eq=False)
 class IfItem(Item):
-    """Steps that stand only under a condition; without them, `passed` is the result."""
+    """Steps that stand only under a condition. `inner` is their result; without them, `passed` is the result."""
 
     test: ast.expr = field(default_factory=lambda: ast.Constant(True))
     items: list[Item] = field(default_factory=list)
     inner: Val | None = None
     passed: Val | None = None
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield self.test
-        for item in self.items:
-            yield from item.trees()
+    def _own_trees(self) -> Iterable[ast.expr]:
+        return (self.test,)
+
+    def inside(self) -> list[Item]:
+        return self.items
 
 
 @dataclass(eq=False)
 class LoopItem(Item):
-    """Copies that differ, in a chain. `carried` is `(name, before the loop, at the end of its body)`."""
+    """Copies that differ, in a chain: `for index, (targets) in enumerate(source)`, or in a range where there are no
+    targets.
+
+    `table` is what `source` may be called. `carried` is `(name, before the loop, at the end of its body)`.
+    """
 
     targets: list[str] = field(default_factory=list)
     index: str = ""
@@ -122,12 +134,11 @@ class LoopItem(Item):
     items: list[Item] = field(default_factory=list)
     carried: tuple[str, ast.expr, ast.expr] | None = None
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield self.source
-        for item in self.items:
-            yield from item.trees()
-        if self.carried:
-            yield from self.carried[1:]
+    def _own_trees(self) -> Iterable[ast.expr]:
+        return (self.source, *self.carried[1:]) if self.carried else (self.source,)
+
+    def inside(self) -> list[Item]:
+        return self.items
 
 
 @dataclass(eq=False)
@@ -137,8 +148,8 @@ class LetItem(Item):
     target: str = ""
     value: ast.expr = field(default_factory=lambda: ast.Constant(0))
 
-    def trees(self) -> Iterator[ast.AST]:
-        yield self.value
+    def _own_trees(self) -> Iterable[ast.expr]:
+        return (self.value,)
 
 
 @dataclass(eq=False)
@@ -153,58 +164,59 @@ class ClassPlan:
     results: list[Val] = field(default_factory=list)
     arguments: dict[str, Variable] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
+    """Of each argument: see `ClassContext.add_argument`."""
     chain: bool = False
+    """Whether it is a subclass of `nn.Sequential`."""
     named: bool = False
+    """Whether the modules of a chain have names other than their positions."""
     exposed: list[str] = field(default_factory=list)
+    """Values other than its result that are read outside it, by their path in it; `results` has them too."""
     row_of: dict[int, int] = field(default_factory=dict)
+    """The row of each scope that it is the class of, by the scope's id."""
     outputs: dict[str, Val] | None = None
+    """Of a network with several, by name."""
+
+
+def walk(items: Iterable[Item]) -> Iterator[Item]:
+    """The steps and those within them, in order."""
+    for item in items:
+        yield item
+        yield from walk(item.inside())
 
 
 def used_names(items: Iterable[Item]) -> set[str]:
     """The names that steps take from the code around them."""
     found: set[str] = set()
     for item in items:
-        match item:
-            case LoopItem():
-                inside = used_names(item.items) | (names_in(item.carried[2]) if item.carried else set())
-                found |= inside - {item.index, *item.targets}
-                found |= names_in(item.source) | (names_in(item.carried[1]) if item.carried else set())
-            case IfItem():
-                found |= names_in(item.test) | used_names(item.items)
-            case SeqItem():
-                found |= used_names(item.items)
-            case RunItem():
-                found |= used_names([item.item])
-        if not isinstance(item, LoopItem | IfItem | SeqItem | RunItem) or isinstance(item.name, ast.AST):
-            trees = item.trees() if not isinstance(item, LoopItem | IfItem | SeqItem | RunItem) else [item.name]
-            for tree in trees:
-                if isinstance(tree, ast.AST):
-                    found |= names_in(tree)
+        if isinstance(item, LoopItem):
+            found |= _used_by_loop(item)
+        else:
+            found |= used_names(item.inside()).union(*map(names_in, item.trees()))
     return found
+
+
+def _used_by_loop(loop: LoopItem) -> set[str]:
+    start, end = map(names_in, loop.carried[1:]) if loop.carried else (set(), set())
+    inside = used_names(loop.items) | end
+    return names_in(loop.source) | start | inside - {loop.index, *loop.targets}
 
 
 def needed(top: ClassPlan, classes: list[ClassPlan]) -> list[ClassPlan]:
     """The classes that the network uses, those of abandoned attempts left out."""
-    needed: set[int] = set()
+    found: set[int] = set()
     pending = [top]
     while pending:
-        stack = list(pending.pop().items)
-        while stack:
-            item = stack.pop()
-            if isinstance(item, UseItem) and item.made is not None and id(item.made) not in needed:
-                needed.add(id(item.made))
-                pending.append(item.made)
-            elif isinstance(item, IfItem | SeqItem | LoopItem):
-                stack.extend(item.items)
-            elif isinstance(item, RunItem):
-                stack.append(item.item)
-    return [plan for plan in classes if id(plan) in needed]
+        for item in walk(pending.pop().items):
+            if isinstance(item, UseItem) and item.plan is not None and id(item.plan) not in found:
+                found.add(id(item.plan))
+                pending.append(item.plan)
+    return [plan for plan in classes if id(plan) in found]
 
 
-def outside(plan: ClassPlan, arguments: dict[str, ast.expr]) -> list[ast.expr]:
-    """The channels of a class's result, in terms of where it is used."""
+def result_channels(plan: ClassPlan, arguments: dict[str, ast.expr]) -> list[ast.expr]:
+    """The channels of a class's result, in terms of where it is used with these arguments."""
     found: list[ast.expr] = []
-    for tree in plan.results[0].sizes:
+    for tree in plan.results[0].channels:
         replaced = _Replace(plan, arguments)
         try:
             found.append(replaced.visit(ast.parse(ast.unparse(tree), mode="eval").body))
@@ -214,6 +226,8 @@ def outside(plan: ClassPlan, arguments: dict[str, ast.expr]) -> list[ast.expr]:
 
 
 class _Replace(ast.NodeTransformer):
+    """Puts the arguments, or their defaults, in place of the names in a class."""
+
     def __init__(self, plan: ClassPlan, arguments: dict[str, ast.expr]) -> None:
         self.plan, self.arguments = plan, arguments
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.source.context import Candidate, ClassContext, LoopContext, given
+from archspec.backends.source.context import ClassContext, LoopContext, Variable, given
 from archspec.backends.source.expressions import literal, names_in, same, value_of
 from archspec.backends.source.expressions import name as name_tree
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import Item, LoopItem, OpItem, UseItem, Val, used_names
-from archspec.backends.source.structure import common, plural
-from archspec.expressions import Scope
-from archspec.graph import Placed
+from archspec.backends.source.structure import Entries, Rows, common_shape, table_name
 from archspec.program.steps import Step
 from archspec.shapes import Shape
 
@@ -22,64 +21,72 @@ if TYPE_CHECKING:
 
 
 class LoopPlan:
-    """One `for` loop in the making."""
+    """One `for` loop in the making: first `plan_body`, then `runs` or `item`.
 
-    def __init__(self, planner: StepPlanner, step: Step, copies: dict[int, list[Placed]], frame: Frame) -> None:
-        self.planner, self.step, self.copies, self.outer = planner, step, copies, frame
-        self.flat = [(row, copy) for row in frame.active for copy in copies[row]]
-        up = [row for row, _ in self.flat]
-        self.context = LoopContext(frame.context, up, [copy.scope for _, copy in self.flat])
-        self.rows = range(len(self.flat))
+    It stands in `outer`, where a row has several copies; each of them is a row of the loop's body. `placed` has the
+    copies by their rows in the body, and `body_rows` these rows by those of `outer`.
+    """
+
+    def __init__(self, planner: StepPlanner, step: Step, copies: Entries, outer: Frame) -> None:
+        self.planner, self.step, self.copies, self.outer = planner, step, copies, outer
+        self.placed: Rows = {}
+        self.body_rows: dict[int, range] = {}
+        for row in outer.active:
+            start = len(self.placed)
+            self.placed.update(enumerate(copies[row], start))
+            self.body_rows[row] = range(start, len(self.placed))
+        self.rows = range(len(self.placed))
+        self.outer_rows = [row for row, inside in self.body_rows.items() for _ in inside]
+        self.context = LoopContext(outer.context, self.outer_rows, [copy.scope for copy in self.placed.values()])
         self.items: list[Item] = []
-        self.mark = frame.mark()
+        self.mark = outer.mark()
         self.carried = ""
         self.index = ""
-        self.inside = {k: copy for k, (_, copy) in enumerate(self.flat)}
 
-    def _root_row(self, row: int) -> int:
-        context: LoopContext | ClassContext | None = self.context
-        while isinstance(context, LoopContext):
-            row = context.up[row]
-            context = context.parent
-        return row
-
-    def size(self, row: int, path: str) -> Shape:
-        owner = self.planner.owner[self._root_row(row)]
-        return self.planner.tree.shape(owner, path)
+    # The body.
 
     def plan_body(self) -> None:
-        context, outer = self.context, self.outer
-        positions = {row: [copy.copy[0] if copy.copy else -1 for copy in self.copies[row]] for row in outer.active}
-        if all(found == list(range(len(found))) for found in positions.values()):
-            self.index = self._class().free_name("index", "loop")
-            context.bind("index", self.index, self.rows, [k for found in positions.values() for k in found])
-        entry = Val({k: copy.reads[0] for k, copy in self.inside.items()})
-        shapes = [self.size(k, copy.reads[0]) for k, copy in self.inside.items()]
-        entry.shape = common(shapes)
-        sizes = [shape[0] for shape in shapes]
-        if context.projected(self.rows, sizes) is not None:
-            entry.sizes = list(outer.previous.sizes) or [literal(sizes[0])]
-        else:
-            assert context.parent is not None
-            known = [
-                tree.id
-                for tree in outer.previous.sizes
-                if isinstance(tree, ast.Name) and self._class().kinds.get(tree.id) == "carried"
-            ]
-            self.carried = known[0] if known else self._class().free_name("channels", "carried")
-            context.bind("", self.carried, self.rows, sizes)
-            entry.sizes = [name_tree(self.carried)]
+        """Plan one copy, with the rows of all."""
+        self._bind_index()
+        entry = self._entry()
         seen = [
             Val(
-                {k: val.paths[row] for k, (row, _) in enumerate(self.flat) if row in val.paths},
-                val.sizes,
+                {k: val.paths[row] for k, row in enumerate(self.outer_rows) if row in val.paths},
+                val.channels,
                 val.label,
                 val.shape,
             )
-            for val in outer.vals
+            for val in self.outer.vals
         ]
-        self.frame = Frame(context, self.rows, [*seen, entry], entry, chain=True, named=outer.named)
-        self.items = self.planner.single(self.step, self.inside, self.frame)
+        self.frame = Frame(self.context, self.rows, [*seen, entry], entry, chain=True, named=self.outer.named)
+        self.items = self.planner.single(self.step, self.placed, self.frame)
+
+    def _bind_index(self) -> None:
+        """Give the copies' numbers a name, where no copy of a row is left out."""
+        numbers = [[copy.copy[0] if copy.copy else -1 for copy in self.copies[row]] for row in self.outer.active]
+        if all(found == list(range(len(found))) for found in numbers):
+            self.index = self._class().free_name("index", "loop")
+            self.context.bind("index", self.index, self.rows, [number for found in numbers for number in found])
+
+    def _entry(self) -> Val:
+        """What a copy reads: the value before the loop, or the result of the copy before."""
+        shapes = [self._shape(k, copy.reads[0]) for k, copy in self.placed.items()]
+        sizes = [shape[0] for shape in shapes]
+        if self.context.projected(self.rows, sizes) is not None:
+            channels = list(self.outer.previous.channels) or [literal(sizes[0])]
+        else:
+            self._carry(sizes)
+            channels = [name_tree(self.carried)]
+        return Val({k: copy.reads[0] for k, copy in self.placed.items()}, channels, shape=common_shape(shapes))
+
+    def _carry(self, sizes: list[int]) -> None:
+        """Have a variable for the channels that a copy reads, which is set anew after each; a loop before may have it
+        already."""
+        kinds = self._class().kinds
+        before = (tree.id for tree in self.outer.previous.channels if isinstance(tree, ast.Name))
+        known = [name for name in before if kinds.get(name) == "carried"]
+        self.carried = known[0] if known else self._class().free_name("channels", "carried")
+        self.context.bind("", self.carried, self.rows, sizes)
 
     def _class(self) -> ClassContext:
         context: Any = self.context
@@ -87,92 +94,103 @@ class LoopPlan:
             context = context.parent
         return context
 
+    # Runs of equal copies.
+
     def runs(self) -> list[int] | None:
         """Lengths of the runs of equal copies, the same in every row, where there are at most two."""
         if len(self.items) != 1 or not isinstance(self.items[0], OpItem | UseItem) or self.outer.named:
             return None
-        trees = [tree for tree in self.items[0].trees() if isinstance(tree, ast.expr)]
-        found: set[tuple[int, ...]] = set()
-        start = 0
-        for row in self.outer.active:
-            count = len(self.copies[row])
-            values = [[self._value(tree, k) for tree in trees] for k in range(start, start + count)]
-            start += count
-            lengths = [1]
-            for before, value in pairwise(values):
-                if same(before, value):
-                    lengths[-1] += 1
-                else:
-                    lengths.append(1)
-            found.add(tuple(lengths))
-        lengths_found = found.pop()
-        return list(lengths_found) if not found and len(lengths_found) <= 2 else None
+        trees = list(self.items[0].trees())
+        found = {
+            _run_lengths([[self._value(tree, k) for tree in trees] for k in inside])
+            for inside in self.body_rows.values()
+        }
+        lengths = found.pop()
+        return list(lengths) if not found and len(lengths) <= 2 else None
 
     def _value(self, tree: ast.expr, row: int) -> Any:
         return value_of(tree, lambda name: self.context.lookup(name, row))
 
+    # The loop.
+
     def item(self) -> Item:
-        context, outer = self.context, self.outer
-        out = self.frame.previous
-        used = used_names(self.items)
+        """The loop. It runs over a table of what differs between the copies, or over a range where nothing does."""
         found = LoopItem(items=self.items)
-        after = [self.size(k, copy.result)[0] for k, copy in self.inside.items()]
+        used = used_names(self.items)
         if self.carried in used:
-            firsts = [self._size_of_first(row) for row in outer.active]
-            start = outer.context.express(outer.active, firsts, given(outer.previous.sizes), "in_channels")
-            end = context.express(self.rows, after, given(out.sizes), "out_channels")
-            found.carried = (self.carried, start, end)
-            used |= names_in(end)
-        columns = [column for column in context.columns if column.printed in used]
+            found.carried = self._carried()
+            used |= names_in(found.carried[2])
+        columns = [column for column in self.context.columns if column.printed in used]
         found.index = self.index if self.index in used else ""
         found.targets = [column.printed for column in columns]
         if columns:
-            table = list(zip(*(column.fill() for column in columns), strict=True))
-            rows: list[Any] = []
-            start_at = 0
-            for row in outer.active:
-                count = len(self.copies[row])
-                rows.append(
-                    tuple(value[0] if len(columns) == 1 else value for value in table[start_at : start_at + count])
-                )
-                start_at += count
-            found.table = plural(self.step)
-            found.source = outer.context.express(outer.active, rows, [], found.table)
+            found.table = table_name(self.step)
+            found.source = self.outer.context.express(self.outer.active, self._tables(columns), [], found.table)
         else:
-            counts = [len(self.copies[row]) for row in outer.active]
-            repeat = self.step.repeat
-            scopes = {row: self._outer_scope(row) for row in outer.active}
-            candidates: list[Candidate] = [
-                lambda: self.planner.translated(repeat.count if repeat else None, outer.active, scopes, outer)
-            ]
-            found.source = outer.context.express(outer.active, counts, candidates, "count")
-        ends = {row: self.copies[row][-1].result for row in outer.active}
-        finals = [self._final(row, after) for row in outer.active]
-        sizes = list(out.sizes)
-        if found.carried:
-            outer.context.bind("", self.carried, outer.active, finals)
-            sizes = [name_tree(self.carried)]
-        if self.index:
-            for around in context.around():
-                around.printed.pop(self.index, None)
-        if all(size == finals[0] for size in finals):
-            sizes = [literal(finals[0])]
-        found.outs = [Val(ends, sizes, out.label, common([self._last_shape(row) for row in outer.active]))]
-        outer.add(found.outs[0])
+            found.source = self._count()
+        out = self._result(found)
+        found.outs = [out]
+        self.outer.add(out)
         return found
 
-    def _outer_scope(self, row: int) -> Scope:
-        parent = self.copies[row][0].scope.parent
-        return parent if parent is not None else self.copies[row][0].scope
+    def _carried(self) -> tuple[str, ast.expr, ast.expr]:
+        """The variable that is carried from copy to copy, its value before the loop, and after each copy."""
+        outer = self.outer
+        first = [self._shape(self.body_rows[row][0], self.copies[row][0].reads[0])[0] for row in outer.active]
+        start = outer.context.express(outer.active, first, given(outer.previous.channels), "in_channels")
+        after = [self._shape(k, copy.result)[0] for k, copy in self.placed.items()]
+        end = self.context.express(self.rows, after, given(self.frame.previous.channels), "out_channels")
+        return self.carried, start, end
 
-    def _first_row(self, row: int) -> int:
-        return next(k for k, (up, _) in enumerate(self.flat) if up == row)
+    def _tables(self, columns: Sequence[Variable]) -> list[tuple[Any, ...]]:
+        """The table of each row of `outer`: a tuple for each copy, or a value where there is one column."""
+        entries = list(zip(*(column.fill() for column in columns), strict=True))
+        if len(columns) == 1:
+            entries = [value for (value,) in entries]
+        return [tuple(entries[k] for k in self.body_rows[row]) for row in self.outer.active]
 
-    def _size_of_first(self, row: int) -> int:
-        return self.size(self._first_row(row), self.copies[row][0].reads[0])[0]
+    def _count(self) -> ast.expr:
+        """How many copies there are."""
+        outer, repeat = self.outer, self.step.repeat
+        counts = [len(self.copies[row]) for row in outer.active]
+        scopes = {row: self.copies[row][0].scope.parent or self.copies[row][0].scope for row in outer.active}
+        return outer.context.express(
+            outer.active, counts, [lambda: outer.translated(repeat.count if repeat else None, scopes)], "count"
+        )
 
-    def _last_shape(self, row: int) -> Shape:
-        return self.size(self._first_row(row), self.copies[row][-1].result)
+    def _result(self, loop: LoopItem) -> Val:
+        """The result of the last copy; what the code after the loop knows of the loop's variables."""
+        outer, out = self.outer, self.frame.previous
+        ends = {row: self.copies[row][-1].result for row in outer.active}
+        shapes = [self._shape(self.body_rows[row][0], path) for row, path in ends.items()]
+        sizes = [shape[0] for shape in shapes]
+        channels = list(out.channels)
+        if loop.carried:
+            outer.context.bind("", self.carried, outer.active, sizes)
+            channels = [name_tree(self.carried)]
+        if self.index:
+            for around in self.context.enclosing():
+                around.printed.pop(self.index, None)
+        if all(size == sizes[0] for size in sizes):
+            channels = [literal(sizes[0])]
+        return Val(ends, channels, out.label, common_shape(shapes))
 
-    def _final(self, row: int, after: list[int]) -> int:
-        return self._last_shape(row)[0]
+    # Shapes.
+
+    def _shape(self, row: int, path: str) -> Shape:
+        """The shape of a value in a row of the body."""
+        context: LoopContext | ClassContext | None = self.context
+        while isinstance(context, LoopContext):
+            row = context.parent_rows[row]
+            context = context.parent
+        return self.planner.tree.shape(self.planner.owner[row], path)
+
+
+def _run_lengths(values: Sequence[Any]) -> tuple[int, ...]:
+    lengths = [1]
+    for before, value in pairwise(values):
+        if same(before, value):
+            lengths[-1] += 1
+        else:
+            lengths.append(1)
+    return tuple(lengths)

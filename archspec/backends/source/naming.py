@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Callable
 
 _TAKEN = frozenset({*dir(builtins), "self", "torch", "nn", "F", "x", "make_divisible"}) - {"input"}
 _SPELLED = {"bn": "BN", "mb": "MB", "mbconv": "MBConv", "mlp": "MLP", "mlpconv": "MLPConv", "se": "SE", "vgg": "VGG"}
@@ -39,6 +40,15 @@ def class_name(name: str, description: str = "") -> str:
     return found if found and not found[0].isdigit() else f"Net{found}"
 
 
+def numbered(name: str, taken: Callable[[str], bool]) -> str:
+    """`name`, or the first of `name_2`, `name_3`, ... where that is taken."""
+    found, number = name, 1
+    while taken(found):
+        number += 1
+        found = f"{name}_{number}"
+    return found
+
+
 class Names:
     """Names of one scope of generated code, each given once."""
 
@@ -47,9 +57,6 @@ class Names:
 
     def unique(self, name: str) -> str:
         """`name`, or `name_2`, ... where that is taken."""
-        found, number = name, 1
-        while found in self.taken:
-            number += 1
-            found = f"{name}_{number}"
+        found = numbered(name, self.taken.__contains__)
         self.taken.add(found)
         return found

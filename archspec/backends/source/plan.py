@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archspec.backends.source.context import MISSING, ClassContext, Unclean
+from archspec.backends.source.context import MISSING, CannotPlan, ClassContext
 from archspec.backends.source.expressions import literal, same
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import ClassPlan, Val, needed, used_names
@@ -18,7 +18,7 @@ from archspec.backends.source.steps import StepPlanner
 from archspec.backends.source.structure import (
     Tree,
     all_steps,
-    common,
+    common_shape,
     everything_in,
     flat,
     name_of,
@@ -32,14 +32,15 @@ from archspec.program.steps import BlockProgram, Step
 
 
 class Planner(StepPlanner):
-    """Makes the classes of one network. `graphs` are the network, and the same with other values of what is kept."""
+    """Makes the classes of one network. `graphs` are the network, and the same with other values of what is kept:
+    params of the spec that are to be arguments of the network's class."""
 
     def __init__(self, graphs: Sequence[Graph], steps: list[Step], description: str, kept: Sequence[str]) -> None:
         self.graphs, self.steps, self.kept = graphs, steps, kept
         self.tree = Tree(graphs)
         self.owner = {}
         self.classes: list[ClassPlan] = []
-        self.made: dict[int, ClassPlan] = {}
+        self.class_of: dict[int, ClassPlan] = {}
         self.names = Names(frozenset({"DropPath", "Scale", "F"}))
         self.top_name = self.names.unique(class_name(graphs[0].name, description))
 
@@ -72,17 +73,21 @@ class Planner(StepPlanner):
     # Classes.
 
     def block_class(self, group: Group) -> ClassPlan:
-        if id(group) not in self.made:
+        """The class of a block; made for all uses of the block at the first one."""
+        if id(group) not in self.class_of:
             definition = group.definition
             assert isinstance(definition, BlockProgram)
             groups = self.tree.blocks[id(definition)]
             self.make_classes(groups, definition.steps, definition.name, list(definition.inputs))
-        return self.made[id(group)]
+        return self.class_of[id(group)]
 
     def make_classes(
         self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
     ) -> None:
-        """One class for these scopes, or several where they are too different."""
+        """One class for these scopes, or several where they are too different.
+
+        First all of them together, then those of one structure, in the end those that are wholly alike.
+        """
         level: list[list[Group]] = [groups]
         for signature in (None, structure, everything_in):
             pending, level = level, []
@@ -93,31 +98,32 @@ class Planner(StepPlanner):
                 for part in split.values():
                     try:
                         self._class(part, steps, name, inputs, unroll)
-                    except Unclean:
+                    except CannotPlan:
                         level.append(part)
             if not level:
                 return
-        raise Unclean
+        raise CannotPlan
 
     def _class(self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool) -> None:
+        """One class for these scopes; CannotPlan where it cannot be one."""
         reads = [
             self.tree.externals(group) if unroll or group.kind != "block" else self.tree.placed[id(group)].reads
             for group in groups
         ]
         if len({len(paths) for paths in reads}) != 1:
-            raise Unclean
-        first: Unclean | None = None
+            raise CannotPlan
+        first: CannotPlan | None = None
         for chain in self._modes(groups, steps, unroll):
             try:
                 plan = self._plan_class(groups, steps, inputs, reads, unroll, chain)
                 break
-            except Unclean as error:
+            except CannotPlan as error:
                 first = error
         else:
-            raise first or Unclean
+            raise first or CannotPlan
         plan.name = class_name(name)
         for group in groups:
-            self.made[id(group)] = plan
+            self.class_of[id(group)] = plan
         self.classes.append(plan)
 
     def _modes(self, groups: list[Group], steps: list[Step], unroll: bool) -> tuple[bool, ...]:
@@ -125,7 +131,9 @@ class Planner(StepPlanner):
         inside = [placed for group in groups for placed in flat(group.items)]
         numbers = any(name_of(placed).isdecimal() for placed in inside)
         repeats = any(step.repeat is not None and step.siblings for step in all_steps(steps))
-        return (True, False) if (numbers or repeats) and not unroll else (False, True) if not unroll else (False,)
+        if unroll:
+            return (False,)
+        return (True, False) if numbers or repeats else (False, True)
 
     def _plan_class(
         self,
@@ -136,30 +144,16 @@ class Planner(StepPlanner):
         unroll: bool,
         chain: bool,
     ) -> ClassPlan:
+        """One attempt at a class. `inputs` are their names in the spec, `reads` what each scope is given as these."""
         context = ClassContext([scope_of(group) for group in groups])
         plan = ClassPlan("", context, chain=chain, row_of={id(group): row for row, group in enumerate(groups)})
         rows = range(len(groups))
-        count = len(reads[0])
-        plan.input_names = (
-            inputs if len(inputs) == count else ["x"] if count == 1 else [f"x{k + 1}" for k in range(count)]
-        )
-        for k in range(count):
-            shapes = [self.tree.shape(group, reads[row][k]) for row, group in enumerate(groups)]
-            label = f"{plan.input_names[k]}_channels" if count > 1 else "in_channels"
-            val = Val({row: reads[row][k] for row in rows}, label="x", shape=common(shapes))
-            channels = [shape[0] for shape in shapes]
-            if all(size == channels[0] for size in channels):
-                val.sizes = [literal(channels[0])]
-            else:
-                val.sizes = [context.argue(label, f" {k}", rows, channels)]
-            plan.inputs.append(val)
+        self._add_inputs(plan, groups, inputs, reads)
         plan.named = chain and not all(positional(group.items) for group in groups)
-        if chain and count != 1:
-            raise Unclean
         relative = [[path[len(group.path) + 1 :] for path in self.tree.exposed.get(id(group), ())] for group in groups]
         plan.exposed = list(dict.fromkeys(path for paths in relative for path in paths))
-        if chain and plan.exposed:
-            raise Unclean
+        if chain and (len(plan.inputs) != 1 or plan.exposed):
+            raise CannotPlan
         frame = Frame(context, rows, list(plan.inputs), plan.inputs[0], chain=chain, named=plan.named)
         saved, self.owner = self.owner, dict(enumerate(groups))
         try:
@@ -169,15 +163,32 @@ class Planner(StepPlanner):
             self.owner = saved
         result = frame.find(rows, [self.tree.placed[id(group)].result for group in groups])
         if chain and result is not frame.previous:
-            raise Unclean
+            raise CannotPlan
         plan.results = [result]
         for path in plan.exposed:
             plan.results.append(frame.find(rows, [f"{group.path}.{path}" for group in groups]))
         self._finish(plan)
         return plan
 
+    def _add_inputs(self, plan: ClassPlan, groups: list[Group], names: list[str], reads: list[tuple[str, ...]]) -> None:
+        """The inputs of a class; where the scopes differ in the channels of one, these are an argument."""
+        count = len(reads[0])
+        numbered = ["x"] if count == 1 else [f"x{k + 1}" for k in range(count)]
+        plan.input_names = names if len(names) == count else numbered
+        rows = range(len(groups))
+        for k, name in enumerate(plan.input_names):
+            shapes = [self.tree.shape(group, reads[row][k]) for row, group in enumerate(groups)]
+            val = Val({row: reads[row][k] for row in rows}, label="x", shape=common_shape(shapes))
+            channels = [shape[0] for shape in shapes]
+            if all(size == channels[0] for size in channels):
+                val.channels = [literal(channels[0])]
+            else:
+                label = f"{name}_channels" if count > 1 else "in_channels"
+                val.channels = [plan.context.add_argument(label, f" {k}", rows, channels)]
+            plan.inputs.append(val)
+
     def _finish(self, plan: ClassPlan) -> None:
-        """Leave out arguments that nothing uses, and put the others in order."""
+        """Leave out arguments that nothing uses, give the others their defaults, and put them in order."""
         used = used_names(plan.items)
         for printed, variable in plan.context.arguments.items():
             if printed in used:
@@ -185,14 +196,10 @@ class Planner(StepPlanner):
                 plan.arguments[printed] = variable
                 plan.origin[printed] = plan.context.origins[printed]
         definition = next((owner.definition for owner in self._owners(plan)), None)
-        declared = list(definition.params) if isinstance(definition, BlockProgram) else []
+        declared: list[str] = []
         if isinstance(definition, BlockProgram):
-            for printed, variable in plan.arguments.items():
-                default = definition.params.get(plan.origin[printed])
-                if default is not None and default.constant:
-                    value = default.evaluate(Scope({}))
-                    if any(same(value, other) for other in variable.values):
-                        variable.default = value
+            declared = list(definition.params)
+            _set_defaults(plan, definition)
 
         def place(printed: str) -> tuple[bool, int]:
             origin = plan.origin[printed]
@@ -204,7 +211,18 @@ class Planner(StepPlanner):
         plan.arguments = {printed: plan.arguments[printed] for printed in sorted(plan.arguments, key=place)}
 
     def _owners(self, plan: ClassPlan) -> Iterator[Group]:
+        """The uses of a block that a class is made for."""
         for groups in self.tree.blocks.values():
             for group in groups:
                 if id(group) in plan.row_of:
                     yield group
+
+
+def _set_defaults(plan: ClassPlan, definition: BlockProgram) -> None:
+    """The spec's own defaults, where a use of the block has that value."""
+    for printed, variable in plan.arguments.items():
+        default = definition.params.get(plan.origin[printed])
+        if default is not None and default.constant:
+            value = default.evaluate(Scope({}))
+            if any(same(value, other) for other in variable.values):
+                variable.default = value

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from archspec._data import templates_folder
 from archspec.backends.source.build import Builder
-from archspec.backends.source.context import NotKept, Unclean
 from archspec.backends.source.forward import Forward
 from archspec.backends.source.items import ClassPlan
+from archspec.backends.source.kept import planned
 from archspec.backends.source.plan import Planner
 from archspec.backends.source.strings import docstring_lines
 from archspec.backends.source.tidy import tidy
-from archspec.elaborate import Elaboration, elaborate
 from archspec.errors import UsageError
-from archspec.expressions import Expression, Template, compile_text
-from archspec.graph import Graph
+from archspec.expressions import make_divisible
 from archspec.network import Network, load
-from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, Value
 from archspec.shapes import Shape, shape_text
-
-HEAD = "num_classes"
-"""The param that every network's class keeps, where it can."""
-
-_FREE_FIELDS = frozenset(
-    {"filters", "units", "rate", "eps", "momentum", "init", "alpha", "beta", "k", "negative_slope"}
-)
 
 
 def generate(spec: str | os.PathLike[str] | Network, *, template: str | None = None, **params: Any) -> str:
@@ -41,13 +32,12 @@ def generate(spec: str | os.PathLike[str] | Network, *, template: str | None = N
 
 def generate_source(network: Network, template: str | None = None) -> str:
     """Python source of a network. `template` is a jinja2 template file in place of `templates/module.py.jinja`."""
-    planner = _planned(network)
+    planner = planned(network)
     for plan in planner.classes:
         tidy(plan)
     hints = all(Builder(plan).fits_with_hints() for plan in planner.classes[:-1])
     classes = [_class(plan, planner, hints) for plan in planner.classes]
     code = "\n".join(line for part in classes for line in part["lines"])
-    helpers = _helpers(planner.classes, code)
     graph = network.graph
     variables = {
         "name": network.name,
@@ -58,7 +48,7 @@ def generate_source(network: Network, template: str | None = None) -> str:
         "outputs": _shapes({name: graph.shape(path) for name, path in graph.outputs.items()}),
         "params": sum(node.op.params for node in graph.nodes),
         "macs": sum(node.op.macs() for node in graph.nodes),
-        "helpers": helpers,
+        "helpers": _helpers(code),
         "classes": classes,
         "uses_functional": "F." in code and _mentions(code, "F"),
     }
@@ -78,10 +68,12 @@ def _sentence(text: str) -> str:
 
 
 def _mentions(code: str, name: str) -> bool:
+    """Whether the classes use a name."""
     return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(ast.parse("class _:\n" + code)))
 
 
 def _rendered(variables: Mapping[str, Any], template: str | None) -> str:
+    """The text of the template; UsageError where it cannot be read or rendered."""
     import jinja2
 
     path = template if template is not None else os.path.join(templates_folder(), "module.py.jinja")
@@ -105,6 +97,7 @@ def _rendered(variables: Mapping[str, Any], template: str | None) -> str:
 
 
 def _class(plan: ClassPlan, planner: Planner, hints: bool) -> dict[str, Any]:
+    """A class as the template has it; `hints`: with type hints in `__init__`."""
     top = plan is planner.classes[-1]
     builder = Builder(plan, hints or top, frozenset(made.name for made in planner.classes))
     lines = builder.lines()
@@ -115,111 +108,18 @@ def _class(plan: ClassPlan, planner: Planner, hints: bool) -> dict[str, Any]:
     return {"name": plan.name, "base": base, "lines": lines, "top": top}
 
 
-# What stays an argument.
-
-
-def _planned(network: Network) -> Planner:
-    """The classes, with as many params kept as arguments of the network's class as can be."""
-    elaboration = network.elaboration
-    traced = _traced(network, {})
-    assert traced is not None
-    wanted = _candidates(elaboration)
-    choices = [wanted, [name for name in wanted if name == HEAD], []]
-    for number, names in enumerate(choices):
-        if names in choices[:number]:
-            continue
-        other = _traced(network, {name: _different(network.params[name]) for name in names}) if names else None
-        if names and other is None:
-            continue
-        graphs = [traced, other] if other is not None else [traced]
-        planner = Planner(graphs, elaboration.program.steps, network.description, names)
-        try:
-            planner.run()
-        except (NotKept, Unclean):
-            if not names:
-                raise
-            continue
-        return planner
-    raise AssertionError("a network without params always has its code")
-
-
-def _traced(network: Network, values: Mapping[str, Any]) -> Graph | None:
-    """The graph with what became of every step, and other `values` for some params; None where these do not fit."""
-    program = network.elaboration.program
-    shapes = {name: list(shape) for name, shape in network.graph.inputs.items()}
-    result = elaborate(program.document, {**network.params, **values}, shapes, program, trace=True)
-    return None if result.diagnostics else result.graph
-
-
-def _different(value: Any) -> Any:
-    if isinstance(value, float):
-        return value / 2 if value else 0.25
-    return value + 8
-
-
-def _candidates(elaboration: Elaboration) -> list[str]:
-    """Params of one number, which only arguments of layers outside blocks use, in sums and products."""
-    program = elaboration.program
-    found = {
-        name
-        for name, value in elaboration.params.items()
-        if type(value) in (int, float) and program.params[name].constant
-    }
-    derived = {name for value in program.params.values() for name in value.names}
-    found -= derived
-    for value, free in _values(program):
-        if value.names & found and not (free and _plain(value)):
-            found -= value.names
-    return sorted(found, key=lambda name: (name != HEAD, list(elaboration.params).index(name)))
-
-
-def _plain(value: Value) -> bool:
-    yaml = value.yaml.plain()
-    parsed = compile_text(yaml) if isinstance(yaml, str) else None
-    if isinstance(parsed, Template) or not isinstance(parsed, Expression):
-        return False
-    return not any(isinstance(node, ast.Call | ast.Subscript | ast.IfExp) for node in ast.walk(parsed.tree))
-
-
-def _values(program: Program) -> Iterator[tuple[Value, bool]]:
-    """Every value of the steps, and whether a param in it may vary."""
-    document = program.document
-    for key in ("input", "outputs"):
-        if key in document.keys:
-            yield Value(document.keys[key]), False
-    yield from _step_values(program.steps, False)
-    for block in program.blocks.values():
-        yield from ((value, False) for value in block.params.values() if value is not None)
-        yield from _step_values(block.steps, True)
-
-
-def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, bool]]:
-    for step in steps:
-        fixed = [step.name, step.reads, step.when, step.repeat.count if step.repeat else None]
-        yield from ((value, False) for value in fixed if value is not None)
-        if isinstance(step, OpStep):
-            given = {**step.defaults, **step.arguments}
-            yield from (
-                (value, name in _FREE_FIELDS and (not within or value.names == {HEAD})) for name, value in given.items()
-            )
-        elif isinstance(step, CallStep):
-            yield from ((value, not within) for value in step.arguments.values())
-        elif isinstance(step, ScopeStep):
-            yield from ((value, False) for value in step.let.values())
-            yield from _step_values(step.steps, within)
-
-
 # Copies of our own code.
 
 
-def _helpers(classes: Sequence[ClassPlan], code: str) -> list[list[str]]:
+def _helpers(code: str) -> list[list[str]]:
     """Classes and functions that torch does not have, word for word."""
+    layers = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "layers.py")  # imports torch
+    files = {"DropPath": layers, "Scale": layers, "make_divisible": inspect.getfile(make_divisible)}
     found = []
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for name, file in (("DropPath", "layers.py"), ("Scale", "layers.py"), ("make_divisible", "../expressions.py")):
+    for name, file in files.items():
         if not _mentions(code, name):
             continue
-        with open(os.path.join(folder, file), encoding="utf-8") as source:
+        with open(file, encoding="utf-8") as source:
             text = source.read()
         node = next(node for node in ast.parse(text).body if getattr(node, "name", None) == name)
         found.append(_without_asides(text.splitlines(), node))

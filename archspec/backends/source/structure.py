@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from archspec.backends.source.context import Unclean
+from archspec.backends.source.context import CannotPlan
 from archspec.backends.source.translate import tree_of
 from archspec.expressions import Scope
 from archspec.graph import Graph, Group, Node, Placed
@@ -16,9 +16,16 @@ from archspec.shapes import Shape
 Rows = dict[int, Placed]
 """What one step made in every row."""
 
+Entries = dict[int, list[Placed]]
+"""All that a step or a scope made in every row: a step that is repeated or left out, several things or nothing."""
+
 
 class Tree:
-    """The scopes of the network, and of the same network with other values of what is kept."""
+    """The scopes of the network, and of the same network with other values of what is kept.
+
+    By the ids of scopes: `placed` says where each stands, `home` of which graph it is, `exposed` which values in it
+    are read outside it. `blocks` has the scopes of each block, by the id of its definition.
+    """
 
     def __init__(self, graphs: Sequence[Graph]) -> None:
         self.graphs = graphs
@@ -34,6 +41,7 @@ class Tree:
         self.exposed = self._exposures()
 
     def _walk(self, root: Group, number: int) -> None:
+        """Enter the scopes of a graph, in their order."""
         stack = [root]
         while stack:
             group = stack.pop()
@@ -109,6 +117,7 @@ class Tree:
 
 
 def root_of(graph: Graph) -> Group:
+    """The scope of a whole network."""
     if not graph.nodes:
         return Group("network", "", None)
     group = graph.nodes[0].group
@@ -118,16 +127,19 @@ def root_of(graph: Graph) -> Group:
 
 
 def scope_of(group: Group) -> Scope:
+    """The names that the steps of a scope see."""
     return group.scope or Scope({})
 
 
 def group_of(placed: Placed) -> Group:
+    """The scope that a step made; CannotPlan where it made none."""
     if not isinstance(placed.what, Group):
-        raise Unclean
+        raise CannotPlan
     return placed.what
 
 
 def by_step(items: Iterable[Placed]) -> dict[int, list[Placed]]:
+    """What each step made, by the id of the step."""
     found: dict[int, list[Placed]] = {}
     for placed in items:
         found.setdefault(id(placed.step), []).append(placed)
@@ -151,14 +163,17 @@ def flat(items: Iterable[Placed]) -> Iterator[Placed]:
 
 
 def name_of(placed: Placed) -> str:
+    """The last part of a path: the name as a module."""
     return placed.what.path.rpartition(".")[2] if placed.what is not None else ""
 
 
 def positional(items: Iterable[Placed]) -> bool:
+    """Whether the names are positions, as nn.Sequential gives them."""
     return all(name_of(placed) == str(number) for number, placed in enumerate(flat(items)))
 
 
 def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps of a scope, with `inline` opened."""
     for step in steps:
         yield step
         if isinstance(step, ScopeStep) and step.is_inline:
@@ -166,22 +181,26 @@ def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def constant_name(step: Step) -> str:
+    """The name that the spec gives a step; empty where it gives none, or one with expressions in it."""
     if step.name is None or not step.name.constant:
         return ""
     return str(step.name.yaml.plain())
 
 
 def label_of(step: Step) -> str:
+    """What to call the result of a step."""
     if isinstance(step, ScopeStep):
         return constant_name(step) or (step.repeat.binds if step.repeat else "") or "layers"
     return constant_name(step) or step.label
 
 
-def common(shapes: Sequence[Shape]) -> Shape | None:
+def common_shape(shapes: Sequence[Shape]) -> Shape | None:
+    """The shape, where all are the same."""
     return shapes[0] if all(shape == shapes[0] for shape in shapes) else None
 
 
-def plural(step: Step) -> str:
+def table_name(step: Step) -> str:
+    """What to call the table of a loop: as the spec calls the list that it repeats over."""
     repeat = step.repeat
     if repeat is not None:
         tree = tree_of(repeat.count)
@@ -201,6 +220,7 @@ def everything_in(group: Group) -> Any:
 
 
 def _signature(group: Group, whole: bool) -> Any:
+    """What stands in a scope, comparable between scopes; `whole`: with its ops, and what stands in blocks."""
     outside: dict[str, int] = {}
 
     def relative(path: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from archspec.backends.source.expressions import names_in
 from archspec.backends.source.items import (
@@ -15,10 +15,10 @@ from archspec.backends.source.items import (
     LetItem,
     LoopItem,
     OpItem,
-    RunItem,
-    SeqItem,
     UseItem,
+    walk,
 )
+from archspec.backends.source.naming import numbered
 
 OFTEN = 4
 """From how many places on an expression gets a name."""
@@ -32,37 +32,9 @@ def tidy(plan: ClassPlan) -> None:
     _name(plan)
 
 
-def everything(items: Sequence[Item]) -> Iterator[Item]:
-    """The steps and those within them, in order."""
-    for item in items:
-        yield item
-        match item:
-            case IfItem() | SeqItem() | LoopItem():
-                yield from everything(item.items)
-            case RunItem():
-                yield from everything([item.item])
-
-
-def _own_trees(item: Item) -> Iterator[ast.AST]:
-    if isinstance(item.name, ast.AST):
-        yield item.name
-    match item:
-        case UseItem():
-            yield from item.arguments.values()
-        case OpItem():
-            for call in item.calls:
-                yield from call.arguments.values()
-        case IfItem():
-            yield item.test
-        case LetItem():
-            yield item.value
-        case LoopItem():
-            yield item.source
-            yield from item.carried[1:] if item.carried else ()
-
-
 def _change(items: Sequence[Item], change: Change) -> None:
-    for item in everything(items):
+    """Change every expression in the steps, but for the names of modules."""
+    for item in walk(items):
         match item:
             case UseItem():
                 item.arguments = {name: change(tree) for name, tree in item.arguments.items()}
@@ -81,6 +53,8 @@ def _change(items: Sequence[Item], change: Change) -> None:
 
 
 class _Replace(ast.NodeTransformer):
+    """Puts `new` in place of every part that reads `old`."""
+
     def __init__(self, old: str, new: ast.expr) -> None:
         self.old, self.new = old, new
 
@@ -102,11 +76,12 @@ def _replacing(old: str, new: ast.expr) -> Change:
 
 
 def _inline(plan: ClassPlan) -> None:
-    for let in [item for item in everything(plan.items) if isinstance(item, LetItem)]:
+    """Local values that are used once, and hold nothing that changes on the way, go where they are used."""
+    for let in [item for item in walk(plan.items) if isinstance(item, LetItem)]:
         uses = sum(
             isinstance(node, ast.Name) and node.id == let.target
-            for item in everything(plan.items)
-            for tree in _own_trees(item)
+            for item in walk(plan.items)
+            for tree in item.trees()
             for node in ast.walk(tree)
         )
         if uses == 1 and names_in(let.value) <= plan.arguments.keys() | _lets(plan):
@@ -115,7 +90,7 @@ def _inline(plan: ClassPlan) -> None:
 
 def _lets(plan: ClassPlan) -> set[str]:
     """Local values that are set once."""
-    targets = Counter(item.target for item in everything(plan.items) if isinstance(item, LetItem))
+    targets = Counter(item.target for item in walk(plan.items) if isinstance(item, LetItem))
     return {target for target, count in targets.items() if count == 1}
 
 
@@ -124,8 +99,8 @@ def _name(plan: ClassPlan) -> None:
     while True:
         counts = Counter(
             ast.unparse(node)
-            for item in everything(plan.items)
-            for tree in _own_trees(item)
+            for item in walk(plan.items)
+            for tree in item.trees()
             for node in ast.walk(tree)
             if isinstance(node, ast.BinOp)
             and isinstance(node.op, ast.Add | ast.Sub | ast.Mult)
@@ -135,12 +110,9 @@ def _name(plan: ClassPlan) -> None:
         if not often:
             return
         code, _ = max(often, key=lambda entry: (len(entry[0]), entry[1]))
-        result = plan.results[0].sizes
+        result = plan.results[0].channels
         base = "out_channels" if result and ast.unparse(result[0]) == code else "hidden"
-        name, number = base, 1
-        while name in plan.context.kinds:
-            number += 1
-            name = f"{base}_{number}"
+        name = numbered(base, plan.context.kinds.__contains__)
         plan.context.kinds[name] = "let"
         _change(plan.items, _replacing(code, ast.Name(name, ast.Load())))
         plan.items.insert(0, LetItem(target=name, value=ast.parse(code, mode="eval").body))

@@ -6,21 +6,21 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from archspec.backends.source.context import MISSING, ClassContext, Context, LoopContext, or_missing, plain
+from archspec.backends.source.context import MISSING, ClassContext, Context, LoopContext, plain, value_or_missing
 from archspec.backends.source.expressions import Unprintable, binary, literal, names_in, same, simplified, value_of
 from archspec.expressions import Expression, ExpressionError, Scope, Tensor, UnknownShape, compile_text
 from archspec.program.steps import Value
 from archspec.syntax import YamlList, YamlScalar
 
-Sizes = Callable[[list[str]], list[ast.expr]]
+Channels = Callable[[list[str]], list[ast.expr]]
 """Expressions for the channels of the value with these paths."""
 
 
 def translated(
-    tree: ast.expr, context: Context, active: Sequence[int], scopes: dict[int, Scope], sizes: Sizes
+    tree: ast.expr, context: Context, active: Sequence[int], scopes: dict[int, Scope], channels: Channels
 ) -> ast.expr:
     """An expression of the spec as code; Unprintable where it cannot be."""
-    return _Translator(context, active, scopes, sizes).run(tree)
+    return _Translator(context, active, scopes, channels).run(tree)
 
 
 def tree_of(value: Value) -> ast.expr | None:
@@ -41,10 +41,11 @@ def tree_of(value: Value) -> ast.expr | None:
 class _Translator:
     """Turns an expression of the spec into one of the code: what is constant in all rows becomes its value."""
 
-    def __init__(self, context: Context, active: Sequence[int], scopes: dict[int, Scope], sizes: Sizes) -> None:
-        self.context, self.active, self.scopes, self.sizes = context, active, scopes, sizes
+    def __init__(self, context: Context, active: Sequence[int], scopes: dict[int, Scope], channels: Channels) -> None:
+        self.context, self.active, self.scopes, self.channels = context, active, scopes, channels
 
     def run(self, tree: ast.expr) -> ast.expr:
+        """The code of an expression or a part of it; Unprintable where the code cannot say it."""
         values = self._values(tree)
         if values is not None and not isinstance(values[0], Tensor | dict | list):
             if all(same(value, values[0]) for value in values) and not self._varies(tree):
@@ -61,7 +62,7 @@ class _Translator:
             return False
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(self.context, ClassContext):
-                known = [or_missing(scope, node.id) for scope in self.context.scopes]
+                known = [value_or_missing(scope, node.id) for scope in self.context.scopes]
                 if any(value is not MISSING and not same(value, known[0]) for value in known):
                     return True
         return any(isinstance(node, ast.Attribute) for node in ast.walk(tree)) and self._sized(tree)
@@ -72,7 +73,7 @@ class _Translator:
             if isinstance(node, ast.Attribute):
                 bases = self._values(node.value)
                 if bases and isinstance(bases[0], Tensor):
-                    return any(names_in(size) for size in self.sizes([base.path for base in bases]))
+                    return any(names_in(found) for found in self.channels([base.path for base in bases]))
         return False
 
     def _values(self, tree: ast.expr) -> list[Any] | None:
@@ -83,6 +84,8 @@ class _Translator:
             return None
 
     def _value(self, tree: ast.expr, scope: Scope) -> Any:
+        """The value in one scope, attributes and items of the spec's own values included."""
+
         def reach(part: ast.expr) -> Any:
             if isinstance(part, ast.Attribute):
                 base = self._value(part.value, scope)
@@ -110,7 +113,7 @@ class _Translator:
         if isinstance(bases[0], Tensor):
             if tree.attr != "channels":
                 raise Unprintable
-            for candidate in self.sizes([base.path for base in bases]):
+            for candidate in self.channels([base.path for base in bases]):
                 if self.context.holds(candidate, self.active, values):
                     return candidate
             raise Unprintable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +21,11 @@ from archspec.cli.common import (
 from archspec.errors import UsageError
 from archspec.tables import as_csv, as_markdown, as_text
 
+if TYPE_CHECKING:
+    from archspec.backends.bench import Benchmark
+
 BAR = 24
+"""Characters of the bar that shows how far the measuring is."""
 
 
 @click.command()
@@ -50,17 +55,12 @@ def command(
     specs: tuple[str, ...],
     input: tuple[str, ...],
     set_: tuple[str, ...],
-    device: str | None,
-    dtype: str,
-    memory_format: str,
     batch: str,
     mode: str,
-    train: bool,
-    seconds: float,
-    steps: int | None,
     format_: str,
     output: str | None,
     force: bool,
+    **settings: Any,  # the options that `bench` takes under the same names
 ) -> None:
     """Latency, throughput and memory of networks, in turns where several are compared.
 
@@ -75,30 +75,19 @@ def command(
     need("torch")
     from archspec.backends.bench import bench
 
-    result = bench(
-        networks,
-        device=device,
-        dtype=dtype,
-        batches=batches,
-        modes=[word.strip() for word in mode.split(",")],
-        train=train,
-        memory_format=memory_format,
-        seconds=seconds,
-        steps=steps,
-        progress=_bar() if sys.stderr.isatty() else None,
-    )
+    modes = [word.strip() for word in mode.split(",")]
+    progress = _bar() if sys.stderr.isatty() else None
+    result = bench(networks, batches=batches, modes=modes, progress=progress, **settings)
+    emit(_formatted(result, format_, output is None), output, force)
+
+
+def _formatted(result: Benchmark, format_: str, to_terminal: bool) -> str:
     if format_ == "json":
-        emit(to_json(result.to_dict()), output, force)
-    elif format_ == "csv":
-        emit(as_csv(result.table()), output, force)
-    elif format_ == "markdown":
-        emit(as_markdown(result.table()), output, force)
-    else:
-        emit(
-            f"{result.header()}\n\n{as_text(result.table(), terminal_width() if output is None else None)}",
-            output,
-            force,
-        )
+        return to_json(result.to_dict())
+    table = result.table()
+    if format_ in ("csv", "markdown"):
+        return as_csv(table) if format_ == "csv" else as_markdown(table)
+    return f"{result.header()}\n\n{as_text(table, terminal_width() if to_terminal else None)}"
 
 
 def _sizes(text: str) -> list[int]:

@@ -1,0 +1,13 @@
+"""The JSON Schema of a spec (draft-07), derived from the ops, and the check against it.
+
+Editors read it through `# yaml-language-server: $schema=`; the compiler checks every file against the same document,
+as shipped in `schema.json` (`archspec schema -o archspec/schema.json` writes it; a test holds it fresh). `rules.py`
+makes it; `check.py` has the check, and turns violations into findings.
+"""
+
+from __future__ import annotations
+
+from archspec.schema.check import validate
+from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, schema
+
+__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "schema", "validate"]

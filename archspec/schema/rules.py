@@ -1,0 +1,251 @@
+"""The rules themselves, as plain data.
+
+They are kept flat, with `if`/`then` in place of alternatives, so that each violation names its exact place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archspec.ops import OPS
+from archspec.ops.base import Op
+from archspec.ops.fields import REQUIRED, Choice, Field
+
+Rule = dict[str, Any]
+
+EXPRESSION = r"\$"
+FIGURES = ("params", "buffers", "macs", "flops", "layers", "depth")
+DOCUMENT_KEYS = (
+    *("archspec", "name", "description", "reference", "extends", "include"),
+    *("input", "params", "defaults", "blocks", "layers", "outputs", "expect"),
+)
+STEP_KEYS = ("name", "from", "when", "repeat")
+SCOPES = ("sequential", "inline")
+
+
+def schema() -> Rule:
+    """The JSON Schema of a spec, as plain data."""
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "archspec",
+        "description": "A neural-network architecture, as archspec reads it.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": _document(),
+        "definitions": {**_definitions(), **{f"op.{name}": _op(op) for name, op in OPS.items()}},
+    }
+
+
+# Forms that several rules have.
+
+
+def _ref(name: str) -> Rule:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _text(doc: str) -> Rule:
+    return {"description": doc, "type": "string"}
+
+
+def _texts(doc: str) -> Rule:
+    return {"description": doc, "type": "array", "items": {"type": "string"}}
+
+
+def _if_mapping(then: Rule, otherwise: Rule) -> Rule:
+    """A long form, which is a mapping, and a short form. As `anyOf`, a violation would not tell which was meant."""
+    return {"if": {"type": "object"}, "then": then, "else": otherwise}
+
+
+def _mapping(properties: Rule, required: list[str] | None = None) -> Rule:
+    """A mapping with these keys only."""
+    found: Rule = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {**found, "required": required} if required else found
+
+
+# The keys of a file.
+
+
+def _document() -> Rule:
+    return {
+        "archspec": {"description": "Format version.", "const": 1},
+        "name": _text("Name of the network, an identifier."),
+        "description": _text("What it is, in a line."),
+        "reference": _text("Where it comes from: a paper, an address."),
+        "extends": _text("Another spec, by name or relative path; this file is laid over it."),
+        "include": _texts("Files that only bring `blocks`, and `defaults` for those blocks."),
+        "input": {
+            "description": "Shape without the batch, channels first; or a mapping of names to shapes.",
+            **_if_mapping({"additionalProperties": _ref("shape"), "minProperties": 1}, _ref("shape")),
+        },
+        "params": {
+            "description": "Named values, in order; a value may use the ones before it.",
+            "type": ["object", "null"],
+        },
+        "defaults": _defaults(),
+        "blocks": {
+            "description": "Named, parameterised groups of steps.",
+            "type": ["object", "null"],
+            "additionalProperties": _ref("block"),
+        },
+        "layers": {"description": "The network: a list of steps.", **_ref("steps")},
+        "outputs": {
+            "description": "Names of steps, as a list or a mapping; default: the last step.",
+            "type": ["string", "array", "object"],
+            "items": {"type": "string"},
+            "additionalProperties": {"type": "string"},
+            "minItems": 1,
+            "minProperties": 1,
+        },
+        "expect": _expect(),
+    }
+
+
+def _defaults() -> Rule:
+    arguments = {
+        name: {"type": "object", "additionalProperties": False, "properties": _arguments(op)}
+        for name, op in OPS.items()
+    }
+    return {
+        "description": "Per op, arguments used where a step does not give them.",
+        "type": ["object", "null"],
+        "properties": arguments,
+        "additionalProperties": False,
+    }
+
+
+def _expect() -> Rule:
+    figure = {"type": ["integer", "string"], "description": "`11.69M`, `25557032` or `<= 600M`"}
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 4}
+    output = {
+        "description": "Shape of the output; or a mapping of output names to shapes.",
+        **_if_mapping({"additionalProperties": shape}, shape),
+    }
+    return {
+        "description": "What must hold, checked by `archspec check`.",
+        **_mapping({**dict.fromkeys(FIGURES, figure), "output": output}),
+    }
+
+
+# Blocks and steps.
+
+
+def _definitions() -> Rule:
+    """What stands in many places; the ops have definitions of their own."""
+    size = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
+    return {
+        "shape": {"type": "array", "items": size, "minItems": 1, "maxItems": 4},
+        **_step_key_definitions(),
+        "let": {"description": "Local values, in order.", "type": "object"},
+        "steps": {"type": "array", "items": _ref("step"), "minItems": 1},
+        "step": _step(),
+        "call": {
+            "description": "A call of a block, with its arguments.",
+            "if": {"type": "object"},
+            "then": {"properties": _step_keys()},
+        },
+        "block": _block(),
+    }
+
+
+def _step_key_definitions() -> Rule:
+    return {
+        "name": _text("Its name in the enclosing scope, and its module name."),
+        "from": {
+            "description": "The step or steps it reads, by name; default: the previous step.",
+            "type": ["string", "array"],
+            "items": {"type": "string"},
+            "minItems": 1,
+        },
+        "when": {
+            "description": "A condition; where it is false the step is left out.",
+            "type": ["boolean", "string"],
+            "pattern": EXPRESSION,
+        },
+        "repeat": {
+            "description": "How many copies in a chain, or a list, one copy per entry; `{stage: $stages}` binds each.",
+            "type": ["integer", "string", "array", "object"],
+            "minimum": 0,
+            "pattern": EXPRESSION,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": {"type": ["integer", "string", "array"], "minimum": 0, "pattern": EXPRESSION},
+        },
+    }
+
+
+def _step_keys() -> Rule:
+    return {key: _ref(key) for key in STEP_KEYS}
+
+
+def _step() -> Rule:
+    """A mapping of one key, which is an op, a scope or a block."""
+    ops = {name: {"description": op.__doc__, **_ref(f"op.{name}")} for name, op in OPS.items()}
+    keys = {**_step_keys(), "let": _ref("let"), "layers": _ref("steps")}
+    unnamed = {key: rule for key, rule in keys.items() if key != "name"}
+    sequential = {
+        "description": "Steps in a scope of their own, named by position as in nn.Sequential.",
+        **_if_mapping(_mapping(keys, required=["layers"]), _ref("steps")),
+    }
+    inline = {
+        "description": "Steps spliced into the surrounding scope.",
+        **_if_mapping(_mapping(unnamed, required=["layers"]), _ref("steps")),
+    }
+    return {
+        "type": ["string", "object"],
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {**ops, "sequential": sequential, "inline": inline},
+        "additionalProperties": _ref("call"),
+    }
+
+
+def _block() -> Rule:
+    return {
+        "type": "object",
+        "required": ["layers"],
+        "additionalProperties": False,
+        "properties": {
+            "description": _text("What the block is, in a line."),
+            "params": {"description": "Its arguments; an empty value must be given.", "type": ["object", "null"]},
+            "inputs": {**_texts("Names of its inputs, where it has several."), "minItems": 1},
+            "layers": _ref("steps"),
+        },
+    }
+
+
+# Ops.
+
+
+def _op(op: type[Op]) -> Rule:
+    """An op's value: a mapping of arguments, or its first argument alone; of a merge, the names of what it reads."""
+    arguments = _arguments(op)
+    first: Rule = {"type": "null"}
+    if op.arity is None:
+        first = {"type": ["string", "array", "null"], "items": {"type": "string"}, "minItems": 1}
+    elif arguments:
+        first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
+    return _if_mapping(_mapping({**arguments, **_step_keys()}), first)
+
+
+def _arguments(op: type[Op]) -> Rule:
+    return {name: _argument(field) for name, field in op.fields.items()}
+
+
+def _argument(field: Field) -> Rule:
+    """The literal values that an argument takes, or an expression in their place."""
+    literal = field.kind.schema()
+    doc: Rule = {"description": field.doc[0].upper() + field.doc[1:] + "."}
+    if field.default is not REQUIRED and field.default is not None:
+        doc["default"] = field.default
+    if isinstance(field.kind, Choice):
+        return {**doc, "type": "string", "anyOf": [literal, {"pattern": EXPRESSION}]}
+    return {**doc, **_or_expression(literal)}
+
+
+def _or_expression(literal: Rule) -> Rule:
+    types = literal["type"] if isinstance(literal["type"], list) else [literal["type"]]
+    pattern = f"{literal['pattern']}|{EXPRESSION}" if "pattern" in literal else EXPRESSION
+    found = {**literal, "type": [*(t for t in types if t != "string"), "string"], "pattern": pattern}
+    if "items" in literal:
+        found["items"] = _or_expression(literal["items"])
+    return found
