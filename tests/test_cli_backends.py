@@ -189,3 +189,10 @@ def test_bench_as_data(run: Run) -> None:
 def test_bench_wrong_batches(batch: str, run: Run) -> None:
     status, _, err = run("bench", "lenet5", "--batch", batch)
     assert (status, "numbers of samples" in err) == (2, True)
+
+
+def test_bench_asks_for_its_file_before_it_measures(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("bench.json").write_text("mine", encoding="utf-8")
+    monkeypatch.setattr("archspec.backends.bench.bench", lambda *args, **options: pytest.fail("measured"))
+    status, _, err = run("bench", "lenet5", "--format", "json", "-o", "bench.json")
+    assert (status, "bench.json exists" in err) == (2, True)

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "archspec"
 FLOOR = {
     **dict.fromkeys(["errors", "shapes", "_data", "_version"], 0),
-    **dict.fromkeys(["ops", "syntax", "expressions", "names", "tables"], 1),
+    **dict.fromkeys(["ops", "syntax", "expressions", "names", "tables", "files"], 1),
     **dict.fromkeys(["schema", "graph"], 2),
     "document": 3,
     "program": 4,

@@ -17,7 +17,7 @@ import archspec
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
-from safetensors import safe_open  # noqa: E402
+from safetensors import SafetensorError, safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
 
@@ -144,27 +144,20 @@ def test_writes_whole_or_not_at_all(
     before = path.read_bytes()
     with pytest.raises(archspec.UsageError, match="exists"):
         save_weights(model(), path)
-    with pytest.raises(archspec.UsageError, match="no such folder"):
-        save_weights(model(), tmp_path / "missing" / "x.safetensors")
-    (tmp_path / "link").symlink_to(path)
-    with pytest.raises(archspec.UsageError, match="symbolic link"):
-        save_weights(model(), tmp_path / "link", force=True)
-    with pytest.raises(archspec.UsageError, match="no plain file"):
-        save_weights(model(), tmp_path, force=True)
 
     def disk_full(state: object, file: str, metadata: object) -> None:
         Path(file).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patched:
         patched.setattr("safetensors.torch.save_file", disk_full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(archspec.SpecError, match="cannot be written: I/O error: No space left"):
             save_weights(model(), path, force=True)
     assert path.read_bytes() == before
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "small.safetensors"]
     save_weights(model(), path, force=True)
     assert path.read_bytes() != before
-    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask(), "as any other file; safetensors makes private ones"
 
 
 def _umask() -> int:

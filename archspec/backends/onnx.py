@@ -13,10 +13,10 @@ from torch import nn
 
 from archspec.backends.build import check_size
 from archspec.backends.extras import need
-from archspec.backends.files import replacing
 from archspec.backends.module import HasGraph, build_module
 from archspec.backends.weights import load_weights
 from archspec.errors import UsageError
+from archspec.files import replacing
 from archspec.graph import Graph
 
 SIZE_LIMIT = 2**31 - 2**20

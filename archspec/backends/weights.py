@@ -18,10 +18,10 @@ from torch import nn
 
 from archspec._version import __version__
 from archspec.backends.extras import need, reason
-from archspec.backends.files import readable, replacing
 from archspec.backends.module import HasGraph
 from archspec.backends.weights_report import Mismatch, WeightsError, WeightsReport
 from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean
+from archspec.files import readable, replacing
 from archspec.shapes import shape_text
 
 NameMap = Callable[[str], str | None] | Mapping[str, str | None] | Literal["by-position"]
