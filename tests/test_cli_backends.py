@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+import archspec  # noqa: E402
 from archspec.backends.build import build  # noqa: E402
 from archspec.backends.weights import load_weights, save_weights  # noqa: E402
 
@@ -81,6 +82,16 @@ def test_weights_that_do_not_fit(run: Run) -> None:
     assert status == 0
     assert "left out         2  output.weight, output.bias" in out
     assert run("weights", "lenet5", "w.safetensors", "--set", "num_classes=3")[0] == 0
+
+
+def test_a_file_of_weights_is_a_spec(run: Run) -> None:
+    net = archspec.load("lenet5", num_classes=3)
+    save_weights(build(net), "w.safetensors", net)
+    assert run("graph", "w.safetensors") == run("graph", "lenet5", "--set", "num_classes=3")
+    status, source, _ = run("show", "w.safetensors", "--source")
+    assert (status, archspec.loads(source).graph.to_json()) == (0, net.graph.to_json())
+    status, out, _ = run("weights", "w.safetensors", "w.safetensors")
+    assert (status, out) == (0, "written for         lenet5\nloaded          10\n")
 
 
 def test_weights_are_converted(run: Run, tmp_path: Path) -> None:
@@ -158,6 +169,11 @@ def test_export(run: Run) -> None:
     assert Path("net.onnx").stat().st_size > 4 * 61_706
     status, _, err = run("export", "lenet5", "--onnx", "net.onnx")
     assert (status, "net.onnx exists" in err) == (2, True)
+    net = archspec.load("lenet5")
+    source = build(net)
+    save_weights(source, "w.safetensors", net, force=True)
+    assert run("export", "w.safetensors", "--onnx", "own.onnx")[0] == 0
+    assert source.output.bias.detach().numpy().tobytes() in Path("own.onnx").read_bytes(), "those of the file"
     status, _, err = run("export", "lenet5", "--onnx", "new.onnx", "--weights", "net.onnx")
     assert (status, "no whole safetensors file" in err) == (1, True)
     assert not Path("new.onnx").exists()

@@ -14,19 +14,20 @@ PACKAGE = Path(__file__).parent.parent / "archspec"
 FLOOR = {
     **dict.fromkeys(["errors", "shapes", "_data", "_version"], 0),
     **dict.fromkeys(["ops", "syntax", "expressions", "names", "tables", "files"], 1),
-    **dict.fromkeys(["schema", "graph"], 2),
+    **dict.fromkeys(["schema", "graph", "header"], 2),
     "document": 3,
     "program": 4,
     "frames": 5,
     "elaborate": 6,
     "analysis": 7,
     "network": 8,
-    **dict.fromkeys(["backends", "printers", "show", "zoo"], 9),
-    "__init__": 10,
-    "cli": 11,
-    "__main__": 12,
+    **dict.fromkeys(["show", "zoo"], 9),
+    **dict.fromkeys(["backends", "printers"], 10),
+    "__init__": 11,
+    "cli": 12,
+    "__main__": 13,
 }
-ONLY_IN = {"torch": "backends", "jinja2": "backends"}
+ONLY_IN = {"torch": "backends", "safetensors": "backends", "jinja2": "backends"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

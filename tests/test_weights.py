@@ -27,7 +27,6 @@ from archspec.backends.weights import (  # noqa: E402
     WeightsError,
     check_weights,
     load_weights,
-    read_weights,
     save_weights,
 )
 
@@ -93,18 +92,31 @@ def test_there_and_back(saved: tuple[Path, dict[str, Any]]) -> None:
     assert same(copied(target), state)
     assert report.fits
     assert report.loaded == tuple(network().graph.state_dict())
-    assert str(report) == f"loaded{len(state):12}"
+    assert str(report) == f"written for         small\nloaded{len(state):12}"
     assert json.loads(json.dumps(report.to_dict()))["fits"] is True
 
 
 def test_the_file_knows_its_network(saved: tuple[Path, dict[str, Any]]) -> None:
     with safe_open(saved[0], "pt") as file:
         metadata = file.metadata()
-    assert metadata["name"] == "small"
-    assert metadata["graph"] == network().graph.to_json()
-    tensors, header = read_weights(saved[0])
-    assert header == metadata
-    assert list(tensors)[:2] == ["layer.0.conv.weight", "layer.0.bn.bias"], "in the network's order"
+    assert {key: metadata[key] for key in ("name", "archspec", "structural_hash")} == {
+        "name": "small",
+        "archspec": archspec.__version__,
+        "structural_hash": network().graph.structural_hash(),
+    }
+    assert "#" not in metadata["spec"], "nothing of the files that it came from"
+    assert archspec.load(saved[0]).graph.to_json() == network().graph.to_json()
+    assert load_weights(build(archspec.load(saved[0])), saved[0]).fits
+    assert check_weights(model(), saved[0], "by-position").fits, "in the network's order, not that of the names"
+
+
+def test_a_file_tells_whose_weights_it_holds(saved: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="\n   = the file holds weights of small\n") as caught:
+        load_weights(build("lenet5"), saved[0])
+    assert caught.value.report.network == "small"
+    assert str(caught.value.report).startswith("written for         small\nloaded           0\n")
+    save_weights(model(), tmp_path / "nobodys.safetensors")
+    assert check_weights(model(), tmp_path / "nobodys.safetensors").network is None
 
 
 def test_a_file_must_not_claim_another_network(tmp_path: Path) -> None:
@@ -112,6 +124,13 @@ def test_a_file_must_not_claim_another_network(tmp_path: Path) -> None:
         save_weights(model(num_classes=5), tmp_path / "x.safetensors", network())
     assert not list(tmp_path.iterdir())
     save_weights(model(num_classes=5), tmp_path / "x.safetensors")
+
+
+def test_a_network_that_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
+    long = archspec.loads("name: long\ninput: [8]\nlayers: [relu: {repeat: 40000}]\n")
+    with pytest.raises(archspec.UsageError, match="the spec of long is larger than 1 MiB"):
+        save_weights(nn.Identity(), tmp_path / "x.safetensors", long)
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrapped_models(saved: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -373,14 +392,19 @@ def test_old_files_have_no_counters(saved: tuple[Path, dict[str, Any]]) -> None:
 
 def test_a_hostile_header_is_just_text(saved: tuple[Path, dict[str, Any]]) -> None:
     path, state = saved
-    for graph in ("[" * 100_000, '{"nodes": [[]]}', '{"nodes": [{"path": {}}]}', '{"nodes": 7}', "\x1b[2J"):
-        save_file(state, path, {"graph": graph})
-        assert load_weights(model(), path).fits
+    for spec in ("[" * 100_000, "extends: ../../etc/passwd", "\x1b[2J", "input: [3]\nlayers: [linear: 5]"):
+        save_file(state, path, {"spec": spec, "name": "\x1b[2J\nloaded  99" * 100})
+        report = load_weights(model(), path)
+        assert report.fits
+        assert len(str(report).splitlines()) == 2
+        assert "\x1b" not in str(report)
+        with pytest.raises(WeightsError):
+            load_weights(model(), path, "by-position")
     state["\x1b[2J"] = torch.zeros(1)
     save_file(state, path)
     with pytest.raises(WeightsError) as caught:
         load_weights(model(), path)
-    assert "\x1b" not in str(caught.value)
+    assert "\x1b" not in str(caught.value) + str(caught.value.report)
 
 
 # A new head.
