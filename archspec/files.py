@@ -29,7 +29,8 @@ def check_target(path: str | os.PathLike[str], force: bool = False) -> None:
 def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[str]:
     """A temporary path in a folder of its own beside `path`: what the body writes there takes its place at the end.
 
-    UsageError as of `check_target`, SpecError where the system refuses. Where the body fails, nothing is left behind.
+    If the body writes further files into that folder, these go beside `path`. UsageError as of `check_target`,
+    SpecError where the system refuses. Where the body fails, nothing is left behind.
     """
     import tempfile  # needed here only, and slow to import
 
@@ -37,12 +38,17 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[str
     folder, name = os.path.split(os.path.abspath(path))
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".archspec.") as temporary:
-            written = os.path.join(temporary, name)
-            yield written
+            yield os.path.join(temporary, name)
+            # The file itself comes last: it speaks of the others.
+            written = sorted(os.listdir(temporary), key=lambda each: each == name)
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(written, 0o666 & ~mask)  # as any new file; safetensors makes private ones
-            os.replace(written, os.path.join(folder, name))
+            for each in written:
+                check_target(os.path.join(folder, each), force)
+                # As any new file; safetensors makes private ones.
+                os.chmod(os.path.join(temporary, each), 0o666 & ~mask)
+            for each in written:
+                os.replace(os.path.join(temporary, each), os.path.join(folder, each))
     except OSError as error:
         text = f"{os.fspath(path)} cannot be written: {(error.strerror or str(error)).lower()}"
         raise SpecError(Diagnostic("file", text)) from error

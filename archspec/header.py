@@ -9,7 +9,7 @@ from archspec.errors import Diagnostic, Source, SpecError
 from archspec.files import readable
 
 ENDING = ".safetensors"
-MAX_HEADER = 8 << 20
+MAX_HEADER = 4 << 20
 """Bytes; parsed, a hostile header takes some twenty times its size."""
 
 

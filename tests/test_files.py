@@ -30,6 +30,20 @@ def test_half_a_file_is_never_left(stop: BaseException, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.txt"]
 
 
+def test_further_files_go_beside_it_or_none_does(tmp_path: Path) -> None:
+    def write(force: bool) -> None:
+        with replacing(tmp_path / "net", force) as temporary:
+            for ending in ("", ".data"):
+                Path(temporary + ending).write_text("new")
+
+    (tmp_path / "net.data").write_text("mine")
+    with pytest.raises(UsageError, match=r"net\.data exists"):
+        write(force=False)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"net.data": "mine"}
+    write(force=True)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"net.data": "new", "net": "new"}
+
+
 def test_what_must_not_be_written_over(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("mine")

@@ -84,7 +84,7 @@ def test_a_hostile_spec_is_as_harmless_as_in_a_file(spec: str, code: str, tmp_pa
     str(caught.value).encode()
 
 
-NO_SAFETENSORS = "is no safetensors file, or one with a header of more than 8 MiB"
+NO_SAFETENSORS = "is no safetensors file, or one with a header of more than 4 MiB"
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,20 @@ def test_nothing_is_written_where_it_fails(tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} == {"net.onnx", "other.safetensors"}
 
 
-def test_too_large_for_one_file(tmp_path: Path) -> None:
-    net = archspec.loads("name: large\ninput: [8]\nlayers: [linear: 70000000]\n")
-    with pytest.raises(archspec.UsageError, match="an ONNX file holds less than 2 GiB"):
-        export_onnx(net, tmp_path / "large.onnx")
+def test_large_weights_go_into_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archspec.backends.onnx.SIZE_LIMIT", 1000)
+    net = archspec.load("lenet5")
+    module = build(net).eval()
+    path, data = tmp_path / "net.onnx", tmp_path / "net.onnx.data"
+    data.write_text("mine")
+    with pytest.raises(archspec.UsageError, match=r"net\.onnx\.data exists"):
+        export_onnx(net, path, module)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.onnx.data"]
+    export_onnx(net, path, module, force=True)
+    assert path.stat().st_size < 50_000 < 4 * 61_000 < data.stat().st_size
+    (moved := tmp_path / "elsewhere").mkdir()
+    for file in (path, data):
+        file.rename(moved / file.name)
+    x = torch.randn(1, 1, 28, 28)
+    torch.testing.assert_close(run(moved / "net.onnx", {"input": x})[0], module(x), rtol=1e-4, atol=1e-4)
+    assert not list(tmp_path.glob("*.onnx*"))

@@ -30,6 +30,8 @@ def command(
 ) -> None:
     """A network as an ONNX file, as it runs when it is not training.
 
+    More than 1 GiB of weights go into a second file beside it, FILE.data.
+
     \b
     archspec export resnet18 --onnx resnet18.onnx --weights resnet18.safetensors --dynamic-batch
     archspec export mine.safetensors --onnx mine.onnx
