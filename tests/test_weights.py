@@ -378,6 +378,18 @@ def test_cast_converts_between_floats_only(saved: tuple[Path, dict[str, Any]]) -
         load_weights(target, path, cast=True)
 
 
+def test_what_is_not_finite_is_told(saved: tuple[Path, dict[str, Any]]) -> None:
+    """No fault: a mask may hold -inf. But a network that diverged should not go unnoticed."""
+    path, state = saved
+    state["fc.bias"][0] = float("nan")
+    state["fc.weight"][0] = 1e9
+    save_file(state, path)
+    assert check_weights(model(), path).not_finite == ("fc.bias",)
+    report = load_weights(model().half(), path, cast=True)
+    assert (report.fits, report.not_finite) == (True, ("fc.bias", "fc.weight"))
+    assert "not finite       2  fc.bias, fc.weight" in str(report)
+
+
 def test_old_files_have_no_counters(saved: tuple[Path, dict[str, Any]]) -> None:
     """As torch does, whose own old files lack them."""
     path, state = saved
@@ -531,8 +543,11 @@ def test_nothing_in_a_torch_file_runs(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     for trap in ({"fc.weight": Trap()}, Trap(), {"fc.weight": torch.zeros(4, 8), "more": Trap()}):
         torch.save(trap, path)
-        with pytest.raises(archspec.SpecError, match="no state_dict of tensors alone"):
+        with pytest.raises(
+            archspec.SpecError, match=r"it asks to run .*lambda_free_touch, which was not run"
+        ) as caught:
             load_weights(model(), path, format="torch")
+        assert "weights_only" not in str(caught.value), "torch's advice is to run it"
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(archspec.SpecError, match="no state_dict of tensors alone"):
         load_weights(model(), path, format="torch")

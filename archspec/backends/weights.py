@@ -7,7 +7,9 @@ name, and then with `weights_only=True`.
 from __future__ import annotations
 
 import os
+import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -151,10 +153,16 @@ def _read_safetensors(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str
 
 def _read_torch(path: str) -> dict[str, torch.Tensor]:
     try:
-        with open(path, "rb") as file:  # of a path, torch goes by the ending
+        with open(path, "rb") as file, warnings.catch_warnings():  # of a path, torch goes by the ending
+            warnings.simplefilter("ignore")  # torch has remarks on the pickles of others
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle may fail in any way; what it wanted to run did not
-        raise SpecError(Diagnostic("file", f"{path} is no state_dict of tensors alone: {reason(error)}")) from None
+        text, help = f"{path} is no state_dict of tensors alone", "torch.save(model.state_dict(), path) writes one"
+        if not isinstance(error, pickle.UnpicklingError):
+            text += f": {reason(error)}"
+        elif wanted := re.search(r"GLOBAL (\S+)", str(error)):  # torch's own text advises to run it
+            text += f": it asks to run {wanted[1]}, which was not run"
+        raise SpecError(Diagnostic("file", text, help=help)) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
@@ -196,7 +204,7 @@ def _matched(
     tensors, metadata = read_weights(path, format)
     names = _names(_in_order(tensors, metadata) if map == BY_POSITION else list(tensors), state, map)
     targets: dict[str, torch.Tensor] = {}
-    kinds = ("unexpected", "ignored", "wrong_shape", "wrong_dtype", "renamed")
+    kinds = ("unexpected", "ignored", "wrong_shape", "wrong_dtype", "not_finite", "renamed")
     found: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for key, tensor in tensors.items():
         name = names[key]
@@ -212,6 +220,8 @@ def _matched(
             found["wrong_dtype"].append(Mismatch(name, _dtype(tensor), _dtype(state[name])))
         else:
             targets[name] = tensor
+            if not _finite(tensor, state[name].dtype):
+                found["not_finite"].append(name)
         if name in state and name != key:
             found["renamed"].append((key, name))
     place = {key: position for position, key in enumerate(state)}
@@ -306,6 +316,11 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             model = inner
         else:
             return model
+
+
+def _finite(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether all numbers are finite, in the dtype that they will have."""
+    return bool(torch.isfinite(tensor.to(dtype)).all())
 
 
 def _shape(tensor: torch.Tensor) -> str:

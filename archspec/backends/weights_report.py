@@ -44,6 +44,8 @@ class WeightsReport:
     """Batch norm's counters, which old files do not have; no fault, as in torch."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Names in the file, and what they are called in the model, where these differ."""
+    not_finite: tuple[str, ...] = ()
+    """Keys of the model that get a NaN or an infinity; no fault, since the file may mean it."""
     network: str | None = None
     """The name of the network that the file was written for, where its header tells."""
 
@@ -81,6 +83,7 @@ class WeightsReport:
             "left out": self.left_out,
             "ignored": self.ignored,
             "kept": self.kept,
+            "not finite": self.not_finite,
         }
         lines = [f"{'written for':18}  {self.network}"] if self.network else []
         lines += [
