@@ -92,8 +92,10 @@ def test_large_weights_go_into_a_second_file(tmp_path: Path, monkeypatch: pytest
     module = build(net).eval()
     path, data = tmp_path / "net.onnx", tmp_path / "net.onnx.data"
     data.write_text("mine")
-    with pytest.raises(archspec.UsageError, match=r"net\.onnx\.data exists"):
-        export_onnx(net, path, module)
+    with monkeypatch.context() as patched:
+        patched.setattr("archspec.backends.onnx._exported", lambda *_: pytest.fail("asked after the work"))
+        with pytest.raises(archspec.UsageError, match=r"net\.onnx\.data exists"):
+            export_onnx(net, path, module)
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.onnx.data"]
     export_onnx(net, path, module, force=True)
     assert path.stat().st_size < 50_000 < 4 * 61_000 < data.stat().st_size
@@ -103,3 +105,10 @@ def test_large_weights_go_into_a_second_file(tmp_path: Path, monkeypatch: pytest
     x = torch.randn(1, 1, 28, 28)
     torch.testing.assert_close(run(moved / "net.onnx", {"input": x})[0], module(x), rtol=1e-4, atol=1e-4)
     assert not list(tmp_path.glob("*.onnx*"))
+
+
+def test_too_large_for_the_memory(tmp_path: Path) -> None:
+    net = archspec.loads("name: large\ninput: [8]\nlayers: [linear: 900000000000000]\n")
+    with pytest.raises(archspec.SpecError, match=r"error\[limit\]: linear: the weights take"):
+        export_onnx(net, tmp_path / "large.onnx")
+    assert not list(tmp_path.iterdir())

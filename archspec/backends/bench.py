@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from archspec.analysis.cost import cost
-from archspec.backends.build import MODES, Spec, build, check_size, device_of, graph_of
+from archspec.backends.build import MODES, Spec, build, device_of, graph_of
 from archspec.backends.extras import reason
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
@@ -164,7 +164,6 @@ def _prepared(
     place: torch.device = options["device"]
     candidate = _Candidate(graph, batch, mode, lambda: None)
     progress(0, 0, f"preparing {candidate.name}")
-    check_size(graph, place.type)
     how: bool | str = mode != EAGER if mode in (EAGER, "compile") else mode
     with _findings(candidate.name):
         module = build(graph, compile=how, **options).train(train)

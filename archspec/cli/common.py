@@ -126,8 +126,13 @@ def terminal_width() -> int | None:
 
 
 def to_json(data: object) -> str:
-    """JSON as a person can read it, one list of numbers a line."""
-    return json.dumps(data, indent=1, ensure_ascii=False)
+    """JSON as a person can read it, other letters as they are, whatever could steer a terminal as its escape."""
+    lines = json.dumps(data, indent=1, ensure_ascii=False).split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_json_character, line)) for line in lines)
+
+
+def _json_character(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def emit(text: str, output: str | None = None, force: bool = False) -> None:
