@@ -73,6 +73,11 @@ def test_a_network_with_its_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(found, module.eval()(x), rtol=1e-4, atol=1e-4)
 
 
+class Failing(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        raise RuntimeError("some step failed\nand a report of it")
+
+
 def test_nothing_is_written_where_it_fails(tmp_path: Path) -> None:
     net = archspec.load("lenet5")
     path = tmp_path / "net.onnx"
@@ -82,6 +87,9 @@ def test_nothing_is_written_where_it_fails(tmp_path: Path) -> None:
     save_weights(build("lenet5", num_classes=3), tmp_path / "other.safetensors")
     with pytest.raises(archspec.SpecError, match="of another shape"):
         export_onnx(net, path, tmp_path / "other.safetensors", force=True)
+    with pytest.raises(archspec.UsageError, match="torch cannot export lenet5: some step failed"):
+        export_onnx(net, path, failing := Failing(), force=True)
+    assert failing.training, "left as it was"
     assert path.read_text() == "mine"
     assert {entry.name for entry in tmp_path.iterdir()} == {"net.onnx", "other.safetensors"}
 

@@ -24,7 +24,7 @@ def need(*packages: str) -> None:
             raise UsageError(f"this needs {package}, which is not installed", help) from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What an error of torch or of another package says, in a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # Wrappers say `raised:`, and what was raised on the next line.

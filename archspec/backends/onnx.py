@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from archspec.backends.build import check_size
-from archspec.backends.extras import need
+from archspec.backends.extras import need, reason
 from archspec.backends.module import HasGraph, build_module
 from archspec.backends.weights import load_weights
+from archspec.errors import UsageError
 from archspec.files import check_target, replacing
 from archspec.graph import Graph
 
@@ -35,7 +36,8 @@ def export_onnx(
     Its inputs and outputs have the names that the spec gives them, and the shapes `(N, *shape)` in float32; N is 1, or
     left open with `dynamic_batch`. `weights` is a safetensors file or a module of this network; without it the weights
     are drawn anew. More than 1 GiB of weights go into a second file beside it, `net.onnx.data` for `net.onnx`.
-    UsageError where a file exists (without `force`) or a package is missing; SpecError where the weights do not fit.
+    UsageError where a file exists (without `force`), a package is missing, or torch cannot export the network;
+    SpecError where the weights do not fit.
     """
     need("onnx", "onnxscript")
     import onnx
@@ -50,6 +52,8 @@ def export_onnx(
         training = model.training
         try:
             program = _exported(model.eval(), graph, dynamic_batch)
+        except Exception as error:  # the exporter's errors have no common class
+            raise UsageError(f"torch cannot export {graph.name}: {reason(error.__cause__ or error)}") from error
         finally:
             model.train(training)
         program.save(temporary, external_data=external)
