@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from archspec._data import specs_folder
 from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.header import ENDING, read_spec
 from archspec.schema import DOCUMENT_KEYS, validate
 from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
 
@@ -101,7 +102,7 @@ def locate(spec: str) -> str:
     """Path of a spec given by path or by its name in the zoo; SpecError where there is none."""
     if "\0" in spec or any("\ud800" <= character <= "\udbff" for character in spec):
         raise SpecError(Diagnostic("file", f"{spec!r} is no file name"))
-    if _is_path(spec) or os.path.exists(spec):
+    if _is_path(spec) or spec.endswith(ENDING) or os.path.exists(spec):
         return spec
     files = zoo_files()
     if spec in files:
@@ -111,15 +112,24 @@ def locate(spec: str) -> str:
 
 
 def load_document(spec: str) -> Document:
-    """The document that the spec at a path, or of a name in the zoo, stands for.
+    """The document that a spec stands for: one at a path, of a name in the zoo, or in a safetensors file.
 
     SpecError where a file cannot be read or is not YAML; what else is wrong stands in `diagnostics`.
     """
     path = locate(spec)
+    if path.endswith(ENDING):
+        source = read_spec(path)
+        return parse_document(source.text, source.name)
     reader = _Reader(path)
     document = reader.document(path)
     document.files = tuple(reader.files)
     return document
+
+
+def source_of(spec: str) -> Source:
+    """The text of a spec as it was written, given as for `load_document`."""
+    path = locate(spec)
+    return read_spec(path) if path.endswith(ENDING) else read(path)
 
 
 def parse_document(text: str, name: str = "<spec>") -> Document:

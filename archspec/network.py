@@ -70,7 +70,7 @@ class Network:
 
 
 def load(spec: str | os.PathLike[str], *, input: InputShapes | None = None, **params: Any) -> Network:
-    """The network that a spec describes: a path, or a name of the zoo.
+    """The network that a spec describes: a path, or a name of the zoo; or that of a file of `save_weights`.
 
     `input` replaces the input shape, `params` override those of the spec. SpecError where the spec is wrong,
     UsageError where an override is.

@@ -21,16 +21,18 @@ from archspec.ops.fields import REQUIRED, Padding, Sizes
 _COMMENT_COLUMN = 100
 
 
-def show_spec(network: Network) -> str:
-    """The elaborated network as the text of a spec, which loads to an equal graph."""
+def show_spec(network: Network, comments: bool = True) -> str:
+    """The elaborated network as the text of a spec, which loads to an equal graph.
+
+    Without `comments` it says nothing of the files that the network comes from, and is about half as long.
+    """
     graph = network.graph
     root = _scopes(graph)
-    writer = _Writer(graph)
+    writer = _Writer(graph, comments)
     layers = writer.steps(root, {name: name for name in graph.inputs}, "  ", top=True)
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
-        f"# {printable(network.name)}, as understood from {printable(network.document.source.name)}.",
-        *(f"#   {name} = {_flow(value)}  ({_param_origin(network, name)})" for name, value in network.params.items()),
+        *(_origin(network) if comments else ()),
         f"name: {_flow(network.name)}",
         *(
             f"{key}: {_flow(network.document.text(key))}"
@@ -46,6 +48,13 @@ def show_spec(network: Network) -> str:
         f"outputs: {_flow(graph.outputs)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _origin(network: Network) -> Iterable[str]:
+    """Where the network comes from, and what its params are."""
+    yield f"# {printable(network.name)}, as understood from {printable(network.document.source.name)}."
+    for name, value in network.params.items():
+        yield f"#   {name} = {_flow(value)}  ({_param_origin(network, name)})"
 
 
 def _param_origin(network: Network, name: str) -> str:
@@ -91,8 +100,9 @@ def _scopes(graph: Graph) -> _Scope:
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, comments: bool) -> None:
         self.graph = graph
+        self.comments = comments
         self.blocks: list[str] = []
         self.count = 0
 
@@ -136,7 +146,7 @@ class _Writer:
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
         source = {} if reads is None else {"from": reads[0] if len(reads) == 1 else reads}
         line = f"{indent}- {node.op.op}: {_flow({'name': name, **source, **_written(node)})}"
-        return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
+        return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}" if self.comments else line
 
 
 def _origins(node: Node) -> Iterable[str]:

@@ -145,6 +145,27 @@ def test_check_holds_expect(run: Run, tmp_path: Path) -> None:
     assert f"{spec}:6:9" in err
 
 
+@pytest.mark.parametrize("format_", ["text", "json", "github"])
+def test_no_file_name_and_no_text_steers_the_terminal(run: Run, tmp_path: Path, format_: str) -> None:
+    """Nor does a file name that is no UTF-8 end in a traceback."""
+    spec = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff\xe2\x80\xae.yaml"))
+    Path(spec).write_text('name: "\\u202e"\ninput: [8]\nlayers: [relu]\n', encoding="utf-8")
+    status, out, err = run("check", "--format", format_, spec)
+    assert status == 1
+    assert (out + err).replace("\n", "").isprintable()
+    if format_ == "json":
+        assert json.loads(out)[0]["spec"] == spec
+
+
+def test_no_name_steers_the_terminal(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "x.yaml"
+    spec.write_text('name: "\\u202e"\ninput: [8]\nlayers: [relu]\n', encoding="utf-8")
+    for format_ in ("table", "json", "csv", "markdown"):
+        out = run("analyze", str(spec), str(spec), "--format", format_)[1]
+        assert "\\u202e" in out
+        assert out.replace("\n", "").isprintable()
+
+
 def test_warnings_do_not_fail_unless_strict(run: Run, tmp_path: Path) -> None:
     spec = tmp_path / "net.yaml"
     spec.write_text("input: [8, 4, 4]\nlayers:\n  - global_avg_pool\n  - batch_norm\n")

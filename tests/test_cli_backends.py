@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+import archspec  # noqa: E402
 from archspec.backends.build import build  # noqa: E402
 from archspec.backends.weights import load_weights, save_weights  # noqa: E402
 
@@ -50,13 +51,11 @@ def test_verify_several_as_json(run: Run) -> None:
 
 
 def test_verify_fails_with_status_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "archspec.backends.source.generate_source", lambda network: "import nothing_of_that_name\x1b[2J"
-    )
+    monkeypatch.setattr("archspec.backends.source.generate_source", lambda network: "raise ValueError('\u202e')")
     status, out, _ = run("verify", "lenet5", "--compiler", "none")
     assert status == 1
     assert "FAIL  source" in out
-    assert "\x1b" not in out
+    assert "ValueError: \\u202e\n" in out
 
 
 # weights
@@ -81,6 +80,16 @@ def test_weights_that_do_not_fit(run: Run) -> None:
     assert status == 0
     assert "left out         2  output.weight, output.bias" in out
     assert run("weights", "lenet5", "w.safetensors", "--set", "num_classes=3")[0] == 0
+
+
+def test_a_file_of_weights_is_a_spec(run: Run) -> None:
+    net = archspec.load("lenet5", num_classes=3)
+    save_weights(build(net), "w.safetensors", net)
+    assert run("graph", "w.safetensors") == run("graph", "lenet5", "--set", "num_classes=3")
+    status, source, _ = run("show", "w.safetensors", "--source")
+    assert (status, archspec.loads(source).graph.to_json()) == (0, net.graph.to_json())
+    status, out, _ = run("weights", "w.safetensors", "w.safetensors")
+    assert (status, out) == (0, "written for         lenet5\nloaded          10\n")
 
 
 def test_weights_are_converted(run: Run, tmp_path: Path) -> None:
@@ -158,6 +167,11 @@ def test_export(run: Run) -> None:
     assert Path("net.onnx").stat().st_size > 4 * 61_706
     status, _, err = run("export", "lenet5", "--onnx", "net.onnx")
     assert (status, "net.onnx exists" in err) == (2, True)
+    net = archspec.load("lenet5")
+    source = build(net)
+    save_weights(source, "w.safetensors", net, force=True)
+    assert run("export", "w.safetensors", "--onnx", "own.onnx")[0] == 0
+    assert source.output.bias.detach().numpy().tobytes() in Path("own.onnx").read_bytes(), "those of the file"
     status, _, err = run("export", "lenet5", "--onnx", "new.onnx", "--weights", "net.onnx")
     assert (status, "no whole safetensors file" in err) == (1, True)
     assert not Path("new.onnx").exists()
@@ -189,3 +203,10 @@ def test_bench_as_data(run: Run) -> None:
 def test_bench_wrong_batches(batch: str, run: Run) -> None:
     status, _, err = run("bench", "lenet5", "--batch", batch)
     assert (status, "numbers of samples" in err) == (2, True)
+
+
+def test_bench_asks_for_its_file_before_it_measures(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("bench.json").write_text("mine", encoding="utf-8")
+    monkeypatch.setattr("archspec.backends.bench.bench", lambda *args, **options: pytest.fail("measured"))
+    status, _, err = run("bench", "lenet5", "--format", "json", "-o", "bench.json")
+    assert (status, "bench.json exists" in err) == (2, True)

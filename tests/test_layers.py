@@ -13,19 +13,20 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "archspec"
 FLOOR = {
     **dict.fromkeys(["errors", "shapes", "_collector", "_data", "_version"], 0),
-    **dict.fromkeys(["ops", "syntax", "expressions", "names", "tables"], 1),
-    **dict.fromkeys(["schema", "graph"], 2),
+    **dict.fromkeys(["ops", "syntax", "expressions", "names", "tables", "files"], 1),
+    **dict.fromkeys(["schema", "graph", "header"], 2),
     "document": 3,
     "program": 4,
     "elaborate": 5,
     "analysis": 6,
     "network": 7,
-    **dict.fromkeys(["backends", "printers", "show", "zoo"], 8),
-    "__init__": 9,
-    "cli": 10,
-    "__main__": 11,
+    **dict.fromkeys(["show", "zoo"], 8),
+    **dict.fromkeys(["backends", "printers"], 9),
+    "__init__": 10,
+    "cli": 11,
+    "__main__": 12,
 }
-ONLY_IN = {"torch": "backends", "jinja2": "backends"}
+ONLY_IN = {"torch": "backends", "safetensors": "backends", "jinja2": "backends"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

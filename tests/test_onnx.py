@@ -73,6 +73,11 @@ def test_a_network_with_its_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(found, module.eval()(x), rtol=1e-4, atol=1e-4)
 
 
+class Failing(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        raise RuntimeError("some step failed\nand a report of it")
+
+
 def test_nothing_is_written_where_it_fails(tmp_path: Path) -> None:
     net = archspec.load("lenet5")
     path = tmp_path / "net.onnx"
@@ -82,11 +87,36 @@ def test_nothing_is_written_where_it_fails(tmp_path: Path) -> None:
     save_weights(build("lenet5", num_classes=3), tmp_path / "other.safetensors")
     with pytest.raises(archspec.SpecError, match="of another shape"):
         export_onnx(net, path, tmp_path / "other.safetensors", force=True)
+    with pytest.raises(archspec.UsageError, match="torch cannot export lenet5: some step failed"):
+        export_onnx(net, path, failing := Failing(), force=True)
+    assert failing.training, "left as it was"
     assert path.read_text() == "mine"
     assert {entry.name for entry in tmp_path.iterdir()} == {"net.onnx", "other.safetensors"}
 
 
-def test_too_large_for_one_file(tmp_path: Path) -> None:
-    net = archspec.loads("name: large\ninput: [8]\nlayers: [linear: 70000000]\n")
-    with pytest.raises(archspec.UsageError, match="an ONNX file holds less than 2 GiB"):
+def test_large_weights_go_into_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archspec.backends.onnx.SIZE_LIMIT", 1000)
+    net = archspec.load("lenet5")
+    module = build(net).eval()
+    path, data = tmp_path / "net.onnx", tmp_path / "net.onnx.data"
+    data.write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr("archspec.backends.onnx._exported", lambda *_: pytest.fail("asked after the work"))
+        with pytest.raises(archspec.UsageError, match=r"net\.onnx\.data exists"):
+            export_onnx(net, path, module)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.onnx.data"]
+    export_onnx(net, path, module, force=True)
+    assert path.stat().st_size < 50_000 < 4 * 61_000 < data.stat().st_size
+    (moved := tmp_path / "elsewhere").mkdir()
+    for file in (path, data):
+        file.rename(moved / file.name)
+    x = torch.randn(1, 1, 28, 28)
+    torch.testing.assert_close(run(moved / "net.onnx", {"input": x})[0], module(x), rtol=1e-4, atol=1e-4)
+    assert not list(tmp_path.glob("*.onnx*"))
+
+
+def test_too_large_for_the_memory(tmp_path: Path) -> None:
+    net = archspec.loads("name: large\ninput: [8]\nlayers: [linear: 900000000000000]\n")
+    with pytest.raises(archspec.SpecError, match=r"error\[limit\]: linear: the weights take"):
         export_onnx(net, tmp_path / "large.onnx")
+    assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from random_specs import random_spec
 import archspec
 from archspec.backends.source import generate, generate_source
 from archspec.backends.source.signatures import AS_KERNEL, FUNCTIONS, REQUIRED, SIGNATURES
+from archspec.backends.source.strings import quoted
 from archspec.network import Network, load, loads
 
 torch = pytest.importorskip("torch")
@@ -448,6 +449,12 @@ def test_text_is_only_ever_a_literal(description: str, reference: str) -> None:
         return
     plain = generate_source(loads(with_text("d", "r" if network.reference else "")))
     assert skeleton(generate_source(network)) == skeleton(plain)
+
+
+@given(st.text() | st.text("\\\\\"'\n{}"))
+def test_a_literal_is_its_text(text: str) -> None:
+    assert quoted(text).isprintable()
+    assert ast.literal_eval(quoted(text)) == text
 
 
 def test_text_in_expressions() -> None:

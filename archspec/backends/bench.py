@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import platform
 import time
 import warnings
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 
 from archspec.analysis.cost import cost
-from archspec.backends.build import MODES, Spec, build, check_size, device_of, graph_of
+from archspec.backends.build import MODES, Spec, build, device_of, graph_of
 from archspec.backends.extras import reason
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
@@ -131,6 +132,8 @@ def bench(
             raise UsageError(f"{mode!r} is no mode", did_you_mean(mode, BENCH_MODES))
     if not many or not batches or not modes or min(batches) < 1 or (steps is not None and steps < 1):
         raise UsageError("nothing to measure: networks, batches and steps of at least 1, and modes are wanted")
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"seconds: {seconds} is no time to measure for")
     place = device_of(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if place.type == "meta":
         raise UsageError("the meta device computes nothing")
@@ -161,11 +164,10 @@ def _prepared(
     place: torch.device = options["device"]
     candidate = _Candidate(graph, batch, mode, lambda: None)
     progress(0, 0, f"preparing {candidate.name}")
-    check_size(graph, place.type)
     how: bool | str = mode != EAGER if mode in (EAGER, "compile") else mode
-    module = build(graph, compile=how, **options).train(train)
-    candidate.step = _step(module, _inputs(graph, batch, module, options), train)
     with _findings(candidate.name):
+        module = build(graph, compile=how, **options).train(train)
+        candidate.step = _step(module, _inputs(graph, batch, options), train)
         begin = time.perf_counter()
         candidate.step()
         _synchronize(place)
@@ -178,7 +180,7 @@ def _prepared(
     return candidate
 
 
-def _inputs(graph: Graph, batch: int, module: nn.Module, options: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+def _inputs(graph: Graph, batch: int, options: dict[str, Any]) -> tuple[torch.Tensor, ...]:
     inputs = []
     for shape in graph.inputs.values():
         made = torch.randn(batch, *shape, device=options["device"], dtype=getattr(torch, options["dtype"]))

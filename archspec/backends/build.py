@@ -55,6 +55,8 @@ def build(
     unless `device` says otherwise. Where the compiler fails, as inductor does without a C++ compiler, a RuntimeWarning
     says so, and the network runs eagerly. `init` is "torch", torch's own defaults, or "kaiming", as torchvision's VGG.
 
+    Of a file of `save_weights` this takes the network only; `load_weights` takes the weights.
+
     SpecError where the spec is wrong or the network too large for the memory; UsageError where the call is wrong, or
     torch is missing.
     """

@@ -9,6 +9,8 @@ from archspec.errors import UsageError
 EXTRAS = {"torch": "torch", "safetensors": "torch", "onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx"}
 """The extra of `archspec-nn` that brings each package."""
 
+MAX_REASON = 300
+
 
 def need(*packages: str) -> None:
     """UsageError, naming the extra to install, where one of these packages is missing."""
@@ -22,8 +24,9 @@ def need(*packages: str) -> None:
             raise UsageError(f"this needs {package}, which is not installed", help) from None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What an error of torch or of another package says, in a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # Wrappers say `raised:`, and what was raised on the next line.
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."

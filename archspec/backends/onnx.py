@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from archspec.backends.build import check_size
-from archspec.backends.extras import need
-from archspec.backends.files import replacing
+from archspec.backends.extras import need, reason
 from archspec.backends.module import HasGraph, build_module
 from archspec.backends.weights import load_weights
 from archspec.errors import UsageError
+from archspec.files import check_target, replacing
 from archspec.graph import Graph
 
-SIZE_LIMIT = 2**31 - 2**20
-"""Bytes of weights that one ONNX file can hold: protobuf counts them in 31 bits."""
+SIZE_LIMIT = 2**30
+"""Bytes of weights in the ONNX file itself. protobuf counts them in 31 bits; torch's exporter stops at 1.5 GiB."""
 
 
 def export_onnx(
@@ -35,24 +35,28 @@ def export_onnx(
 
     Its inputs and outputs have the names that the spec gives them, and the shapes `(N, *shape)` in float32; N is 1, or
     left open with `dynamic_batch`. `weights` is a safetensors file or a module of this network; without it the weights
-    are drawn anew. UsageError where the file exists (without `force`), the weights exceed `SIZE_LIMIT`, or a package
-    is missing; SpecError where the weights do not fit.
+    are drawn anew. More than 1 GiB of weights go into a second file beside it, `net.onnx.data` for `net.onnx`.
+    UsageError where a file exists (without `force`), a package is missing, or torch cannot export the network;
+    SpecError where the weights do not fit.
     """
     need("onnx", "onnxscript")
     import onnx
 
     graph = network.graph
     size = sum(4 * (node.op.params + node.op.buffer_elements) for node in graph.nodes)
-    if size > SIZE_LIMIT:
-        raise UsageError(f"{graph.name} has {size / 2**30:.1f} GiB of weights; an ONNX file holds less than 2 GiB")
+    external = size > SIZE_LIMIT
+    if external:
+        check_target(f"{os.fspath(path)}.data", force)  # before the minutes that this takes
     with replacing(path, force) as temporary:
         model = _model(graph, weights)
         training = model.training
         try:
             program = _exported(model.eval(), graph, dynamic_batch)
+        except Exception as error:  # the exporter's errors have no common class
+            raise UsageError(f"torch cannot export {graph.name}: {reason(error.__cause__ or error)}") from error
         finally:
             model.train(training)
-        program.save(temporary, external_data=False)
+        program.save(temporary, external_data=external)
         onnx.checker.check_model(temporary, full_check=True)
 
 

@@ -6,9 +6,10 @@ name, and then with `weights_only=True`.
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -18,11 +19,13 @@ from torch import nn
 
 from archspec._version import __version__
 from archspec.backends.extras import need, reason
-from archspec.backends.files import readable, replacing
-from archspec.backends.module import HasGraph
 from archspec.backends.weights_report import Mismatch, WeightsError, WeightsReport
-from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean
+from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean, printable
+from archspec.files import readable, replacing
+from archspec.names import MAX_NAME
+from archspec.network import Network, loads
 from archspec.shapes import shape_text
+from archspec.show import show_spec
 
 NameMap = Callable[[str], str | None] | Mapping[str, str | None] | Literal["by-position"]
 """How a file's names become the model's: a function (None leaves a tensor out), a table of names or of prefixes that
@@ -84,12 +87,13 @@ def check_weights(
 
 
 def save_weights(
-    model: nn.Module, path: str | os.PathLike[str], network: HasGraph | None = None, *, force: bool = False
+    model: nn.Module, path: str | os.PathLike[str], network: Network | None = None, *, force: bool = False
 ) -> None:
-    """Write a model's state_dict as safetensors, with the graph of `network` in the header, so that it knows its
-    network.
+    """Write a model's state_dict as safetensors, with the spec of `network` in the header: `archspec.load(path)` gives
+    the network back.
 
-    UsageError where the model is not one of this network, or the file exists (without `force`). Written whole or not.
+    The spec is that of `archspec show`: every value worked out, and nothing of the files that it came from. UsageError
+    where the model is not one of this network, or the file exists (without `force`). Written whole or not at all.
     """
     need("safetensors")
     from safetensors import SafetensorError
@@ -101,7 +105,7 @@ def save_weights(
         graph = network.graph
         if {key: tuple(tensor.shape) for key, tensor in state.items()} != graph.state_dict():
             raise UsageError(f"this model is not {graph.name} as a whole", "save it without its network")
-        metadata |= {"name": graph.name, "graph": graph.to_json()}
+        metadata |= {"name": graph.name, "structural_hash": graph.structural_hash(), "spec": _spec(network)}
     with replacing(path, force) as temporary:
         try:
             save_file(state, temporary, metadata)
@@ -109,10 +113,23 @@ def save_weights(
             raise SpecError(Diagnostic("file", f"{os.fspath(path)} cannot be written: {reason(error)}")) from None
 
 
+def _spec(network: Network) -> str:
+    """The text of a network's spec; UsageError where it is beyond what can be loaded again."""
+    text = show_spec(network, comments=False)
+    try:
+        loads(text, name=f"the spec of {network.name}")
+    except SpecError as error:
+        raise UsageError(error.diagnostics[0].message, "save the weights without their network") from None
+    return text
+
+
 def read_weights(
     path: str | os.PathLike[str], format: str = "safetensors"
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a file, in its order, and the metadata in its header. SpecError where it cannot be read."""
+    """The tensors of a file and the metadata in its header. SpecError where it cannot be read.
+
+    A torch file keeps its order. safetensors sorts the names; here they come in natural order, `2` before `10`.
+    """
     if format not in FORMATS:
         raise UsageError(f"{format!r} is no format of weights", did_you_mean(format, FORMATS))
     text = readable(path)
@@ -125,8 +142,7 @@ def _read_safetensors(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            return {key: file.get_tensor(key) for key in _in_order(file.keys(), metadata)}, metadata
+            return {key: file.get_tensor(key) for key in sorted(file.keys(), key=_natural)}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         help = None
         if os.path.splitext(path)[1] in (".pt", ".pth", ".bin", ".ckpt"):
@@ -137,10 +153,16 @@ def _read_safetensors(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str
 
 def _read_torch(path: str) -> dict[str, torch.Tensor]:
     try:
-        with open(path, "rb") as file:  # of a path, torch goes by the ending
+        with open(path, "rb") as file, warnings.catch_warnings():  # of a path, torch goes by the ending
+            warnings.simplefilter("ignore")  # torch has remarks on the pickles of others
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle may fail in any way; what it wanted to run did not
-        raise SpecError(Diagnostic("file", f"{path} is no state_dict of tensors alone: {reason(error)}")) from None
+        text, help = f"{path} is no state_dict of tensors alone", "torch.save(model.state_dict(), path) writes one"
+        if not isinstance(error, pickle.UnpicklingError):
+            text += f": {reason(error)}"
+        elif wanted := re.search(r"GLOBAL (\S+)", str(error)):  # torch's own text advises to run it
+            text += f": it asks to run {wanted[1]}, which was not run"
+        raise SpecError(Diagnostic("file", text, help=help)) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
@@ -152,14 +174,13 @@ def _read_torch(path: str) -> dict[str, torch.Tensor]:
 
 
 def _in_order(keys: Iterable[str], metadata: Mapping[str, str]) -> list[str]:
-    """The keys as the network in the header has them, else in natural order: safetensors itself sorts them."""
-    place: dict[str, int] = {}
+    """The keys as the network in the header has them; as they come where there is none."""
     try:
-        nodes = json.loads(metadata.get("graph", "{}")).get("nodes", [])
-        place = {node["path"]: position for position, node in enumerate(nodes)}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass  # a header that somebody else wrote
-    return sorted(keys, key=lambda key: (place.get(key.rpartition(".")[0], len(place)), _natural(key)))
+        order = list(loads(metadata.get("spec", "")).graph.state_dict())
+    except SpecError:
+        order = []  # a header that somebody else wrote
+    place = {key: position for position, key in enumerate(order)}
+    return sorted(keys, key=lambda key: place.get(key, len(place)))
 
 
 def _natural(key: str) -> list[tuple[int, str]]:
@@ -180,10 +201,10 @@ def _matched(
     """The report, and the tensor for each key of the model that gets one; WeightsError where positions do not agree."""
     state: dict[str, torch.Tensor] = model.state_dict()
     out = _left_out(state, [leave_out] if isinstance(leave_out, str) else list(leave_out))
-    tensors, _ = read_weights(path, format)
-    names = _names(list(tensors), state, map)
+    tensors, metadata = read_weights(path, format)
+    names = _names(_in_order(tensors, metadata) if map == BY_POSITION else list(tensors), state, map)
     targets: dict[str, torch.Tensor] = {}
-    kinds = ("unexpected", "ignored", "wrong_shape", "wrong_dtype", "renamed")
+    kinds = ("unexpected", "ignored", "wrong_shape", "wrong_dtype", "not_finite", "renamed")
     found: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for key, tensor in tensors.items():
         name = names[key]
@@ -199,6 +220,8 @@ def _matched(
             found["wrong_dtype"].append(Mismatch(name, _dtype(tensor), _dtype(state[name])))
         else:
             targets[name] = tensor
+            if not _finite(tensor, state[name].dtype):
+                found["not_finite"].append(name)
         if name in state and name != key:
             found["renamed"].append((key, name))
     place = {key: position for position, key in enumerate(state)}
@@ -211,6 +234,7 @@ def _matched(
         missing=tuple(key for key in state if key in absent and not key.endswith(_COUNTER)),
         kept=tuple(key for key in state if key in absent and key.endswith(_COUNTER)),
         left_out=tuple(key for key in state if key in out),
+        network=printable(metadata.get("name", "")[:MAX_NAME]) or None,
         **{kind: tuple(entries) for kind, entries in found.items()},
     )
     if map == BY_POSITION and not report.fits:
@@ -292,6 +316,11 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             model = inner
         else:
             return model
+
+
+def _finite(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether all numbers are finite, in the dtype that they will have."""
+    return bool(torch.isfinite(tensor.to(dtype)).all())
 
 
 def _shape(tensor: torch.Tensor) -> str:

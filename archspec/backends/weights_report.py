@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archspec.errors import Diagnostic, SpecError
+from archspec.errors import Diagnostic, SpecError, printable
 
 _SHOWN = 8
 """How many names a line lists."""
@@ -44,6 +44,10 @@ class WeightsReport:
     """Batch norm's counters, which old files do not have; no fault, as in torch."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Names in the file, and what they are called in the model, where these differ."""
+    not_finite: tuple[str, ...] = ()
+    """Keys of the model that get a NaN or an infinity; no fault, since the file may mean it."""
+    network: str | None = None
+    """The name of the network that the file was written for, where its header tells."""
 
     @property
     def fits(self) -> bool:
@@ -62,8 +66,9 @@ class WeightsReport:
             ("shape", "of another shape", self.wrong_shape, "`leave_out` keeps a new head"),
             ("type", "of another dtype", self.wrong_dtype, "`cast` converts between floating-point types"),
         ]
+        notes = (f"the file holds weights of {self.network}",) if self.network else ()
         return tuple(
-            Diagnostic(code, f"{self.path}: {len(found)} {what}: {_some(found)}", help=help)
+            Diagnostic(code, f"{self.path}: {len(found)} {what}: {_some(found)}", notes=notes, help=help)
             for code, what, found, help in faults
             if found
         )
@@ -78,8 +83,10 @@ class WeightsReport:
             "left out": self.left_out,
             "ignored": self.ignored,
             "kept": self.kept,
+            "not finite": self.not_finite,
         }
-        lines = [
+        lines = [f"{'written for':18}  {self.network}"] if self.network else []
+        lines += [
             f"{what:12}{len(found):6}" + (f"  {_some(found)}" if what != "loaded" else "")
             for what, found in parts.items()
             if found or what == "loaded"
@@ -100,4 +107,4 @@ class WeightsError(SpecError):
 
 def _some(found: tuple[object, ...]) -> str:
     more = len(found) - _SHOWN
-    return ", ".join(map(str, found[:_SHOWN])) + (f", and {more} more" if more > 0 else "")
+    return ", ".join(printable(str(name)) for name in found[:_SHOWN]) + (f", and {more} more" if more > 0 else "")

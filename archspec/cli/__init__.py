@@ -51,7 +51,7 @@ class _Commands(click.Group):
             from archspec.errors import did_you_mean
 
             help = did_you_mean(args[0], COMMANDS)
-            if args[0].endswith((".yaml", ".yml")):
+            if args[0].endswith((".yaml", ".yml", ".safetensors")):
                 help = f"archspec analyze {args[0]}"
             raise UsageError(f"no command is called {args[0]!r}", help)
         return super().resolve_command(ctx, args)
@@ -64,8 +64,8 @@ class _Commands(click.Group):
 @click.command(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="A SPEC is a file (specs/resnet18.yaml) or a name of the zoo (resnet18). Exit status: 0 fine, 1 the spec is "
-    "wrong, 2 the call is.",
+    epilog="A SPEC is a file (specs/resnet18.yaml), a name of the zoo (resnet18), or a safetensors file that knows its "
+    "network. Exit status: 0 fine, 1 the spec is wrong, 2 the call is.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="archspec")
 def cli() -> None:

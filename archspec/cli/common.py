@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from archspec.errors import Diagnostic, Source, SpecError, UsageError
+from archspec.files import write_text
 from archspec.network import InputShapes, Network, load
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -125,8 +126,13 @@ def terminal_width() -> int | None:
 
 
 def to_json(data: object) -> str:
-    """JSON as a person can read it, one list of numbers a line."""
-    return json.dumps(data, indent=1, ensure_ascii=False)
+    """JSON as a person can read it, other letters as they are, whatever could steer a terminal as its escape."""
+    lines = json.dumps(data, indent=1, ensure_ascii=False).split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_json_character, line)) for line in lines)
+
+
+def _json_character(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def emit(text: str, output: str | None = None, force: bool = False) -> None:
@@ -135,29 +141,3 @@ def emit(text: str, output: str | None = None, force: bool = False) -> None:
         click.echo(text.rstrip("\n"), color=use_color(sys.stdout))
     else:
         write_text(output, text if text.endswith("\n") else text + "\n", force)
-
-
-def write_text(path: str, text: str, force: bool = False) -> None:
-    """Write a file whole or not at all. UsageError where it exists (without `force`), is a link, or has no folder."""
-    import tempfile
-
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.islink(path):
-        raise UsageError(f"{path} is a symbolic link", "name the file itself")
-    if os.path.isdir(path):
-        raise UsageError(f"{path} is a folder", "name a file")
-    if os.path.exists(path) and not force:
-        raise UsageError(f"{path} exists", "--force replaces it")
-    if not os.path.isdir(folder):
-        raise UsageError(f"{folder}: no such folder", "make it first")
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

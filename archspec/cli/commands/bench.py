@@ -19,6 +19,7 @@ from archspec.cli.common import (
     to_json,
 )
 from archspec.errors import UsageError
+from archspec.files import check_target
 from archspec.tables import as_csv, as_markdown, as_text
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def command(
 
     networks = [load_network(spec, input, set_) for spec in specs]
     batches = _sizes(batch)
+    if output is not None:
+        check_target(output, force)  # before the minutes of measuring, not after
     need("torch")
     from archspec.backends.bench import bench
 

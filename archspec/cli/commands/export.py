@@ -5,13 +5,18 @@ from __future__ import annotations
 import click
 
 from archspec.cli.common import load_network, network_options, spec_argument
+from archspec.header import ENDING
 
 
 @click.command()
 @spec_argument
 @network_options
 @click.option("--onnx", metavar="FILE", required=True, help="The ONNX file to write.")
-@click.option("--weights", metavar="FILE", help="Weights as safetensors; without them, they are drawn anew.")
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="Weights as safetensors; without them those of SPEC where it is such a file, else drawn anew.",
+)
 @click.option("--dynamic-batch", is_flag=True, help="Leave the batch open instead of fixing it to 1.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def command(
@@ -25,8 +30,11 @@ def command(
 ) -> None:
     """A network as an ONNX file, as it runs when it is not training.
 
+    More than 1 GiB of weights go into a second file beside it, FILE.data.
+
     \b
     archspec export resnet18 --onnx resnet18.onnx --weights resnet18.safetensors --dynamic-batch
+    archspec export mine.safetensors --onnx mine.onnx
     """
     from archspec.backends.extras import need
 
@@ -34,4 +42,6 @@ def command(
     need("torch", "onnx", "onnxscript")
     from archspec.backends.onnx import export_onnx
 
+    if weights is None and spec.endswith(ENDING):
+        weights = spec
     export_onnx(network, onnx, weights, dynamic_batch, force=force)

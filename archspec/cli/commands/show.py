@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from archspec.cli.common import emit, load_network, network_options, output_options, spec_argument
-from archspec.document import locate
+from archspec.document import source_of
 from archspec.errors import UsageError
 from archspec.show import show_spec
-from archspec.syntax import read
 
 
 @click.command()
@@ -26,7 +25,8 @@ def command(
     \b
     archspec show resnet18
     archspec show resnet18 --source -o mine.yaml
+    archspec show weights.safetensors
     """
     if source and (input or set_):
         raise UsageError("--source shows the file as it is", "leave out --input and --set")
-    emit(read(locate(spec)).text if source else show_spec(load_network(spec, input, set_)), output, force)
+    emit(source_of(spec).text if source else show_spec(load_network(spec, input, set_)), output, force)

@@ -9,6 +9,7 @@ import click
 
 from archspec.cli.common import emit, load_network, network_options, spec_argument, to_json
 from archspec.errors import SpecError, UsageError, printable
+from archspec.files import check_target, readable
 
 BY_POSITION: Final = "by-position"
 
@@ -65,6 +66,8 @@ def command(
 
     network = load_network(spec, input, set_)
     table = _table(maps, drop)
+    if output is not None:
+        check_target(output, force)
     need("torch", "safetensors")
     from archspec.backends.weights import WeightsError, check_weights, load_weights, save_weights
 
@@ -104,8 +107,6 @@ def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None
 
 
 def _read_table(path: str) -> dict[str, str | None]:
-    from archspec.backends.files import readable
-
     try:
         with open(readable(path), encoding="utf-8") as file:
             data = json.load(file)

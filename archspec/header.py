@@ -1,0 +1,41 @@
+"""The spec in the header of a safetensors file, where `save_weights` puts it; read without torch or safetensors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from archspec.errors import Diagnostic, Source, SpecError
+from archspec.files import readable
+
+ENDING = ".safetensors"
+MAX_HEADER = 4 << 20
+"""Bytes; parsed, a hostile header takes some twenty times its size."""
+
+
+def read_spec(path: str) -> Source:
+    """The text of the spec in a safetensors file; SpecError where it is none, or holds no spec."""
+    metadata = _header(path).get("__metadata__")
+    spec = metadata.get("spec") if isinstance(metadata, dict) else None
+    if not isinstance(spec, str):
+        help = "`save_weights(model, path, network)` writes one that does"
+        raise SpecError(Diagnostic("file", f"{path} holds weights, but not the spec of their network", help=help))
+    return Source(path, spec)
+
+
+def _header(path: str) -> dict[str, Any]:
+    """The JSON at the start of the file, behind its length in 8 bytes."""
+    with open(readable(path), "rb") as file:
+        length = file.read(8)
+        size = int.from_bytes(length, "little")
+        data = file.read(size) if size <= MAX_HEADER else b""
+    if len(length) < 8 or len(data) < size:
+        message = f"{path} is no safetensors file, or one with a header of more than {MAX_HEADER >> 20} MiB"
+        raise SpecError(Diagnostic("file", message))
+    try:
+        header = json.loads(data)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise SpecError(Diagnostic("file", f"{path} is no safetensors file: its header is no JSON object"))
+    return header
