@@ -168,6 +168,7 @@ def rows(page: str, first: str) -> dict[str, list[str]]:
 def test_the_limits_are_those_of_the_code() -> None:
     assert {what: limit for what, (limit,) in rows("language.md", "what").items()} == {
         "size of a file": f"{syntax.MAX_BYTES >> 20} MiB",
+        "size of all files of one spec": f"{document.MAX_TOTAL >> 20} MiB",
         "files for one spec": f"{document.MAX_FILES}",
         "levels of YAML": f"{syntax.MAX_DEPTH}",
         "blocks, `sequential` and `inline` inside each other": f"{steps.MAX_SCOPES}",

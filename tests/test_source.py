@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import operator
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -495,6 +496,9 @@ def test_own_template(tmp_path: Path) -> None:
     [
         ("{{ nothing }}", "'nothing' is undefined"),
         ("{% for %}", "jinja:1: Expected"),
+        ("\n{{ 1 / 0 }}", "jinja:2: ZeroDivisionError: division by zero"),
+        ("{% include 'other' %}", "no loader"),
+        ("{{ classes.pop(99) }}", "jinja:1: IndexError"),
         (None, "No such file"),
     ],
 )
@@ -504,6 +508,14 @@ def test_faulty_template(text: str | None, message: str, tmp_path: Path) -> None
         path.write_text(text, encoding="utf-8")
     with pytest.raises(archspec.UsageError, match=message):
         generate("lenet5", template=str(path))
+
+
+def test_template_that_is_no_plain_file(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.jinja"
+    os.mkfifo(path)  # reading it would wait for ever
+    for each in (path, tmp_path):
+        with pytest.raises(archspec.UsageError, match="no plain file"):
+            generate("lenet5", template=str(each))
 
 
 def test_params() -> None:

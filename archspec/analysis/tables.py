@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from archspec.analysis.cost import LayerCost, Report
 from archspec.analysis.tree import Branch, module_tree
+from archspec.errors import printable
 from archspec.shapes import Shape, shape_text
 from archspec.tables import Column, Table, as_html, as_text
 
@@ -131,8 +132,8 @@ def report_text(
     bold: Callable[[str], str] = str,
 ) -> str:
     """What `archspec analyze` prints of one network: a header, the layers, the totals."""
-    parts = [header_text(report), as_text(layers_table(report, depth, sort), width, bold), totals_text(report)]
-    return "\n\n".join(parts)
+    header, totals = printable(header_text(report)), map(printable, totals_text(report).splitlines())
+    return "\n\n".join([header, as_text(layers_table(report, depth, sort), width, bold), "\n".join(totals)])
 
 
 def report_html(report: Report) -> str:

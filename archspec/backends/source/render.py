@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,23 +78,34 @@ def _rendered(variables: Mapping[str, Any], template: str | None) -> str:
     import jinja2
 
     path = template if template is not None else os.path.join(templates_folder(), "module.py.jinja")
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{path}: {getattr(error, 'strerror', None) or 'is no text'}", "name a jinja2 template"
-        ) from None
+    text = _template_text(path)
     environment = jinja2.Environment(  # noqa: S701 - what it makes is Python, whose text is escaped in `strings.py`
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     try:
         return environment.from_string(text).render(variables)
-    except jinja2.TemplateError as error:
-        line = getattr(error, "lineno", None)
-        raise UsageError(
-            f"{path}{f':{line}' if line else ''}: {error.message}", "templates/README.md lists the names"
-        ) from None
+    except Exception as error:  # a template is a program of the user's: whatever fails in it is its fault
+        line = getattr(error, "lineno", None) or _template_line(error)
+        message = error.message if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
+        help = "templates/README.md lists the names"
+        raise UsageError(f"{path}{f':{line}' if line else ''}: {message}", help) from None
+
+
+def _template_text(path: str) -> str:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is no plain file", "name a jinja2 template")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        raise UsageError(f"{path}: {reason}", "name a jinja2 template") from None
+
+
+def _template_line(error: Exception) -> int | None:
+    """The line of the template in which it failed: jinja2 names it in the traceback."""
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == "<template>"]
+    return lines[-1] if lines else None
 
 
 def _class(plan: ClassPlan, planner: Planner, hints: bool) -> dict[str, Any]:
