@@ -3,8 +3,9 @@
     python benchmarks/analyze.py [--runs 15] [--json FILE]
 
 Whole processes, interleaved run by run, so that whatever else the machine does strikes all alike; medians. torchinfo
-and onnx's shape inference join in where they are installed (with torchvision, or the exported files). Then, within
-one process, load and analyse after the first time; then chains of up to 100,000 steps.
+(with torchvision) and onnx's shape inference join in where they are installed; the latter reads files without weights,
+whose export is not counted. Then, within one process, load and analyse after the first time; then chains of up to
+100,000 steps.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ import time
 NETWORKS = ("resnet18", "vgg16", "efficientnet_b0", "resnet152")
 LENGTHS = (1_000, 10_000, 100_000)
 
-TORCHINFO = "import torchinfo, torchvision; torchinfo.summary(torchvision.models.{}(), (1, 3, 224, 224), verbose=0)"
+HERE = os.path.dirname(os.path.abspath(__file__))
+TORCHINFO = """
+import sys, torchinfo
+sys.path.insert(0, {here!r})
+from rivals import torchvision
+torchinfo.summary(torchvision().models.{network}(), (1, 3, 224, 224), verbose=0)
+"""
 ONNX = "import onnx; onnx.shape_inference.infer_shapes(onnx.load({!r}, load_external_data=False))"
 WITHIN = """
 import time, archspec
@@ -53,23 +60,34 @@ def run(command: list[str]) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / 1024
 
 
-def commands(onnx_folder: str | None) -> dict[str, list[str]]:
-    """What is compared, by name."""
+def export(network: str, folder: str) -> str:
+    """An ONNX file of a network, its weights in another file."""
+    import onnx
+
+    path = os.path.join(folder, f"{network}.onnx")
+    command = [sys.executable, "-m", "archspec", "export", network, "--onnx", path]
+    subprocess.run(command, check=True, capture_output=True)
+    model = onnx.load(path)
+    onnx.save_model(model, path, save_as_external_data=True, location=f"{network}.data", size_threshold=0)
+    return path
+
+
+def commands(folder: str) -> dict[str, list[str]]:
+    """What is compared, by name; files for it go to `folder`."""
     python = sys.executable
     found = {"python -c pass": [python, "-c", "pass"]}
     for network in NETWORKS:
         found[f"archspec analyze {network}"] = [python, "-m", "archspec", "analyze", network]
         if installed("torchinfo", "torchvision"):
-            found[f"torchinfo {network}"] = [python, "-c", TORCHINFO.format(network)]
-        file = os.path.join(onnx_folder or "", f"{network}.onnx")
-        if onnx_folder and installed("onnx") and os.path.exists(file):
-            found[f"onnx.shape_inference {network}"] = [python, "-c", ONNX.format(file)]
+            found[f"torchinfo {network}"] = [python, "-c", TORCHINFO.format(here=HERE, network=network)]
+        if installed("onnx", "onnxscript", "torch"):
+            found[f"onnx.shape_inference {network}"] = [python, "-c", ONNX.format(export(network, folder))]
     return found
 
 
-def compare(runs: int, onnx_folder: str | None) -> list[dict[str, object]]:
+def compare(runs: int, folder: str) -> list[dict[str, object]]:
     """Whole processes, interleaved."""
-    wanted = commands(onnx_folder)
+    wanted = commands(folder)
     seconds: dict[str, list[float]] = {name: [] for name in wanted}
     memory = dict.fromkeys(wanted, 0.0)
     for command in wanted.values():
@@ -103,25 +121,19 @@ def within(runs: int) -> list[dict[str, object]]:
     return rows
 
 
-def chains(runs: int) -> list[dict[str, object]]:
+def chains(runs: int, folder: str) -> list[dict[str, object]]:
     """Networks that are one long chain of written-out steps."""
     rows: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for length in LENGTHS:
-            path = os.path.join(folder, f"chain_{length}.yaml")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write("input: [8, 4, 4]\nlayers:\n" + "  - relu\n" * min(length, 95_000))
-                if length > 95_000:  # a spec is at most 1 MiB of text
-                    file.write("  - relu: {repeat: " + str(length - 95_000) + "}\n")
-            results = [run([sys.executable, "-m", "archspec", "analyze", path, "--depth", "1"]) for _ in range(runs)]
-            median = statistics.median(seconds for seconds, _ in results) * 1e3
-            rows.append(
-                {
-                    "what": f"chain of {length:,} steps",
-                    "median_ms": median,
-                    "peak_mib": max(peak for _, peak in results),
-                }
-            )
+    for length in LENGTHS:
+        path = os.path.join(folder, f"chain_{length}.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("input: [8, 4, 4]\nlayers:\n" + "  - relu\n" * min(length, 95_000))
+            if length > 95_000:  # a spec is at most 1 MiB of text
+                file.write("  - relu: {repeat: " + str(length - 95_000) + "}\n")
+        results = [run([sys.executable, "-m", "archspec", "analyze", path, "--depth", "1"]) for _ in range(runs)]
+        median = statistics.median(seconds for seconds, _ in results) * 1e3
+        peak = max(peak for _, peak in results)
+        rows.append({"what": f"chain of {length:,} steps", "median_ms": median, "peak_mib": peak})
     return rows
 
 
@@ -136,14 +148,14 @@ def show(title: str, rows: list[dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--onnx", metavar="FOLDER", help="folder with NETWORK.onnx files, exported without weights")
     parser.add_argument("--json", metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
-    results = {
-        "whole processes, interleaved": compare(options.runs, options.onnx),
-        "in process, after the first": within(options.runs),
-        "long chains, whole processes": chains(max(3, options.runs // 5)),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        results = {
+            "whole processes, interleaved": compare(options.runs, folder),
+            "in process, after the first": within(options.runs),
+            "long chains, whole processes": chains(max(3, options.runs // 5), folder),
+        }
     for title, rows in results.items():
         show(title, rows)
     if options.json:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from rivals import torchvision
 from torch import nn
 
 import archspec
@@ -43,10 +44,8 @@ def reference(name: str) -> nn.Module | None:
             import timm
 
             return timm.create_model(TIMM[name])
-        import torchvision
-
         options = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
-        return torchvision.models.get_model(TORCHVISION[name], weights=None, **options)
+        return torchvision().models.get_model(TORCHVISION[name], weights=None, **options)
     except ImportError:
         return None
 

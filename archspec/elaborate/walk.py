@@ -167,9 +167,10 @@ class Walk:
             name = frame.explicit_name(step, scope)
             group = Group("repeat", frame.prefix + name, frame.group, span=step.span, step=step)
             home = frame.children[name] = Frame(group, {}, [], positional=True)
-        before, lost = self.work, 0
+        lost = 0
         self._count_edges(len(copies) * (len(reads) - 1), step)
         for done, position in enumerate(copies):
+            before = self.work
             inner = _copy_scope(repeat, position, entries[position], scope)
             result = self._copy(step, Site(home, frame, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
@@ -177,7 +178,8 @@ class Walk:
             if lost > MAX_FINDINGS:  # the others will be as this one
                 frame.lossy = True
                 break
-            if done == 0 and before + (self.work - before) * len(copies) > MAX_NODES:
+            # The first copy is often unlike the others.
+            if done == 1 and before + (self.work - before) * (len(copies) - 1) > MAX_NODES:
                 too_large(self.findings, repeat.count.span, frame.group)
         if home is not frame:
             frame.bind(name, reads[0])
