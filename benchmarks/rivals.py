@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import os
 import re
+from functools import cache
 from types import ModuleType
 
 import torch
 
 
+@cache
 def torchvision() -> ModuleType:
     """torchvision. Its networks need none of its compiled operators, which serve detection.
 
