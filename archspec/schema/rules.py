@@ -5,6 +5,7 @@ They are kept flat, with `if`/`then` in place of alternatives, so that each viol
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 from archspec.ops import OPS
@@ -179,7 +180,7 @@ def _step_keys() -> Rule:
 
 def _step() -> Rule:
     """A mapping of one key, which is an op, a scope or a block."""
-    ops = {name: {"description": op.__doc__, **_ref(f"op.{name}")} for name, op in OPS.items()}
+    ops = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in OPS.items()}
     keys = {**_step_keys(), "let": _ref("let"), "layers": _ref("steps")}
     unnamed = {key: rule for key, rule in keys.items() if key != "name"}
     sequential = {
