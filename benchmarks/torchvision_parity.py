@@ -40,12 +40,13 @@ TIMM = {"mobilenet_v1": "mobilenetv1_100"}
 def reference(name: str) -> nn.Module | None:
     """The network of the other library, with random weights; None where the library is not installed."""
     try:
+        models = torchvision().models
         if name in TIMM:
-            import timm
+            import timm  # which imports torchvision
 
             return timm.create_model(TIMM[name])
         options = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
-        return torchvision().models.get_model(TORCHVISION[name], weights=None, **options)
+        return models.get_model(TORCHVISION[name], weights=None, **options)
     except ImportError:
         return None
 
