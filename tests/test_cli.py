@@ -318,7 +318,10 @@ def test_a_full_disk_is_an_error() -> None:
 def test_ctrl_c_has_status_130(tmp_path: Path) -> None:
     spec = tmp_path / "long.yaml"
     spec.write_text("input: [8]\nlayers:\n  - relu: {repeat: 900000}\n")
+    # A shell that starts the tests in the background lets them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = _process("analyze", str(spec), stdout=subprocess.DEVNULL)
+    signal.signal(signal.SIGINT, before)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=60)[1]

@@ -121,7 +121,8 @@ def test_canonical_arguments(cls: type[Op], use: Good) -> None:
     """`args()` is JSON data that means the same op, and what goes in and comes out fits the schema."""
     op = cls(use.inputs, use.arguments)
     again = cls(use.inputs, json.loads(json.dumps(op.args())))
-    assert again.args() == op.args()
+    assert again == op
+    assert hash(again) == hash(op)
     assert (again.output, again.calls(), again.flops()) == (op.output, op.calls(), op.flops())
     for arguments in (op.args(), use.arguments):
         for name, value in arguments.items():
@@ -154,6 +155,14 @@ def test_refuses(cls: type[Op], use: Bad) -> None:
 def test_torch_refuses_as_well(cls: type[Op], use: Bad) -> None:
     with pytest.raises((RuntimeError, ValueError, IndexError)):
         on_device("cpu", (use.torch,), use.inputs)
+
+
+def test_an_applied_op_does_not_change() -> None:
+    op = OPS["relu"](((8,),), {})
+    with pytest.raises(AttributeError, match="set already"):
+        op.output = (9,)
+    assert op != OPS["relu"](((9,),), {})
+    assert op != OPS["tanh"](((8,),), {})
 
 
 def test_operands_have_names() -> None:

@@ -102,6 +102,12 @@ class Op:
                     found[name] = declared.parse(declared.default, rank)
         return found
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """An op does not change once it knows its output: networks share equal ones."""
+        if "output" in self.__dict__:
+            raise AttributeError(f"{self.op}.{name} is set already: an applied op does not change")
+        super().__setattr__(name, value)
+
     def _check_inputs(self) -> None:
         given = len(self.inputs)
         if given < 2 if self.arity is None else given != self.arity:
