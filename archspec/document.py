@@ -20,6 +20,8 @@ from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, pars
 
 MAX_FILES = 64
 MAX_TOTAL = 4 * MAX_BYTES
+MAX_KEPT = 64 << 10
+"""Characters: a process does not keep what longer texts come to, of which it has some fifty times their size."""
 MERGED = ("params", "blocks", "defaults", "expect")
 INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
 
@@ -68,7 +70,7 @@ class Document:
     """The values in which the schema found an error: themselves, the steps and the document's keys around them."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Document) and self.files == other.files
+        return self is other or isinstance(other, Document) and bool(self.files) and self.files == other.files
 
     def __hash__(self) -> int:
         return hash(self.files)
@@ -179,7 +181,7 @@ class _Reader:
         self.root = zoo if real.startswith(zoo + os.sep) else os.path.dirname(real)
         self.trail: list[str] = []
         self.files: list[tuple[str, str]] = []
-        self.size = 0
+        self.count = self.size = 0
         self.libraries: dict[str, Library] = {}
 
     def document(self, path: str, reference: YamlScalar | None = None) -> Document:
@@ -188,14 +190,18 @@ class _Reader:
             return self.lay(self._read(path), path)
 
     def _read(self, path: str) -> YamlMap:
-        if len(self.files) == MAX_FILES:
+        self.count += 1
+        if self.count > MAX_FILES:
             raise SpecError(Diagnostic("limit", f"more than {MAX_FILES} files for one spec"))
         source = read(path, _shown(path))
         self.files.append((source.name, source.text))
         self.size += len(source.text)
         if self.size > MAX_TOTAL:
             raise SpecError(Diagnostic("limit", "more than 4 MiB of files for one spec"))
-        return _parsed(source.name, source.text)
+        return _parsed(source.name, source.text) if len(source.text) <= MAX_KEPT else parse(source)
+
+    def _validated(self, yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
+        return _validated(yaml) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
 
     @contextmanager
     def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:
@@ -217,7 +223,7 @@ class _Reader:
 
     def lay(self, yaml: YamlMap, path: str | None) -> Document:
         """The document of one file over what it extends."""
-        found, broken = _validated(yaml)
+        found, broken = self._validated(yaml)
         extends = yaml.get("extends")
         document = Document(yaml.source)
         if isinstance(extends, YamlScalar) and isinstance(extends.value, str):
@@ -277,6 +283,7 @@ class _Reader:
         target = self._target(reference, path)
         real = os.path.realpath(target)
         if real in self.libraries:
+            self.files.append((real, ""))  # the files behind a name may change
             return self.libraries[real]
         with self._visit(target, reference):
             return self._library(target, real, document)
@@ -284,7 +291,7 @@ class _Reader:
     def _library(self, target: str, real: str, document: Document) -> Library:
         """What an included file brings."""
         yaml = self._read(target)
-        found, broken = _validated(yaml)
+        found, broken = self._validated(yaml)
         document.broken |= broken
         document.diagnostics += found
         document.diagnostics += [

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from archspec.expressions import Scope
 
 
+def copied(value: Any) -> Any:
+    """A value of a spec, its lists and mappings copied: the spec's own are shared by all that is loaded from it."""
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 class Group:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
@@ -59,8 +66,9 @@ class Group:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """The values it was given, or set for itself."""
-        return self.scope.values if self.scope else {}
+        """The values it was given, or set for itself. A tensor among them has the path that it had where an equal scope
+        was first met."""
+        return {name: copied(value) for name, value in self.scope.values.items()} if self.scope else {}
 
     def moved(self, path: str, parent: Group) -> Group:
         """The same scope at another place."""

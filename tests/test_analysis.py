@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 
 import pytest
 
 import archspec
-from archspec.analysis.tables import bytes_text, count_text, report_html
+from archspec.analysis.tables import bytes_text, count_text, layers_table, report_html
 from archspec.analysis.tree import module_tree
 
 SKIP = """
@@ -115,3 +116,68 @@ def test_wrong_calls() -> None:
         archspec.analyze("lenet5", dtype="bflaot16")
     with pytest.raises(archspec.UsageError, match="a batch of 0"):
         archspec.analyze("lenet5", batch=0)
+
+
+def test_a_wrong_op_leaves_the_rest_to_be_analysed() -> None:
+    text = "input: [8, 6, 6]\nparams: {p: 3}\nlayers: [relu, {dropout: $p}, {conv: 8}]\n"
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.loads(text)
+    partial = caught.value.partial
+    assert partial is not None
+    assert [(layer.path, layer.inputs) for layer in partial.analyze().layers] == [
+        ("relu", ("input",)),
+        ("conv", ("relu",)),
+    ]
+    assert "2 layers" in repr(partial)
+
+
+@pytest.mark.parametrize("more", ["{conv: 8}", "{sequential: [relu]}"])
+def test_a_folded_scope_counts_all_its_layers(more: str) -> None:
+    leaf = "leaf: {layers: [relu, tanh]}"
+    blocks = f"{{{leaf}, mid: {{layers: [leaf, leaf, leaf]}}, top: {{layers: [mid]}}}}"
+    net = archspec.loads(f"input: [8, 6, 6]\nblocks: {blocks}\nlayers: [{{top: {{name: only}}}}, {more}]\n")
+    row = next(row for row in layers_table(net.analyze(), 1).rows if row[0] == "only")
+    assert row[2] == "6 layers"
+
+
+def test_scopes_fold_where_they_are_wired_alike() -> None:
+    blocks = "{res: {layers: [{relu: {name: r}}, {tanh: {name: t}}, {add: [t, input]}]}, "
+    blocks += "rez: {layers: [{relu: {name: r}}, {tanh: {name: t}}, {add: [t, r]}]}}"
+    layers = "[{res: {name: a}}, {res: {name: b}}, {rez: {name: c}}]"
+    net = archspec.loads(f"input: [8]\nblocks: {blocks}\nlayers: {layers}\n")
+    assert [row[0] for row in layers_table(net.analyze(), 1).rows] == ["a … b", "c"]
+
+
+def test_what_is_loaded_is_its_own() -> None:
+    """Documents and what is compiled of them are kept from load to load; what users get of them is theirs."""
+    unit = '{params: {m: [3]}, layers: [linear: "${m[0] + n[0]}"]}'
+    text = f"input: [4]\nparams: {{n: [1, 2]}}\nblocks: {{b: {unit}}}\nlayers: [b]\n"
+    given = [5, 6]
+    first, other = archspec.loads(text), archspec.loads(text, n=given)
+    given[0] = first.params["n"][0] = 100
+    first.graph.nodes[0].group.arguments["m"][0] = 100
+    assert other.params == {"n": [5, 6]}
+    assert archspec.loads(text).params == {"n": [1, 2]}
+    assert archspec.loads(text).graph.node("b.linear").shape == (4,)
+
+
+def test_warnings_of_two_files_are_two(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(f"blocks:\n  {name}:\n    layers: [batch_norm]\n", encoding="utf-8")
+    spec = tmp_path / "net.yaml"
+    spec.write_text("include: [a, b]\ninput: [8, 4, 4]\nlayers: [global_avg_pool, a, b]\n", encoding="utf-8")
+    assert len(archspec.load(spec).check()) == 2
+
+
+def test_a_link_that_leads_elsewhere_is_followed_anew(tmp_path: Path) -> None:
+    for name, op in (("x", "relu"), ("y", "tanh")):
+        (tmp_path / f"{name}.yaml").write_text(f"blocks: {{{name}: {{layers: [{op}]}}}}\n", encoding="utf-8")
+    (tmp_path / "w.yaml").write_text("include: [z]\nblocks: {w: {layers: [x]}}\n", encoding="utf-8")
+    spec, link = tmp_path / "net.yaml", tmp_path / "z.yaml"
+    spec.write_text("include: [x, y, w]\ninput: [8]\nlayers: [x, y, w]\n", encoding="utf-8")
+    link.symlink_to(tmp_path / "x.yaml")
+    assert len(archspec.load(spec).graph) == 3
+    link.unlink()
+    link.symlink_to(tmp_path / "y.yaml")
+    with pytest.raises(archspec.SpecError, match="unknown op or block `x`"):
+        archspec.load(spec)

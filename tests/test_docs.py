@@ -29,7 +29,7 @@ import pytest
 import archspec
 from archspec import document, errors, expressions, names, syntax
 from archspec.cli import main
-from archspec.elaborate import reuse, walk
+from archspec.elaborate import walk
 from archspec.errors import CODES
 from archspec.program import steps
 
@@ -175,7 +175,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "layers and scopes, those left out included": f"{walk.MAX_NODES:,}",
         "edges": f"{walk.MAX_EDGES:,}",
         "copies with a condition": f"{walk.MAX_TESTED:,}",
-        "the path of a scope": f"{reuse.MAX_PATH:,} characters",
+        "the path of a scope": f"{walk.MAX_PATH:,} characters",
         "an integer": "2**63 - 1",
         "a name": f"{names.MAX_NAME} characters",
         "an expression": f"{expressions.MAX_LENGTH:,} characters",

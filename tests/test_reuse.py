@@ -8,6 +8,7 @@ import pytest
 
 from archspec.document import parse_document
 from archspec.elaborate import elaborate, walk
+from archspec.expressions import values
 from archspec.graph import Graph
 
 CASES = {
@@ -84,6 +85,12 @@ CASES = {
         blocks: {unit: {params: {sizes: }, layers: [{conv: {filters: "${sizes[0]}", kernel: $sizes, padding: half}}]}}
         layers: [{unit: {sizes: [3, 1]}}, {unit: {sizes: [3, 3]}}, {unit: {sizes: [3, 1]}}]
     """,
+    "two zeros": """
+        blocks:
+          unit: {params: {v: }, layers: [{text: {t: "${v}x"}}]}
+          text: {params: {t: }, layers: [{relu: {when: "${t[0] == '-'}"}}, tanh]}
+        layers: [{unit: 0.0}, {unit: -0.0}]
+    """,
     "several inputs": """
         blocks: {join: {inputs: [a, b], layers: [{relu: {from: b}}, {add: [a, relu]}]}}
         layers: [{relu: {name: r}}, {join: {from: [r, r]}}, {join: {from: [r, input]}}, {join: {from: [input, r]}}]
@@ -123,18 +130,46 @@ def test_equal_scopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(asked) == 3
 
 
-def test_the_limits_count_what_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "MAX_NODES", 100)
-    document = parse_document("input: [8]\nblocks: {unit: {layers: [relu, tanh]}}\nlayers: [unit, unit]\n")
-    assert elaborate(document).diagnostics == ()
-    many = ", ".join(["unit"] * 34)
-    found = elaborate(parse_document(f"input: [8]\nblocks: {{unit: {{layers: [relu, tanh]}}}}\nlayers: [{many}]\n"))
-    assert [finding.code for finding in found.diagnostics] == ["limit"]
+LIMITS = {
+    "MAX_NODES": ("[relu, tanh]", 3),
+    "MAX_TESTED": ('[{relu: {repeat: 2, when: "${index == 0}"}}]', 2),
+    "MAX_EDGES": ("[{add: [input, input]}]", 2),
+}
 
 
-def test_a_path_that_becomes_too_long() -> None:
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_limits_count_what_is_not_worked_out(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What 50 copies need is refused at one less, reused or not."""
+    layers, each = LIMITS[limit]
+    text = f"input: [10]\nblocks: {{unit: {{layers: {layers}}}}}\nlayers: [{', '.join(['unit'] * 50)}]\n"
+    for allowed, codes in ((50 * each, []), (50 * each - 1, ["limit"])):
+        monkeypatch.setattr(walk, limit, allowed)
+        for trace in (False, True):
+            found = elaborate(parse_document(text), trace=trace)
+            assert [finding.code for finding in found.diagnostics] == codes
+
+
+def test_the_budget_counts_what_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = '[{linear: "${sum([a for a in [1, 2, 3, 4]])}"}]'
+    text = f"input: [10]\nblocks: {{unit: {{layers: {layers}}}}}\nlayers: [{', '.join(['unit'] * 10)}]\n"
+    seen = []
+    for allowed in range(0, 1200, 7):
+        monkeypatch.setattr(walk, "MAX_TOTAL_STEPS", allowed)
+        monkeypatch.setattr(values, "MAX_TOTAL_STEPS", allowed)
+        codes, traced = (
+            [finding.code for finding in elaborate(parse_document(text), trace=trace).diagnostics]
+            for trace in (False, True)
+        )
+        assert codes == traced
+        seen.append(codes)
+    assert seen[0] == ["limit"]
+    assert seen[-1] == []
+
+
+@pytest.mark.parametrize("step", ["relu", "relu: {when: false}"])
+def test_a_path_that_becomes_too_long(step: str) -> None:
     names = ["a" * 90, "b" * 90]
-    inner = "sequential: [relu]"
+    inner = f"sequential: [{step}]"
     for level in range(10):
         inner = f"sequential: {{name: {names[level % 2]}, layers: [{inner}]}}"
     blocks = f"blocks: {{unit: {{layers: [{inner}]}}}}"

@@ -10,11 +10,14 @@ from archspec.shapes import elements
 def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
     """Warnings about a sound graph, when trained with `batch` samples."""
     found: list[Diagnostic] = []
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[str, int, int]] = set()
     for node in graph.nodes:
-        if node.op.op != "batch_norm" or batch > 1 or elements(node.op.spatial) > 1 or node.span[1:3] in seen:
+        if node.op.op != "batch_norm" or batch > 1 or elements(node.op.spatial) > 1:
             continue
-        seen.add(node.span[1:3])
+        place = (node.span.source.name, node.span.line, node.span.column)
+        if place in seen:
+            continue
+        seen.add(place)
         message = f"batch norm over one value per channel: `{node.path}` cannot be trained with a batch of 1"
         notes = tuple(str(scope) for scope in node.group.chain() if scope.block or scope.copy)
         help = "train with a batch of 2 or more, or use another normalisation here"

@@ -12,7 +12,7 @@ def peak_activation_elements(graph: Graph) -> int:
     Nothing is fused and nothing happens in place, so a compiled model needs less; the weights are counted apart.
     """
     sizes = {name: elements(shape) for name, shape in graph.inputs.items()}
-    sizes.update([(node.path, node.op.figures[2]) for node in graph.nodes])
+    sizes.update([(node.path, node.op.figures.output) for node in graph.nodes])
     live = set(graph.outputs.values())
     alive = sum([sizes[path] for path in live])
     peak = 0

@@ -45,10 +45,14 @@ class Branch:
         """Shape of what its last layer gives."""
         return self.layers[-1].output_shape
 
-    def signature(self) -> tuple[object, ...]:
-        """What makes two scopes equal: their layers but for the paths' beginning."""
-        start = len(self.path)
-        return tuple((layer.path[start:], layer.applied) for layer in self.layers)
+    def signature(self, start: int | None = None) -> tuple[object, ...]:
+        """What makes two scopes equal: what they are and hold, and what is read within them; not where they stand."""
+        start = len(self.path) if start is None else start
+        if self.layer:
+            scope = self.path[:start] + "."
+            inputs = tuple(path[start:] if path.startswith(scope) else "" for path in self.layer.inputs)
+            return (self.path[start:], self.layer.applied, inputs)
+        return (self.path[start:], self.kind, *[child.signature(start) for child in self.children])
 
 
 def module_tree(report: Report) -> Branch:
@@ -65,6 +69,7 @@ def module_tree(report: Report) -> Branch:
                 scopes[parent].children.append(scopes[path])
             parent = path
         scopes[parent].children.append(Branch(layer.path, layer.op, [name], layer))
+    _ = root.layers  # of every branch, before equal ones are folded
     _fold(root)
     return root
 

@@ -16,7 +16,7 @@ from archspec.elaborate.interface import InputShape, check_keys, check_unused, i
 from archspec.elaborate.walk import MAX_NODES, Walk, too_large
 from archspec.errors import MAX_FINDINGS, Diagnostic
 from archspec.expressions import UNKNOWN, Scope
-from archspec.graph import Graph, Group
+from archspec.graph import Graph, Group, copied
 from archspec.program import Program, compile_program
 from archspec.program.size import oversized
 from archspec.shapes import Shape
@@ -65,7 +65,7 @@ def elaborate(
     if findings.only("unused"):
         with suppress(TooLarge):
             check_unused(document, graph, findings)
-    values = {name: value for name, value in walk.params.values.items() if value is not UNKNOWN}
+    values = {name: copied(value) for name, value in walk.params.values.items() if value is not UNKNOWN}
     return Elaboration(graph, values, program, findings.told())
 
 

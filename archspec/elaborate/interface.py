@@ -12,7 +12,7 @@ from archspec.elaborate.findings import Findings
 from archspec.elaborate.frames import Frame, Ref
 from archspec.errors import Span, UsageError, did_you_mean
 from archspec.expressions import UNKNOWN, Scope, UnknownShape
-from archspec.graph import Graph
+from archspec.graph import Graph, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops.fields import MAX_AXES, Int, OpError, kind_of
 from archspec.program import Program
@@ -70,8 +70,7 @@ def _default(value: Value, declared: Mapping[str, Value], known: Scope) -> Any:
 
 def _same_kind(name: str, value: Any, default: Any) -> Any:
     """An overriding value, if it is of the kind of the declared one."""
-    if isinstance(value, tuple):
-        value = list(value)
+    value = copied(list(value) if isinstance(value, tuple) else value)
     if not _is_plain(value):
         help = "text, true or false, numbers within the limits, lists and mappings of them"
         raise UsageError(f"param `{name}`: {type(value).__name__} {str(value)[:40]} is no value of a spec", help)

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 from archspec.elaborate.findings import Findings, TooLarge
 from archspec.elaborate.frames import UNKNOWN_REF, Frame, Ref
 from archspec.elaborate.intern import applied
-from archspec.elaborate.reuse import MAX_PATH, Worked, scope_key
+from archspec.elaborate.reuse import Usage, Worked, scope_key
 from archspec.errors import MAX_FINDINGS, Span, nearest
-from archspec.expressions import Scope, UnknownShape
+from archspec.expressions import MAX_TOTAL_STEPS, Scope, UnknownShape
 from archspec.graph import Group, Node, Placed
 from archspec.names import step_name_fault
 from archspec.ops import OPS
@@ -29,6 +29,8 @@ from archspec.syntax import YamlList
 MAX_NODES = 1_000_000
 MAX_TESTED = 200_000
 MAX_EDGES = 4_000_000
+MAX_PATH = 1_000
+"""How long the path of a scope may be."""
 
 
 def too_large(findings: Findings, span: Span, group: Group) -> NoReturn:
@@ -59,7 +61,8 @@ class Walk:
         self.program, self.findings, self.trace = program, findings, trace
         self.params = self.nothing = Scope({})
         self.nodes: list[Node] = []
-        self.work = self.tested = self.edges = self.level = 0
+        self.work = self.tested = self.edges = 0
+        self.level = self.deepest = self.longest = 0  # of scopes: how deep they stand, how long their paths are
         self.worked: dict[Any, Worked] = {}
 
     def run(self, steps: list[Step], frame: Frame, scope: Scope, previous: Ref) -> Ref:
@@ -227,6 +230,7 @@ class Walk:
         if self.level >= MAX_SCOPES:
             raise Fault("depth", f"scopes nested more than {MAX_SCOPES} levels deep", step.span)
         self.level += 1
+        self.deepest = max(self.deepest, self.level)
         try:
             if isinstance(step, CallStep):
                 return self._scope(step, step.block, self._arguments(step, site), site)
@@ -262,6 +266,7 @@ class Walk:
         home = site.home
         name = home.new_name(step, site.scope)
         path = home.prefix + name
+        self.longest = max(self.longest, len(path))
         if len(path) > MAX_PATH:
             raise Fault("limit", f"a path of more than {MAX_PATH:,} characters", step.span)
         kind, title = ("block", block.name) if block else ("sequential", None)
@@ -269,49 +274,73 @@ class Walk:
         key = None
         if not self.trace and not self.findings.found:
             key = scope_key(step, block, arguments, site.frame, site.scope, site.reads)
-        ref = self._again(self.worked[key], group, name, site) if key in self.worked else None
-        if ref is None:
-            if block is not None:
-                frame = self._block(block, arguments, group, site)
-            else:
-                assert isinstance(step, ScopeStep)
-                frame = self._sequential(step, group, site)
-            home.children[name] = frame
-            ref = self._work_out(frame, key)
+        known = self.worked.get(key) if key is not None else None
+        if known is not None and self._fits(known, path):
+            self._use(known.usage)
+            home.children[name] = partial(known.names, group, site.reads[0])
+            ref = known.copy_to(group, site.reads[0], self.nodes)
+        else:
+            ref = self._work_out(step, block, arguments, group, key, name, site)
         home.bind(name, ref)
         if self.trace:
             self._place(home.group, step, group, site, ref)
         return ref
 
-    def _again(self, known: Worked, group: Group, name: str, site: Site) -> Ref | None:
-        """The value of a scope that was worked out before; None where it would pass a limit here."""
-        work, edges = self.work + known.work, self.edges + known.edges
-        if self.level > known.level or work > MAX_NODES or edges > MAX_EDGES:
-            return None
-        source = site.reads[0]
-        ref = known.again(group, source, self.nodes)
-        if ref is not None:
-            self.work, self.edges = work, edges
-            site.home.children[name] = partial(known.names, group, source)
-        return ref
-
-    def _work_out(self, frame: Frame, key: object) -> Ref:
+    def _work_out(
+        self,
+        step: Step,
+        block: BlockProgram | None,
+        arguments: Mapping[str, Any],
+        group: Group,
+        key: object,
+        name: str,
+        site: Site,
+    ) -> Ref:
         """Apply the steps of a scope, and remember what came of them under `key`."""
-        first, work, edges = len(self.nodes), self.work, self.edges
-        assert frame.group.scope is not None
-        ref = self.run(frame.steps, frame, frame.group.scope, frame.first_input)
+        first, length, budget = len(self.nodes), len(group.path), self.params.budget
+        work, tested, edges, used = self.work, self.tested, self.edges, budget.used
+        deepest, longest = self.deepest, self.longest
+        self.deepest, self.longest = self.level, length
+        if block is not None:
+            frame, scope = self._block(block, arguments, group, site)
+        else:
+            assert isinstance(step, ScopeStep)
+            frame, scope = self._sequential(step, group, site)
+        site.home.children[name] = frame
+        ref = self.run(frame.steps, frame, scope, frame.first_input)
         if key is not None and not self.findings.found:
-            made = (first, len(self.nodes))
-            self.worked[key] = Worked(frame, ref, made, self.level, self.work - work, self.edges - edges)
+            levels, reach = self.deepest - self.level, self.longest - length
+            usage = Usage(self.work - work, self.tested - tested, self.edges - edges, budget.used - used)
+            self.worked[key] = Worked(frame, ref, first, len(self.nodes), usage, levels, reach)
+        self.deepest, self.longest = max(deepest, self.deepest), max(longest, self.longest)
         return ref
 
-    def _sequential(self, step: ScopeStep, group: Group, site: Site) -> Frame:
-        """The frame of a `sequential`, its values set."""
+    def _fits(self, known: Worked, path: str) -> bool:
+        """Whether a scope that is worked out passes no limit at `path`."""
+        usage = known.usage
+        return (
+            self.work + usage.work <= MAX_NODES
+            and self.tested + usage.tested <= MAX_TESTED
+            and self.edges + usage.edges <= MAX_EDGES
+            and self.params.budget.used + usage.steps <= MAX_TOTAL_STEPS
+            and self.level + known.levels <= MAX_SCOPES
+            and len(path) + known.reach <= MAX_PATH
+        )
+
+    def _use(self, usage: Usage) -> None:
+        """Count what was not worked out."""
+        self.work += usage.work
+        self.tested += usage.tested
+        self.edges += usage.edges
+        self.params.budget.charge(usage.steps)
+
+    def _sequential(self, step: ScopeStep, group: Group, site: Site) -> tuple[Frame, Scope]:
+        """The frame and the values of a `sequential`."""
         scope = group.scope = Scope({}, site.scope)
         frame = Frame(group, {"input": site.reads[0]}, step.steps, outer=site.frame, positional=True)
         scope.tensors, scope.visible = frame.find, frame.visible
         self._set_let(step, scope)
-        return frame
+        return frame, scope
 
     def _arguments(self, step: CallStep, site: Site) -> dict[str, Any]:
         """What a call gives to its block."""
@@ -325,8 +354,10 @@ class Walk:
         self.work += len(block.params) // 16
         return {name: value.evaluate(site.scope) for name, value in step.arguments.items()}
 
-    def _block(self, block: BlockProgram, arguments: Mapping[str, Any], group: Group, site: Site) -> Frame:
-        """The frame of a block, its params set: it sees those, its inputs and the params of its file."""
+    def _block(
+        self, block: BlockProgram, arguments: Mapping[str, Any], group: Group, site: Site
+    ) -> tuple[Frame, Scope]:
+        """The frame and the values of a block: it sees its params, its inputs and the params of its file."""
         scope = group.scope = Scope({}, self.params if block.block.library.sees_params else self.nothing)
         scope.budget = self.params.budget
         frame = Frame(group, dict(zip(block.inputs or ("input",), site.reads, strict=True)), block.steps)
@@ -336,7 +367,7 @@ class Walk:
                 scope.values[name] = arguments[name]
             elif default is not None:
                 scope.values[name] = default.evaluate(scope)
-        return frame
+        return frame, scope
 
     # Ops.
 
@@ -360,7 +391,8 @@ class Walk:
                     self._place(home.group, step, self.nodes[-1], site, ref)
             except OpError as error:
                 self._complain_of_op(step, error, arguments, path, site)
-                ref = Ref(path, shapes[0] if step.op.infer is Op.infer else None)
+                # No node: what reads this step reads what it would have read, where the shape is the same for sure.
+                ref = Ref(site.reads[0].path, shapes[0]) if step.op.infer is Op.infer else UNKNOWN_REF
         home.bind(name, ref)
         return ref
 
@@ -369,8 +401,13 @@ class Walk:
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
         if len(site.reads) > 1:
+            given = step.reads.evaluate(site.scope) if step.reads is not None else []
+            written = given if isinstance(given, list) else [None, given]
             inputs = {id(ref): name for name, ref in site.frame.inputs.items()}
-            names = tuple(inputs.get(id(ref)) or ref.path.removeprefix(site.frame.prefix) for ref in site.reads)
+            names = tuple(
+                name or inputs.get(id(ref)) or ref.path.removeprefix(site.frame.prefix)
+                for name, ref in zip(written, site.reads, strict=True)
+            )
             try:
                 step.op(tuple([ref.shape for ref in site.reads]), arguments, names)  # type: ignore[misc]
             except OpError as named:

@@ -7,13 +7,14 @@ Nothing is ever passed to `eval`. Every step draws on a budget, so that no expre
 from archspec.expressions.functions import FUNCTIONS, make_divisible
 from archspec.expressions.scope import Scope, Tensor
 from archspec.expressions.text import MAX_LEVELS, Expression, Template, compile_expression, compile_text
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, UNKNOWN, ExpressionError, UnknownShape
+from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, MAX_TOTAL_STEPS, UNKNOWN, ExpressionError, UnknownShape
 
 __all__ = [
     "FUNCTIONS",
     "MAX_ITEMS",
     "MAX_LENGTH",
     "MAX_LEVELS",
+    "MAX_TOTAL_STEPS",
     "UNKNOWN",
     "Expression",
     "ExpressionError",

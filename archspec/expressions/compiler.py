@@ -153,6 +153,8 @@ class Compiler:
             for function, right in rest:
                 value = right(scope)
                 plain = type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP
+                if not plain:
+                    _check_comparable(left, value)
                 if not (function(left, value) if plain else guard(scope.budget, function, left, value)):
                     return False
                 left = value
@@ -232,6 +234,20 @@ class Compiler:
         return evaluate
 
     _generatorexp = _listcomp
+
+
+def _check_comparable(*values: Any) -> None:
+    """Refuse tensors: an expression sees their sizes, not which they are."""
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Tensor):
+            help = "compare their sizes: `a.shape == b.shape`"
+            raise ExpressionError("tensors cannot be compared", help)
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            stack += value.values()
 
 
 def _numeric(name: str, values: list[Any]) -> list[Any]:

@@ -93,6 +93,3 @@ def _name_help(name: str, known: Iterator[str]) -> str | None:
     if name == "input":
         return "params and defaults see no tensors; of several inputs, each has a name of its own"
     return did_you_mean(name, dict.fromkeys([*known, *FUNCTIONS]))
-
-
-Evaluate = Callable[[Scope], Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 from archspec.shapes import LIMIT
 
@@ -79,11 +79,23 @@ class Budget:
         """Take `amount` steps; ExpressionError where they are no longer there."""
         self.steps -= amount
         if self.steps < 0 or self.total < 0:
-            raise ExpressionError("too much work for an expression", code="limit" if self.total < 0 else "expression")
+            self._refuse()
 
     def begin(self, amount: int) -> None:
         """Begin the next expression, which takes `amount` steps at once."""
         self.total -= MAX_STEPS - self.steps + 1
         self.steps = MAX_STEPS - amount
         if self.steps < 0 or self.total < 0:
-            self.spend(0)
+            self._refuse()
+
+    @property
+    def used(self) -> int:
+        """How many steps have been taken, all together."""
+        return MAX_TOTAL_STEPS - self.total + MAX_STEPS - self.steps
+
+    def charge(self, amount: int) -> None:
+        """Count `amount` steps that were spared."""
+        self.total -= amount
+
+    def _refuse(self) -> NoReturn:
+        raise ExpressionError("too much work for an expression", code="limit" if self.total < 0 else "expression")

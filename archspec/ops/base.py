@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from archspec.ops.fields import REQUIRED, Field, OpError, axis_names
 from archspec.shapes import LIMIT, Shape, elements, shape_text
@@ -34,6 +34,14 @@ class Call:
     def is_module(self) -> bool:
         """Whether this call constructs a module (which may hold state) rather than computes a value."""
         return self.target.startswith("nn.") or self.target.isidentifier()
+
+
+class Figures(NamedTuple):
+    """MACs, FLOPs, and how many numbers the output holds."""
+
+    macs: int
+    flops: int
+    output: int
 
 
 class Op:
@@ -203,9 +211,9 @@ class Op:
         return sum(map(elements, self.buffers().values()))
 
     @cached_property
-    def figures(self) -> tuple[int, int, int]:
-        """MACs, FLOPs and numbers in the output, for one sample."""
-        return self.macs(), self.flops(), elements(self.output)
+    def figures(self) -> Figures:
+        """What it takes, for one sample."""
+        return Figures(self.macs(), self.flops(), elements(self.output))
 
     def args(self) -> dict[str, Any]:
         """Every argument in canonical form, as JSON data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from archspec.document import Block, Document, Library
+from archspec.document import MAX_KEPT, Block, Document, Library
 from archspec.errors import MAX_FINDINGS, Diagnostic, Span, did_you_mean, listed
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
@@ -26,12 +26,15 @@ from archspec.schema import SCOPES, STEP_KEYS
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
-@lru_cache(maxsize=32)
 def compile_program(document: Document) -> Program:
-    """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`.
+    """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`."""
+    size = sum(len(text) for _, text in document.files)
+    return _compiled(document) if size <= MAX_KEPT else _Compiler(document).program()
 
-    What is loaded again unchanged is not compiled again: nobody writes to a Program.
-    """
+
+@lru_cache(maxsize=32)
+def _compiled(document: Document) -> Program:
+    """What is loaded again unchanged is not compiled again: nobody writes to a Program."""
     return _Compiler(document).program()
 
 

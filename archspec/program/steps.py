@@ -221,10 +221,10 @@ class ScopeStep(Step):
     let: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
-    free: tuple[str, ...] = ()
+    outer_names: tuple[str, ...] = ()
     """The names of outside that expressions in it mention."""
-    read: frozenset[str] | None = frozenset()
-    """The names that `from` in it holds, up to the first dot; None where an expression makes one."""
+    outer_reads: frozenset[str] | None = frozenset()
+    """The names that `from` in it holds, up to the first dot, but `input`; None where an expression makes one."""
 
     @property
     def is_inline(self) -> bool:
@@ -235,30 +235,27 @@ class ScopeStep(Step):
         """Fill in what follows from the steps."""
         names: set[str] = set().union(*(step.mentions() for step in self.steps))
         for name, value in reversed(self.let.items()):
-            names = names - {name} | value.names
-        self.free = tuple(sorted(names if self.is_inline else names - {"input"}))
-        found: set[str] = set()
-        for step in self.steps:
-            inner = step.read if isinstance(step, ScopeStep) else frozenset()
-            own = _constant_names(step.reads)
-            if inner is None or own is None:
-                self.read = None
-                return
-            found |= inner | own
-        self.read = frozenset(found - {"input"})  # which a `sequential` has of its own
+            names.discard(name)
+            names |= value.names
+        # A `sequential` has an input of its own.
+        self.outer_names = tuple(sorted(names if self.is_inline else names - {"input"}))
+        reads = [_constant_names(step.reads) for step in self.steps]
+        reads += [step.outer_reads for step in self.steps if isinstance(step, ScopeStep)]
+        known = [found for found in reads if found is not None]
+        self.outer_reads = frozenset().union(*known) - {"input"} if len(known) == len(reads) else None
 
     def _mentions(self) -> set[str]:
-        return set(self.free)
+        return set(self.outer_names)
 
 
-def _constant_names(reads: Value | None) -> set[str] | None:
+def _constant_names(reads: Value | None) -> frozenset[str] | None:
     """The names that `from` holds, up to the first dot; None where an expression makes one."""
     if reads is None:
-        return set()
+        return frozenset()
     if not reads.constant:
         return None
     found = reads.evaluate(NOTHING)
-    return {str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found])}
+    return frozenset(str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found]))
 
 
 @dataclass(eq=False)

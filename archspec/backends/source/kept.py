@@ -29,7 +29,7 @@ def planned(network: Network) -> Planner:
     """The classes, with as many params kept as arguments of the network's class as can be."""
     elaboration = network.elaboration
     traced = _traced(network, {})
-    assert traced is not None
+    assert traced is not None, f"{network.name} is sound, but not when it is traced"
     wanted = _candidates(elaboration)
     choices = [wanted, [name for name in wanted if name == HEAD], []]
     for number, names in enumerate(choices):
