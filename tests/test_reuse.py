@@ -166,6 +166,23 @@ def test_the_budget_counts_what_is_not_worked_out(monkeypatch: pytest.MonkeyPatc
     assert seen[-1] == []
 
 
+def test_scopes_in_scopes_count_for_the_limits() -> None:
+    """A scope that holds a reused one is as deep, and its paths are as long, as if that had been worked out."""
+    chain = "relu"
+    for level in range(10):
+        chain = f"sequential: {{name: {'ab'[level % 2] * 90}, layers: [{chain}]}}"
+    blocks = f"blocks: {{inner: {{layers: [{chain}]}}, outer: {{layers: [{{inner: {{name: i}}}}]}}}}"
+    layers = f"[{{inner: {{name: u}}}}, {{outer: {{name: v}}}}, {{outer: {{name: {'w' * 100}}}}}]"
+    document = parse_document(f"input: [8]\n{blocks}\nlayers: {layers}\n")
+    assert [finding.code for finding in elaborate(document).diagnostics] == ["limit"]
+    assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
+    steps = ["relu", *[f"b{level}" for level in range(62)]]
+    chain = ", ".join(f"b{level}: {{layers: [{step}]}}" for level, step in enumerate(steps))
+    document = parse_document(f"input: [8]\nblocks: {{{chain}}}\nlayers: [b61, b62, sequential: [sequential: [b62]]]\n")
+    assert [finding.code for finding in elaborate(document).diagnostics] == ["depth"]
+    assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
+
+
 @pytest.mark.parametrize("step", ["relu", "relu: {when: false}"])
 def test_a_path_that_becomes_too_long(step: str) -> None:
     names = ["a" * 90, "b" * 90]

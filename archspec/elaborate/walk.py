@@ -276,7 +276,7 @@ class Walk:
             key = scope_key(step, block, arguments, site.frame, site.scope, site.reads)
         known = self.worked.get(key) if key is not None else None
         if known is not None and self._fits(known, path):
-            self._use(known.usage)
+            self._use(known, path)
             home.children[name] = partial(known.names, group, site.reads[0])
             ref = known.copy_to(group, site.reads[0], self.nodes)
         else:
@@ -327,8 +327,11 @@ class Walk:
             and len(path) + known.reach <= MAX_PATH
         )
 
-    def _use(self, usage: Usage) -> None:
-        """Count what was not worked out."""
+    def _use(self, known: Worked, path: str) -> None:
+        """Count a scope at `path` that is not worked out again."""
+        self.deepest = max(self.deepest, self.level + known.levels)
+        self.longest = max(self.longest, len(path) + known.reach)
+        usage = known.usage
         self.work += usage.work
         self.tested += usage.tested
         self.edges += usage.edges
