@@ -150,6 +150,15 @@ def show(title: str, rows: list[dict[str, object]]) -> None:
         print(f"  {row['what']:<40}{figures}")
 
 
+def report(results: dict[str, list[dict[str, object]]], path: str | None) -> None:
+    """Print the measured rows, and write them to the file `path` too, if it is given."""
+    for title, rows in results.items():
+        show(title, rows)
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=15)
@@ -161,11 +170,7 @@ def main() -> None:
             "in process, after the first": within(options.runs),
             "long chains, whole processes": chains(max(3, options.runs // 5), folder),
         }
-    for title, rows in results.items():
-        show(title, rows)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+    report(results, options.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ turn with torchvision's constructor and with that of the generated class. Median
 from __future__ import annotations
 
 import argparse
-import json
 import runpy
 import statistics
 import sys
@@ -20,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from analyze import run, show
+from analyze import report, run
 
 import archspec
 
@@ -90,11 +89,7 @@ def main() -> None:
     for network in MODULES:
         actions = {name: partial(timed, action) for name, action in constructors(network).items()}
         results[f"building {network}, interleaved"] = rows(options.runs, actions)
-    for title, measured in results.items():
-        show(title, measured)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+    report(results, options.json)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Compiler:
 
         def evaluate(scope: Scope) -> Any:
             value, at = inner(scope), index(scope)
-            if isinstance(value, Tensor) or not isinstance(value, list | str | dict):
+            if not isinstance(value, list | str | dict):
                 raise ExpressionError("only lists, text and mappings can be indexed")
             if isinstance(at, slice):
                 return guard(scope.budget, operator.getitem, value, at)

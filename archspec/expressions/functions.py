@@ -42,15 +42,6 @@ def _modulo(left: Any, right: Any) -> Any:
     return left % right
 
 
-BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: _multiply,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: _modulo,
-    ast.Pow: _power,
-}
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -60,6 +51,12 @@ ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
 }
 """What costs nothing between two numbers: the way that most expressions go."""
+BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    **ARITHMETIC,
+    ast.Mult: _multiply,
+    ast.Mod: _modulo,
+    ast.Pow: _power,
+}
 UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,

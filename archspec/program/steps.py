@@ -43,7 +43,7 @@ _FAILED = _Failed()
 class Value:
     """A value of the spec: a constant, or something that an expression in it makes anew for every copy."""
 
-    __slots__ = ("yaml", "constant", "names", "_compiled", "_single", "_size")
+    __slots__ = ("yaml", "constant", "names", "_compiled", "_size")
 
     def __init__(self, yaml: Yaml, failed: bool = False) -> None:
         """The value that `yaml` stands for; Fault where an expression in it is none. A `failed` one is never known."""
@@ -52,8 +52,6 @@ class Value:
         self._size = 0
         self._compiled = (_FAILED, yaml) if failed else self._compile(yaml)
         self.constant = not self._has_expression(self._compiled)
-        # Most values with an expression are that expression, and nothing else.
-        self._single = self._compiled[0] if isinstance(self._compiled, tuple) else None
 
     @property
     def span(self) -> Span:
@@ -88,11 +86,6 @@ class Value:
 
     def evaluate(self, scope: Scope) -> Any:
         """The value as plain data; Fault where an expression fails, UnknownShape where it asks for what is in error."""
-        if self._single is not None:
-            try:
-                return self._single.evaluate(scope)
-            except ExpressionError as error:
-                raise Fault(error.code, error.message, self.yaml.span, error.help) from None
         if self.constant:
             return self._compiled
         if self._size > 100:

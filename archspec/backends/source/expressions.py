@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import operator
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from archspec.backends.source.strings import quoted
-from archspec.expressions import make_divisible
+from archspec.expressions.functions import ARITHMETIC, COMPARE, make_divisible
 
 WIDEST = 60
 """Characters of the longest expression that is printed; a longer one is replaced by its value."""
@@ -17,21 +16,8 @@ WIDEST = 60
 Lookup = Callable[[str], Any]
 Reach = Callable[[ast.expr], Any]
 
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-}
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
+    op: COMPARE[op] for op in (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
@@ -108,7 +94,7 @@ def evaluate(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:
             return tuple(map(value, tree.elts))
         case ast.List():
             return list(map(value, tree.elts))
-        case ast.BinOp() if type(tree.op) in _BINARY:
+        case ast.BinOp() if type(tree.op) in ARITHMETIC:
             return _arithmetic(tree.op, value(tree.left), value(tree.right))
         case ast.UnaryOp(op=ast.USub()):
             return -value(tree.operand)
@@ -130,7 +116,7 @@ def evaluate(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:
 def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
     if not (isinstance(left, int | float) and isinstance(right, int | float)):
         raise Unprintable
-    return _BINARY[type(op)](left, right)
+    return ARITHMETIC[type(op)](left, right)
 
 
 def _first_decisive(values: Iterable[Any], decisive: bool) -> Any:
