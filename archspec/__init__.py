@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archspec._version import __version__
 
 if TYPE_CHECKING:
-    from archspec.analysis.cost import LayerCost, Report, Totals
+    from archspec.analysis.cost import LayerCost, Totals
     from archspec.backends.bench import bench
     from archspec.backends.build import build, compile
     from archspec.backends.onnx import export_onnx
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from archspec.errors import Diagnostic, Span, SpecError, UsageError
     from archspec.graph import Graph, Node
     from archspec.network import Network, analyze, check, load, loads
+    from archspec.report.costs import Report
     from archspec.zoo import list_specs
 
 _HOMES = {
@@ -34,7 +35,7 @@ _HOMES = {
     "LayerCost": "archspec.analysis.cost",
     "Network": "archspec.network",
     "Node": "archspec.graph",
-    "Report": "archspec.analysis.cost",
+    "Report": "archspec.report.costs",
     "Span": "archspec.errors",
     "SpecError": "archspec.errors",
     "Totals": "archspec.analysis.cost",

@@ -143,6 +143,27 @@ class Diagnostic:
         }
 
 
+class Complaint(Exception):
+    """One thing that is wrong, inside of the compiler: it becomes a `Diagnostic` once its place is known.
+
+    `argument` names the argument of an op that is to blame, where there is one.
+    """
+
+    def __init__(
+        self, code: str, message: str, help: str | None = None, *, span: Span | None = None, argument: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.help, self.span, self.argument = code, message, help, span, argument
+
+    def at(self, span: Span | None, prefix: str = "") -> Complaint:
+        """Return the complaint located at `span`, its message behind `prefix`; a place that it has already is kept."""
+        return Complaint(self.code, prefix + self.message, self.help, span=self.span or span, argument=self.argument)
+
+    def diagnostic(self, notes: tuple[str, ...] = ()) -> Diagnostic:
+        """Return the finding to tell the user."""
+        return Diagnostic(self.code, self.message, self.span, notes, self.help)
+
+
 class SpecError(Exception):
     """A spec that is wrong, or cannot be read.
 

@@ -16,7 +16,7 @@ from archspec.shapes import Shape, shape_text
 if TYPE_CHECKING:
     import networkx as nx
 
-    from archspec.expressions import Scope
+    from archspec.expressions import Environment
 
 
 def copied(value: Any) -> Any:
@@ -26,11 +26,11 @@ def copied(value: Any) -> Any:
     return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-class Group:
+class Scope:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
     `copy` is `(position, count)` where the scope is one copy of a repeat. `step` is the typed step that made it,
-    `definition` the block, `scope` the values its steps saw, and `items` what they made, in order, where elaboration
+    `definition` the block, `environment` the values its steps saw, and `items` what they made, in order, if elaboration
     was asked for a trace: for back ends that give structure back.
     """
 
@@ -43,7 +43,7 @@ class Group:
         "parent",
         "step",
         "definition",
-        "scope",
+        "environment",
         "items",
         "__weakref__",
     )
@@ -52,7 +52,7 @@ class Group:
         self,
         kind: str,
         path: str,
-        parent: Group | None,
+        parent: Scope | None,
         block: str | None = None,
         copy: tuple[int, int] | None = None,
         span: Span | None = None,
@@ -61,39 +61,39 @@ class Group:
     ) -> None:
         self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
         self.step, self.definition = step, definition
-        self.scope: Scope | None = None
-        self.items: list[Placed] = []
+        self.environment: Environment | None = None
+        self.items: list[Applied] = []
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The values it was given, or set for itself. A tensor among them has the path that it had where an equal scope
         was first met."""
-        return {name: copied(value) for name, value in self.scope.values.items()} if self.scope else {}
+        return {name: copied(value) for name, value in self.environment.values.items()} if self.environment else {}
 
-    def moved(self, path: str, parent: Group) -> Group:
+    def moved(self, path: str, parent: Scope) -> Scope:
         """The same scope at another place."""
-        found = Group(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
-        found.scope = self.scope
+        found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
+        found.environment = self.environment
         return found
 
-    def chain(self) -> Iterator[Group]:
+    def chain(self) -> Iterator[Scope]:
         """This scope and those around it, innermost first, without the network itself."""
-        here: Group | None = self
+        here: Scope | None = self
         while here is not None and here.parent is not None:
             yield here
             here = here.parent
 
     def __str__(self) -> str:
-        what = f"block {self.block}" if self.block else self.kind
+        made = f"block {self.block}" if self.block else self.kind
         copy = f", copy {self.copy[0] + 1} of {self.copy[1]}" if self.copy else ""
         path = self.parent.path if self.parent and self.parent.kind == "repeat" else self.path
-        return f"in {what}{copy}, used{f' as {path}' if path else ''} at {self.span}"
+        return f"in {made}{copy}, used{f' as {path}' if path else ''} at {self.span}"
 
     def __repr__(self) -> str:
         return f"Group({self.kind}, {self.path!r})"
 
 
-class Given(NamedTuple):
+class ArgumentOrigin(NamedTuple):
     """Where an argument's value was written: in the `step` itself, or under `defaults`."""
 
     origin: str
@@ -103,10 +103,10 @@ class Given(NamedTuple):
 class Node:
     """One layer: an op at a path, and the paths of the values it reads, in order.
 
-    `span` is the place of its step; `given` tells where each argument was written that is not the op's own default.
+    `span` is the place of its step; `origins` tells where each argument was written that is not the op's own default.
     """
 
-    __slots__ = ("path", "op", "inputs", "span", "group", "given")
+    __slots__ = ("path", "op", "inputs", "span", "scope", "origins")
 
     def __init__(
         self,
@@ -114,11 +114,11 @@ class Node:
         op: Op,
         inputs: tuple[str, ...],
         span: Span,
-        group: Group,
-        given: Mapping[str, Given] | None = None,
+        scope: Scope,
+        origins: Mapping[str, ArgumentOrigin] | None = None,
     ) -> None:
-        self.path, self.op, self.inputs, self.span, self.group = path, op, inputs, span, group
-        self.given: Mapping[str, Given] = given or {}
+        self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
+        self.origins: Mapping[str, ArgumentOrigin] = origins or {}
 
     @property
     def shape(self) -> Shape:
@@ -134,18 +134,18 @@ class Node:
         return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
 
 
-class Placed(NamedTuple):
+class Applied(NamedTuple):
     """A step of a spec, applied once: a node, a scope, or None where it was left out.
 
     `reads` and `result` are paths of values; what is left out passes on the first value that it would have read.
-    `scope` holds the values that its expressions saw, and `copy` is `(position, count)` where it is a copy of a repeat.
+    `environment` holds what its expressions saw, and `copy` is `(position, count)` for a copy of a repeat.
     """
 
     step: object
-    what: Node | Group | None
+    made: Node | Scope | None
     reads: tuple[str, ...]
     result: str
-    scope: Scope
+    environment: Environment
     copy: tuple[int, int] | None = None
 
 

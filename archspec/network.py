@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from archspec.analysis.cost import Report, cost
+from archspec.analysis.cost import cost
 from archspec.analysis.lint import lint
 from archspec.document import Document, load_document, parse_document
 from archspec.elaborate import Elaboration, InputShape, elaborate
 from archspec.errors import Diagnostic, SpecError
 from archspec.graph import Graph
+from archspec.report.costs import Report
 
 InputShapes = InputShape | Mapping[str, InputShape]
 
@@ -52,7 +53,8 @@ class Network:
 
     def analyze(self, batch: int = 1, dtype: str = "float32") -> Report:
         """Shapes, parameters, MACs, FLOPs and bytes of every layer, for `batch` samples of `dtype`."""
-        return cost(self.graph, batch, dtype, self.elaboration.diagnostics or lint(self.graph, batch))
+        diagnostics = self.elaboration.diagnostics or lint(self.graph, batch)
+        return Report(**vars(cost(self.graph, batch, dtype, diagnostics)))
 
     def check(self) -> tuple[Diagnostic, ...]:
         """Warnings, and what does not hold of `expect` (which speaks of the spec as written, params not overridden)."""

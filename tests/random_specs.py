@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from archspec.errors import Complaint
 from archspec.expressions import make_divisible
 from archspec.names import step_name_fault
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.fields import OpError
 from archspec.shapes import SPATIAL_AXES, Shape
 
 MAX_CHANNELS = 16
@@ -341,7 +341,7 @@ class Interpreter:
         given = {**given, **evaluate(arguments, names, frame)}
         try:
             op = OPS[key](tuple(ref.shape for ref in reads), given)
-        except OpError as error:
+        except Complaint as error:
             raise Invalid(error.message) from None
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:
             raise Invalid("too large")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec.analysis.tables import bytes_text, count_text, layers_table, report_html
-from archspec.analysis.tree import module_tree
+from archspec.report.costs import bytes_text, count_text, layers_table, report_html
+from archspec.report.folding import module_tree
 
 SKIP = """
 name: skip
@@ -155,7 +155,7 @@ def test_what_is_loaded_is_its_own() -> None:
     given = [5, 6]
     first, other = archspec.loads(text), archspec.loads(text, n=given)
     given[0] = first.params["n"][0] = 100
-    first.graph.nodes[0].group.arguments["m"][0] = 100
+    first.graph.nodes[0].scope.arguments["m"][0] = 100
     assert other.params == {"n": [5, 6]}
     assert archspec.loads(text).params == {"n": [1, 2]}
     assert archspec.loads(text).graph.node("b.linear").shape == (4,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import archspec
-from archspec.tables import as_text
+from archspec.report.table import as_text
 
 torch = pytest.importorskip("torch")
 

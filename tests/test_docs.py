@@ -29,9 +29,8 @@ import pytest
 import archspec
 from archspec import document, errors, expressions, names, syntax
 from archspec.cli import main
-from archspec.elaborate import walk
+from archspec.elaborate import limits
 from archspec.errors import CODES
-from archspec.program import steps
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -171,11 +170,11 @@ def test_the_limits_are_those_of_the_code() -> None:
         "size of all files of one spec": f"{document.MAX_TOTAL >> 20} MiB",
         "files for one spec": f"{document.MAX_FILES}",
         "levels of YAML": f"{syntax.MAX_DEPTH}",
-        "blocks, `sequential` and `inline` inside each other": f"{steps.MAX_SCOPES}",
-        "layers and scopes, those left out included": f"{walk.MAX_NODES:,}",
-        "edges": f"{walk.MAX_EDGES:,}",
-        "copies with a condition": f"{walk.MAX_TESTED:,}",
-        "the path of a scope": f"{walk.MAX_PATH:,} characters",
+        "blocks, `sequential` and `inline` inside each other": f"{limits.MAX_SCOPES}",
+        "layers and scopes, those left out included": f"{limits.MAX_NODES:,}",
+        "edges": f"{limits.MAX_EDGES:,}",
+        "copies with a condition": f"{limits.MAX_CONDITIONS:,}",
+        "the path of a scope": f"{limits.MAX_PATH:,} characters",
         "an integer": "2**63 - 1",
         "a name": f"{names.MAX_NAME} characters",
         "an expression": f"{expressions.MAX_LENGTH:,} characters",
@@ -184,13 +183,6 @@ def test_the_limits_are_those_of_the_code() -> None:
         "a list in an expression": f"{expressions.MAX_ITEMS:,} values",
         "findings of one check": f"{errors.MAX_FINDINGS}",
     }
-
-
-def test_the_floors_are_those_that_imports_are_held_to() -> None:
-    from test_layers import FLOOR
-
-    shown = {module: int(floor) for floor, row in rows("design.md", "floor").items() for module in row[0].split(", ")}
-    assert shown == {f"`{module}`": floor for module, floor in FLOOR.items()}
 
 
 def test_every_code_has_its_section() -> None:

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archspec.errors import printable
+from archspec.errors import Complaint, printable
 from archspec.expressions import (
     FUNCTIONS,
     MAX_ITEMS,
     UNKNOWN,
+    Environment,
     Expression,
-    ExpressionError,
-    Scope,
     Tensor,
     UnknownShape,
     compile_expression,
@@ -50,20 +49,20 @@ TENSORS = {"input": Tensor((3, 8, 6)), "line": Tensor((4, 9)), "flat": Tensor((1
 
 def evaluate(text: str) -> Any:
     compiled = compile_text(text)
-    scope = Scope(VALUES, tensors=TENSORS.get, visible=TENSORS.keys)
-    return compiled if isinstance(compiled, str) else compiled.evaluate(scope)
+    environment = Environment(VALUES, tensors=TENSORS.get, visible=TENSORS.keys)
+    return compiled if isinstance(compiled, str) else compiled.evaluate(environment)
 
 
 def outcome(text: str) -> Any:
     """The value, or the error in its place."""
     try:
         return evaluate(text)
-    except ExpressionError as error:
+    except Complaint as error:
         return error
 
 
-def fails(text: str) -> ExpressionError:
-    with pytest.raises(ExpressionError) as caught:
+def fails(text: str) -> Complaint:
+    with pytest.raises(Complaint) as caught:
         evaluate(text)
     return caught.value
 
@@ -125,9 +124,9 @@ def test_as_python(text: str) -> None:
     try:
         expected = eval(text, {"__builtins__": {}, **functions, **names})
     except Exception:
-        expected = ExpressionError
+        expected = Complaint
     found = outcome(f"${{{text}}}")
-    if isinstance(found, ExpressionError):
+    if isinstance(found, Complaint):
         # Text where a number is wanted, and what is beyond the limits, are errors here and not in Python.
         stricter = (
             "levels deep",
@@ -138,9 +137,9 @@ def test_as_python(text: str) -> None:
             "list of numbers",
             "real number",
         )
-        assert expected is ExpressionError or any(word in found.message for word in stricter), (text, expected, found)
+        assert expected is Complaint or any(word in found.message for word in stricter), (text, expected, found)
         return
-    assert expected is not ExpressionError, (text, found)
+    assert expected is not Complaint, (text, found)
     assert (found, type(found)) == (expected, type(expected)), text
 
 
@@ -299,16 +298,16 @@ def test_no_great_work(text: str) -> None:
 
 
 def test_the_work_of_a_whole_spec_is_bounded() -> None:
-    scope = Scope({})
+    environment = Environment({})
     expression = compile_text("${sum([1 for a in [0]*200 for b in [0]*20])}")
     assert isinstance(expression, Expression)
     began = time.process_time()
 
     def work() -> None:
         for _ in range(10_000):
-            expression.evaluate(scope)
+            expression.evaluate(environment)
 
-    with pytest.raises(ExpressionError) as caught:
+    with pytest.raises(Complaint) as caught:
         work()
     assert caught.value.code == "limit"
     assert time.process_time() - began < 20
@@ -319,7 +318,7 @@ def test_the_work_of_a_whole_spec_is_bounded() -> None:
 def test_nothing_but_an_expression_error(text: str) -> None:
     for given_text in (f"${{{text}}}", text, f"${text}"):
         found = outcome(given_text)
-        assert not isinstance(found, ExpressionError) or printable(found.message)
+        assert not isinstance(found, Complaint) or printable(found.message)
 
 
 @pytest.mark.parametrize(
@@ -340,8 +339,8 @@ def test_the_names_that_an_expression_mentions(text: str, names: set[str]) -> No
 
 
 def test_names() -> None:
-    outer = Scope({"a": 1, "b": 2}, tensors=TENSORS.get)
-    inner = Scope({"b": 3}, outer)
+    outer = Environment({"a": 1, "b": 2}, tensors=TENSORS.get)
+    inner = Environment({"b": 3}, outer)
     assert [inner.lookup(name) for name in "ab"] == [1, 3]
     assert inner.lookup("line") is TENSORS["line"]
     assert fails("$aa").help == "did you mean `a`?"
@@ -352,12 +351,12 @@ def test_names() -> None:
 
 
 def test_what_is_in_error_already_is_passed_over() -> None:
-    scope = Scope({"lost": UNKNOWN}, tensors={"t": Tensor(None)}.get)
+    environment = Environment({"lost": UNKNOWN}, tensors={"t": Tensor(None)}.get)
     for text in ("$lost", "${lost + 1}", "$t.channels", "${t.shape}"):
         compiled = compile_text(text)
         assert isinstance(compiled, Expression)
         with pytest.raises(UnknownShape):
-            compiled.evaluate(scope)
+            compiled.evaluate(environment)
 
 
 def test_limit_of_a_list_is_exact() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec.printers.drawing import as_dot, as_mermaid
-from archspec.printers.reference import as_reference
+from archspec.report.drawing import as_dot, as_mermaid
+from archspec.report.op_reference import as_reference
 from archspec.schema import schema
 
 ROOT = Path(__file__).parent.parent

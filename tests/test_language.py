@@ -1029,8 +1029,8 @@ def test_groups_know_their_scope() -> None:
         "input: [3]\nblocks: {b: {params: {n: 3}, layers: [linear: $n]}}\nlayers:\n  - b: {name: g, repeat: 2}\n"
     )
     (first, second) = net.graph.nodes
-    chain: list[Any] = [(group.kind, group.path, group.block, group.copy) for group in second.group.chain()]
+    chain: list[Any] = [(scope.kind, scope.path, scope.block, scope.copy) for scope in second.scope.chain()]
     assert chain == [("block", "g.1", "b", (1, 2)), ("repeat", "g", None, None)]
-    assert dict(first.group.arguments) == {"n": 3}
+    assert dict(first.scope.arguments) == {"n": 3}
     assert str(second.span) == "<spec>:2:39"
-    assert str(second.group.span) == "<spec>:4:5"
+    assert str(second.scope.span) == "<spec>:4:5"

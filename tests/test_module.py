@@ -19,7 +19,7 @@ from op_samples import SAMPLES
 
 import archspec
 from archspec.errors import Source, Span
-from archspec.graph import Graph, Group, Node
+from archspec.graph import Graph, Node, Scope
 from archspec.ops import OPS
 
 torch = pytest.importorskip("torch")
@@ -69,7 +69,7 @@ def one_op(op: str, sample: int) -> Graph:
     use = SAMPLES[op].good[sample]
     names = tuple(f"x{position}" for position in range(len(use.inputs)))
     applied = OPS[op](use.inputs, use.arguments, names)
-    node = Node("step", applied, names, Span(Source("sample"), 1, 1), Group("network", "", None))
+    node = Node("step", applied, names, Span(Source("sample"), 1, 1), Scope("network", "", None))
     return Graph("sample", dict(zip(names, use.inputs, strict=True)), (node,), {"step": "step"})
 
 

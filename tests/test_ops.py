@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from op_samples import SAMPLES, Bad, Good
 
-from archspec.errors import CODES
+from archspec.errors import CODES, Complaint
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Call, Op
-from archspec.ops.fields import REQUIRED, OpError
+from archspec.ops.fields import REQUIRED
 from archspec.shapes import Shape
 
 torch = pytest.importorskip("torch")
@@ -138,7 +138,7 @@ def test_canonical_arguments(cls: type[Op], use: Good) -> None:
 
 @pytest.mark.parametrize(("cls", "use"), BAD)
 def test_refuses(cls: type[Op], use: Bad) -> None:
-    with pytest.raises(OpError) as caught:
+    with pytest.raises(Complaint) as caught:
         cls(use.inputs, use.arguments)
     error = caught.value
     assert error.code == use.code
@@ -166,9 +166,9 @@ def test_an_applied_op_does_not_change() -> None:
 
 
 def test_operands_have_names() -> None:
-    with pytest.raises(OpError, match=r"^add: operands differ: 64x56x56 \(bn2\) and 128x28x28 \(input\)$"):
+    with pytest.raises(Complaint, match=r"^add: operands differ: 64x56x56 \(bn2\) and 128x28x28 \(input\)$"):
         OPS["add"](((64, 56, 56), (128, 28, 28)), {}, ("bn2", "input"))
-    with pytest.raises(OpError, match=r"^multiply: operands do not fit: 12x9x8 \(conv\) and 6x1x1 \(gate\)$"):
+    with pytest.raises(Complaint, match=r"^multiply: operands do not fit: 12x9x8 \(conv\) and 6x1x1 \(gate\)$"):
         OPS["multiply"](((6, 1, 1), (12, 9, 8)), {}, ("gate", "conv"))
 
 
@@ -229,7 +229,7 @@ def test_windows_agree_with_torch(name: str, case: tuple[Shape, dict[str, Any]])
         expected = None
     try:
         found = OPS[name]((shape,), arguments).output
-    except OpError:
+    except Complaint:
         found = None
     assert found == expected
 
@@ -245,7 +245,7 @@ def test_uneven_windows_run(name: str, case: tuple[Shape, dict[str, Any]], data:
     arguments["padding"] = data.draw(st.sampled_from(["half", "same"]) | pairs)
     try:
         op = OPS[name]((shape,), arguments)
-    except OpError:
+    except Complaint:
         return
     assert tuple(on_device("meta", op.calls(), (shape,))[0].shape) == (BATCH, *op.output)
     if arguments["padding"] == "same" and not arguments["ceil_mode"]:

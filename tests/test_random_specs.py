@@ -16,7 +16,7 @@ import archspec
 from archspec.elaborate import elaborate
 from archspec.errors import CODES, SpecError, UsageError
 from archspec.graph import Graph, Node
-from archspec.show import show_spec
+from archspec.report.spec import show_spec
 
 VALID = [range(start, start + 100) for start in range(0, 2_000, 100)]
 MUTANTS = [range(start, start + 200) for start in range(0, 4_000, 200)]
@@ -59,7 +59,7 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
     }
     traced = elaborate(net.document, trace=True).graph  # works out what is otherwise reused
     assert [*map(placed, net.graph.nodes)] == [*map(placed, traced.nodes)]
-    again = archspec.loads(show_spec(net))
+    again = archspec.loads(show_spec(net.elaboration))
     assert described(again.graph) == described(net.graph)
     assert again.analyze().totals == net.analyze().totals
     digest = net.graph.structural_hash()
@@ -70,7 +70,7 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
 
 def placed(node: Node) -> list[Any]:
     """A node, with where it comes from."""
-    return [node.path, node.op, node.inputs, node.span, node.given, [(str(s), s.path) for s in node.group.chain()]]
+    return [node.path, node.op, node.inputs, node.span, node.origins, [(str(s), s.path) for s in node.scope.chain()]]
 
 
 def renamed(graph: Graph, random: Random) -> Graph:
@@ -82,7 +82,7 @@ def renamed(graph: Graph, random: Random) -> Graph:
         left.remove(node)
         known.add(node.path)
         sources = tuple(names[path] for path in node.inputs)
-        nodes.append(Node(names[node.path], node.op, sources, node.span, node.group, node.given))
+        nodes.append(Node(names[node.path], node.op, sources, node.span, node.scope, node.origins))
     inputs = {names[name]: shape for name, shape in graph.inputs.items()}
     return Graph("other", inputs, tuple(nodes), {f"o{name}": names[path] for name, path in graph.outputs.items()})
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import archspec
-from archspec.elaborate.intern import _interned
+from archspec.elaborate.interning import _interned
 from archspec.ops.activation import ReLU
 from archspec.ops.base import Call
 from archspec.ops.conv import Conv

@@ -110,8 +110,8 @@ class Totals:
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
-    """What an analysis found: a row for each layer, in data-flow order, and the totals."""
+class Costs:
+    """What every layer of a network costs, in data-flow order, and the totals."""
 
     name: str
     inputs: Mapping[str, Shape]
@@ -124,23 +124,8 @@ class Report:
     """What each scope is, by its path: the name of a block, `sequential` or `repeat`."""
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def __str__(self) -> str:
-        """The table that `archspec analyze` prints, down to the second level of scopes."""
-        from archspec.analysis.tables import report_text  # which builds on this file
-
-        return report_text(self, 2)
-
-    def __repr__(self) -> str:
-        totals = self.totals
-        return f"Report({self.name!r}, {totals.layers} layers, {totals.params:,} params, {totals.macs:,} MACs)"
-
-    def _repr_html_(self) -> str:
-        from archspec.analysis.tables import report_html  # which builds on this file
-
-        return report_html(self)
-
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data: the JSON of `archspec analyze`."""
+        """Return the costs as plain data: the JSON of `archspec analyze`."""
         return {
             "archspec": 1,
             "name": self.name,
@@ -157,7 +142,7 @@ class Report:
 
 
 @collector_paused()
-def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Report:
+def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Costs:
     """The cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
 
     UsageError for a batch below 1 or an unknown dtype.
@@ -181,7 +166,7 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
         peak_activation_bytes=peak_activation_elements(graph) * batch * size,
     )
     outputs = {name: graph.shape(path) for name, path in graph.outputs.items()}
-    return Report(graph.name, graph.inputs, batch, dtype, totals, outputs, layers, _scopes(graph), tuple(diagnostics))
+    return Costs(graph.name, graph.inputs, batch, dtype, totals, outputs, layers, _scopes(graph), tuple(diagnostics))
 
 
 def _layers(graph: Graph, batch: int, size: int) -> tuple[LayerCost, ...]:
@@ -201,9 +186,9 @@ def _scopes(graph: Graph) -> dict[str, str]:
     found: dict[str, str] = {}
     last = None
     for node in graph.nodes:
-        if node.group is last:
+        if node.scope is last:
             continue
-        scope = last = node.group
+        scope = last = node.scope
         fresh = []
         while scope.parent is not None and scope.path not in found:
             if scope.kind != "inline":

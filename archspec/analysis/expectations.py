@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from archspec.analysis.cost import Report
+from archspec.analysis.cost import Costs
 from archspec.errors import Diagnostic
 from archspec.shapes import shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap
@@ -16,12 +16,12 @@ _FIGURE = re.compile(r"\s*(<=|>=|<|>|==)?\s*([0-9]+(?:\.([0-9]+))?)\s*([KMGT]?)\
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def check_expectations(expect: Mapping[str, Yaml], report: Report) -> list[Diagnostic]:
+def check_expectations(expect: Mapping[str, Yaml], costs: Costs) -> list[Diagnostic]:
     """A diagnostic for each figure of `expect` that does not hold, and for each that cannot be read."""
     found: list[Diagnostic] = []
-    totals = report.totals.to_dict()
+    totals = costs.totals.to_dict()
     for name, yaml in expect.items():
-        message = _output(yaml, report) if name == "output" else _figure(name, yaml.plain(), totals[name])
+        message = _output(yaml, costs) if name == "output" else _figure(name, yaml.plain(), totals[name])
         if message:
             found.append(Diagnostic("expect", message, yaml.span))
     return found
@@ -48,9 +48,9 @@ def _figure(name: str, wanted: object, value: int) -> str | None:
     return None if holds else f"{name}: {str(wanted).strip()} expected, {value:,} found"
 
 
-def _output(yaml: Yaml, report: Report) -> str | None:
+def _output(yaml: Yaml, costs: Costs) -> str | None:
     wanted: Any = yaml.plain()
-    outputs = {name: list(shape) for name, shape in report.outputs.items()}
+    outputs = {name: list(shape) for name, shape in costs.outputs.items()}
     if isinstance(yaml, YamlMap):
         holds = outputs == wanted
     else:

@@ -19,7 +19,7 @@ def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
             continue
         seen.add(place)
         message = f"batch norm over one value per channel: `{node.path}` cannot be trained with a batch of 1"
-        notes = tuple(str(scope) for scope in node.group.chain() if scope.block or scope.copy)
+        notes = tuple(str(each) for each in node.scope.chain() if each.block or each.copy)
         help = "train with a batch of 2 or more, or use another normalisation here"
         found.append(Diagnostic("statistics", message, node.span, notes, help, "warning"))
     return tuple(found)

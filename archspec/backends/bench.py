@@ -27,7 +27,7 @@ from archspec.backends.extras import reason
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
-from archspec.tables import Column, Table
+from archspec.report.table import Column, Table
 
 EAGER = "eager"
 BENCH_MODES = (EAGER, "compile", *MODES[1:])

@@ -249,9 +249,9 @@ def _attach(scope: _Scope, name: str, module: nn.Module) -> None:
 
 def _kind(node: Node, path: str) -> tuple[str, str]:
     """What kind of scope is at `path`, somewhere above `node`, and a name for its class."""
-    for group in node.group.chain():
-        if group.path == path and group.kind != "inline":
-            return group.kind, group.block or group.kind
+    for scope in node.scope.chain():
+        if scope.path == path and scope.kind != "inline":
+            return scope.kind, scope.block or scope.kind
     return "scope", "scope"
 
 

@@ -24,8 +24,8 @@ from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean, pri
 from archspec.files import readable, replacing
 from archspec.names import MAX_NAME
 from archspec.network import Network, loads
+from archspec.report.spec import show_spec
 from archspec.shapes import shape_text
-from archspec.show import show_spec
 
 NameMap = Callable[[str], str | None] | Mapping[str, str | None] | Literal["by-position"]
 """How a file's names become the model's: a function (None leaves a tensor out), a table of names or of prefixes that
@@ -115,7 +115,7 @@ def save_weights(
 
 def _spec(network: Network) -> str:
     """The text of a network's spec; UsageError where it is beyond what can be loaded again."""
-    text = show_spec(network, comments=False)
+    text = show_spec(network.elaboration, comments=False)
     try:
         loads(text, name=f"the spec of {network.name}")
     except SpecError as error:

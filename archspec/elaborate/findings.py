@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from archspec.errors import MAX_FINDINGS, Diagnostic, Span
+from archspec.elaborate.limits import TooLarge
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span
 from archspec.expressions import UnknownShape
-from archspec.graph import Group
-from archspec.program.steps import Fault
+from archspec.graph import Scope
 
 T = TypeVar("T")
-
-
-class TooLarge(Exception):
-    """The network, or the number of its mistakes, is beyond the limits; elaboration ends."""
 
 
 class Findings:
@@ -26,12 +22,12 @@ class Findings:
         for diagnostic in diagnostics:
             self._add(diagnostic)
 
-    def complain(self, fault: Fault, group: Group | None = None) -> None:
-        """Tell of a mistake in the scope `group`; TooLarge where it is one too many."""
+    def complain(self, fault: Complaint, scope: Scope | None = None) -> None:
+        """Tell of a mistake in the scope `scope`; TooLarge where it is one too many."""
         if _place(fault.span, fault.message) in self.places:
             return
-        notes = tuple(str(scope) for scope in group.chain() if scope.block or scope.copy) if group else ()
-        self._add(Diagnostic(fault.code, fault.message, fault.span, notes, fault.help))
+        notes = tuple(str(each) for each in scope.chain() if each.block or each.copy) if scope else ()
+        self._add(fault.diagnostic(notes))
         if len(self.found) > MAX_FINDINGS:
             raise TooLarge
 
@@ -41,12 +37,12 @@ class Findings:
             self.places.add(place)
             self.found.append(diagnostic)
 
-    def guarded(self, action: Callable[[], T], group: Group | None = None) -> T | None:
+    def guarded(self, action: Callable[[], T], scope: Scope | None = None) -> T | None:
         """The result of `action`; None where it fails, which is told."""
         try:
             return action()
-        except Fault as fault:
-            self.complain(fault, group)
+        except Complaint as fault:
+            self.complain(fault, scope)
         except UnknownShape:
             pass
         return None

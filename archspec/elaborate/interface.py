@@ -9,14 +9,14 @@ from typing import Any
 
 from archspec.document import Document
 from archspec.elaborate.findings import Findings
-from archspec.elaborate.frames import Frame, Ref
-from archspec.errors import Span, UsageError, did_you_mean
-from archspec.expressions import UNKNOWN, Scope, UnknownShape
+from archspec.elaborate.namespace import Namespace, Ref
+from archspec.errors import Complaint, Span, UsageError, did_you_mean
+from archspec.expressions import UNKNOWN, Environment, UnknownShape
 from archspec.graph import Graph, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
-from archspec.ops.fields import MAX_AXES, Int, OpError, kind_of
+from archspec.ops.fields import MAX_AXES, Int, kind_of
 from archspec.program import Program
-from archspec.program.steps import RESERVED, Fault, Value
+from archspec.program.steps import RESERVED, Value
 from archspec.shapes import LIMIT, Shape
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
@@ -28,22 +28,22 @@ def check_keys(document: Document, findings: Findings) -> None:
     name = document.keys.get("name")
     fault = value_name_fault(name.value) if isinstance(name, YamlScalar) and isinstance(name.value, str) else None
     if name and fault:
-        findings.complain(Fault("name", f"name: {fault}", name.span))
+        findings.complain(Complaint("name", f"name: {fault}", span=name.span))
     for key, help in (("input", "`input: [3, 224, 224]`"), ("layers", "`layers: [...]` is the network")):
         if key not in document.keys and key not in document.doubtful:
-            findings.complain(Fault("document", f"a spec needs `{key}`", Span(document.source, 1, 1), help))
+            findings.complain(Complaint("document", f"a spec needs `{key}`", help, span=Span(document.source, 1, 1)))
 
 
 # Params.
 
 
-def set_params(program: Program, overrides: Mapping[str, Any], findings: Findings) -> Scope:
+def set_params(program: Program, overrides: Mapping[str, Any], findings: Findings) -> Environment:
     """The params, those of `overrides` in place of the declared ones; UNKNOWN where one is in error.
 
     UsageError where an override names what is not there or has the wrong type.
     """
     declared = program.params
-    found = Scope({})
+    found = Environment({})
     found.lossy = "params" in program.document.doubtful
     for name in overrides:
         if name not in declared and not found.lossy:
@@ -52,7 +52,7 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: Finding
         default = UNKNOWN
         try:
             default = _default(value, declared, found)
-        except Fault as fault:
+        except Complaint as fault:
             findings.complain(fault)
         except UnknownShape:
             pass
@@ -60,11 +60,11 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: Finding
     return found
 
 
-def _default(value: Value, declared: Mapping[str, Value], known: Scope) -> Any:
+def _default(value: Value, declared: Mapping[str, Value], known: Environment) -> Any:
     later = next((name for name in sorted(value.names & declared.keys()) if name not in known.values), None)
     if later:
         help = "a param uses the ones before it"
-        raise Fault("expression", f"`{later}` is not known yet", value.span, help)
+        raise Complaint("expression", f"`{later}` is not known yet", help, span=value.span)
     return value.evaluate(known)
 
 
@@ -97,7 +97,7 @@ def _is_plain(value: Any) -> bool:
 
 def input_shapes(
     document: Document,
-    params: Scope,
+    params: Environment,
     override: InputShape | Mapping[str, InputShape] | None,
     findings: Findings,
 ) -> dict[str, Shape | None]:
@@ -115,15 +115,15 @@ def input_shapes(
     for name, shape in override.items():
         if name not in declared:
             raise UsageError(f"{document.name} has no input `{name}`", did_you_mean(str(name), declared))
-        given: object = shape
-        sizes = given if isinstance(given, tuple | list) else ()
+        origins: object = shape
+        sizes = origins if isinstance(origins, tuple | list) else ()
         if not 1 <= len(sizes) <= MAX_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
             help = "one to four positive sizes, without the batch: 3x224x224"
             raise UsageError(f"{shape!r} is no input shape", help)
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
 
-def _declared_inputs(document: Document, params: Scope, findings: Findings) -> dict[str, Shape | None]:
+def _declared_inputs(document: Document, params: Environment, findings: Findings) -> dict[str, Shape | None]:
     yaml = document.keys.get("input")
     if yaml is None:
         return {"input": None}
@@ -133,12 +133,12 @@ def _declared_inputs(document: Document, params: Scope, findings: Findings) -> d
     for name in yaml.entries:
         fault = value_name_fault(name, RESERVED) or step_name_fault(name)
         if fault and name != "input":
-            findings.complain(Fault("name", f"input: {fault}", yaml.keys[name]))
+            findings.complain(Complaint("name", f"input: {fault}", span=yaml.keys[name]))
     shapes = {name: None if broken else _shape(item, params, findings) for name, item in yaml.entries.items()}
     return shapes or {"input": None}
 
 
-def _shape(yaml: Yaml, params: Scope, findings: Findings) -> Shape | None:
+def _shape(yaml: Yaml, params: Environment, findings: Findings) -> Shape | None:
     """The input shape that is written at a place; None where it is in error."""
     if not isinstance(yaml, YamlList):
         return None
@@ -147,17 +147,19 @@ def _shape(yaml: Yaml, params: Scope, findings: Findings) -> Shape | None:
     return found if len(found) == len(sizes) else None
 
 
-def _size(yaml: Yaml, params: Scope) -> int:
+def _size(yaml: Yaml, params: Environment) -> int:
     try:
         return Int(1).parse(Value(yaml).evaluate(params), 0)
-    except OpError as error:
-        raise Fault(error.code, f"input: {error.message}", yaml.span, error.help) from None
+    except Complaint as error:
+        raise error.at(yaml.span, "input: ") from None
 
 
 # Outputs.
 
 
-def outputs(document: Document, frame: Frame, scope: Scope, last: Ref, findings: Findings) -> dict[str, str]:
+def outputs(
+    document: Document, namespace: Namespace, environment: Environment, last: Ref, findings: Findings
+) -> dict[str, str]:
     """The path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
     if yaml is None:
@@ -165,30 +167,30 @@ def outputs(document: Document, frame: Frame, scope: Scope, last: Ref, findings:
     if yaml in document.broken:
         return {}
     found: dict[str, str] = {}
-    for name, target, at in _named_outputs(yaml, scope):
+    for name, target, at in _named_outputs(yaml, environment):
         fault = output_name_fault(name)
         if fault:
-            findings.complain(Fault("name", f"outputs: {fault}", at))
-        ref = findings.guarded(partial(frame.named, target, at, "outputs"))
+            findings.complain(Complaint("name", f"outputs: {fault}", span=at))
+        ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
         if ref is not None and ref.shape is not None:
             found[name] = ref.path
     return found
 
 
-def _named_outputs(yaml: Yaml, scope: Scope) -> list[tuple[str, Any, Span]]:
+def _named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
     """Name, target and place of each output."""
     if isinstance(yaml, YamlMap):
-        return [(name, Value(item).evaluate(scope), item.span) for name, item in yaml.entries.items()]
+        return [(name, Value(item).evaluate(environment), item.span) for name, item in yaml.entries.items()]
     if isinstance(yaml, YamlList):
-        targets = [(Value(item).evaluate(scope), item.span) for item in yaml.items]
+        targets = [(Value(item).evaluate(environment), item.span) for item in yaml.items]
     else:
-        value = Value(yaml).evaluate(scope)
+        value = Value(yaml).evaluate(environment)
         targets = [(item, yaml.span) for item in (value if isinstance(value, list) else [value])]
     if not targets:
-        raise Fault("value", "outputs: at least one is wanted", yaml.span)
+        raise Complaint("value", "outputs: at least one is wanted", span=yaml.span)
     for target, at in targets:
         if not isinstance(target, str):
-            raise Fault("type", f"outputs: a name is wanted, not {kind_of(target)}", at)
+            raise Complaint("type", f"outputs: a name is wanted, not {kind_of(target)}", span=at)
     return [(target, target, at) for target, at in targets]
 
 
@@ -200,8 +202,8 @@ def check_unused(document: Document, graph: Graph, findings: Findings) -> None:
         if path in graph.inputs:
             yaml = document.keys["input"]
             at = yaml.keys[path] if isinstance(yaml, YamlMap) else yaml.span
-            findings.complain(Fault("unused", f"the input `{path}` reaches no output", at))
+            findings.complain(Complaint("unused", f"the input `{path}` reaches no output", span=at))
         elif path not in read:
             node = graph.node(path)
             help = "read it further on, name it in `outputs`, or take it out"
-            findings.complain(Fault("unused", f"`{path}` reaches no output", node.span, help), node.group)
+            findings.complain(Complaint("unused", f"`{path}` reaches no output", help, span=node.span), node.scope)

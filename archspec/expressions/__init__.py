@@ -4,10 +4,10 @@ An expression is parsed by Python's own parser, checked node by node against a c
 Nothing is ever passed to `eval`. Every step draws on a budget, so that no expression runs long or makes large values.
 """
 
+from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import FUNCTIONS, make_divisible
-from archspec.expressions.scope import Scope, Tensor
 from archspec.expressions.text import MAX_LEVELS, Expression, Template, compile_expression, compile_text
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, MAX_TOTAL_STEPS, UNKNOWN, ExpressionError, UnknownShape
+from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, MAX_TOTAL_STEPS, UNKNOWN, UnknownShape
 
 __all__ = [
     "FUNCTIONS",
@@ -17,8 +17,8 @@ __all__ = [
     "MAX_TOTAL_STEPS",
     "UNKNOWN",
     "Expression",
-    "ExpressionError",
-    "Scope",
+    "Complaint",
+    "Environment",
     "Template",
     "Tensor",
     "UnknownShape",

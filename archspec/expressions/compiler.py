@@ -7,7 +7,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from archspec.errors import did_you_mean
+from archspec.errors import Complaint, did_you_mean
+from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import (
     ARITHMETIC,
     BINARY,
@@ -20,11 +21,10 @@ from archspec.expressions.functions import (
     attempt,
     guard,
 )
-from archspec.expressions.scope import Scope, Tensor
-from archspec.expressions.values import ExpressionError, checked, weight
+from archspec.expressions.values import checked, weight
 from archspec.shapes import LIMIT
 
-Evaluate = Callable[[Scope], Any]
+Evaluate = Callable[[Environment], Any]
 _REAL = frozenset({int, float})
 
 
@@ -38,8 +38,8 @@ class Compiler:
     def compile(self, node: ast.AST) -> Evaluate:
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
-            raise ExpressionError(
-                f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression"
+            raise Complaint(
+                "expression", f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression"
             )
         self.size += 1
         found: Evaluate = method(node)
@@ -48,32 +48,32 @@ class Compiler:
     def _constant(self, node: ast.Constant) -> Evaluate:
         value = node.value
         if value is not None and not isinstance(value, bool | int | float | str):
-            raise ExpressionError(f"{value!r} has no place in an expression")
+            raise Complaint("expression", f"{value!r} has no place in an expression")
         checked(value)
-        return lambda scope: value
+        return lambda environment: value
 
     def _name(self, node: ast.Name) -> Evaluate:
         name = node.id
         if name.startswith("_"):
-            raise ExpressionError(f"`{name}`: names that start with `_` are out of bounds")
+            raise Complaint("expression", f"`{name}`: names that start with `_` are out of bounds")
         if name in FUNCTIONS:
-            raise ExpressionError(f"`{name}` is a function", f"call it: {name}(...)")
+            raise Complaint("expression", f"`{name}` is a function", f"call it: {name}(...)")
         self.names.add(name)
         return operator.methodcaller("lookup", name)  # a lambda would cost one more call
 
     def _attribute(self, node: ast.Attribute) -> Evaluate:
         name, inner = node.attr, self.compile(node.value)
         if name.startswith("_"):
-            raise ExpressionError(f"`.{name}`: attributes that start with `_` are out of bounds")
+            raise Complaint("expression", f"`.{name}`: attributes that start with `_` are out of bounds")
 
-        def evaluate(scope: Scope) -> Any:
-            value = inner(scope)
+        def evaluate(environment: Environment) -> Any:
+            value = inner(environment)
             if isinstance(value, Tensor):
                 return value.attribute(name)
             if not isinstance(value, dict):
-                raise ExpressionError(f"`.{name}`: only mappings and tensors have attributes")
+                raise Complaint("expression", f"`.{name}`: only mappings and tensors have attributes")
             if name not in value:
-                raise ExpressionError(f"the mapping has no `{name}`", did_you_mean(name, value))
+                raise Complaint("expression", f"the mapping has no `{name}`", did_you_mean(name, value))
             return value[name]
 
         return evaluate
@@ -81,26 +81,26 @@ class Compiler:
     def _subscript(self, node: ast.Subscript) -> Evaluate:
         inner, index = self.compile(node.value), self.compile(node.slice)
 
-        def evaluate(scope: Scope) -> Any:
-            value, at = inner(scope), index(scope)
+        def evaluate(environment: Environment) -> Any:
+            value, at = inner(environment), index(environment)
             if not isinstance(value, list | str | dict):
-                raise ExpressionError("only lists, text and mappings can be indexed")
+                raise Complaint("expression", "only lists, text and mappings can be indexed")
             if isinstance(at, slice):
-                return guard(scope.budget, operator.getitem, value, at)
+                return guard(environment.budget, operator.getitem, value, at)
             return attempt(operator.getitem, value, at)
 
         return evaluate
 
     def _slice(self, node: ast.Slice) -> Evaluate:
         ends = [self.compile(end) if end else None for end in (node.lower, node.upper, node.step)]
-        return lambda scope: slice(*(end(scope) if end else None for end in ends))
+        return lambda environment: slice(*(end(environment) if end else None for end in ends))
 
     def _list(self, node: ast.List) -> Evaluate:
         items = [self.compile(item) for item in node.elts]
 
-        def evaluate(scope: Scope) -> Any:
-            values = [item(scope) for item in items]
-            scope.budget.spend(weight(values))
+        def evaluate(environment: Environment) -> Any:
+            values = [item(environment) for item in items]
+            environment.budget.spend(weight(values))
             return values
 
         return evaluate
@@ -110,34 +110,34 @@ class Compiler:
     def _binop(self, node: ast.BinOp) -> Evaluate:
         function = BINARY.get(type(node.op))
         if function is None:
-            raise ExpressionError(f"the operator of `{ast.unparse(node)[:40]}` has no place in an expression")
+            raise Complaint("expression", f"the operator of `{ast.unparse(node)[:40]}` has no place in an expression")
         left, right = self.compile(node.left), self.compile(node.right)
         quick = ARITHMETIC.get(type(node.op))
 
-        def evaluate(scope: Scope) -> Any:
-            first, second = left(scope), right(scope)
+        def evaluate(environment: Environment) -> Any:
+            first, second = left(environment), right(environment)
             if quick is not None and second and type(first) in _REAL and type(second) in _REAL:
                 result = quick(first, second)
                 if -LIMIT < result < LIMIT:
                     return result
-            return guard(scope.budget, function, first, second)
+            return guard(environment.budget, function, first, second)
 
         return evaluate
 
     def _unaryop(self, node: ast.UnaryOp) -> Evaluate:
         function = UNARY.get(type(node.op))
         if function is None:
-            raise ExpressionError("`~` has no place in an expression")
+            raise Complaint("expression", "`~` has no place in an expression")
         operand = self.compile(node.operand)
-        return lambda scope: guard(scope.budget, function, operand(scope))
+        return lambda environment: guard(environment.budget, function, operand(environment))
 
     def _boolop(self, node: ast.BoolOp) -> Evaluate:
         values, stop_at = [self.compile(value) for value in node.values], isinstance(node.op, ast.Or)
 
-        def evaluate(scope: Scope) -> Any:
+        def evaluate(environment: Environment) -> Any:
             result = None
             for value in values:
-                result = value(scope)
+                result = value(environment)
                 if bool(result) is stop_at:
                     break
             return result
@@ -148,14 +148,14 @@ class Compiler:
         first = self.compile(node.left)
         rest = [(COMPARE[type(op)], self.compile(right)) for op, right in zip(node.ops, node.comparators, strict=True)]
 
-        def evaluate(scope: Scope) -> Any:
-            left = first(scope)
+        def evaluate(environment: Environment) -> Any:
+            left = first(environment)
             for function, right in rest:
-                value = right(scope)
+                value = right(environment)
                 plain = type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP
                 if not plain:
                     _check_comparable(left, value)
-                if not (function(left, value) if plain else guard(scope.budget, function, left, value)):
+                if not (function(left, value) if plain else guard(environment.budget, function, left, value)):
                     return False
                 left = value
             return True
@@ -164,30 +164,30 @@ class Compiler:
 
     def _ifexp(self, node: ast.IfExp) -> Evaluate:
         test, body, other = self.compile(node.test), self.compile(node.body), self.compile(node.orelse)
-        return lambda scope: body(scope) if test(scope) else other(scope)
+        return lambda environment: body(environment) if test(environment) else other(environment)
 
     def _call(self, node: ast.Call) -> Evaluate:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             called = ast.unparse(node.func)[:40]
             help = did_you_mean(called, FUNCTIONS) if isinstance(node.func, ast.Name) else None
-            raise ExpressionError(f"`{called}(...)` is no function of the language", help)
+            raise Complaint("expression", f"`{called}(...)` is no function of the language", help)
         name = node.func.id
         function = FUNCTIONS[name]
         arguments = [self.compile(argument) for argument in node.args]
         keywords: dict[str, Evaluate] = {}
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg not in KEYWORDS.get(name, ()):
-                raise ExpressionError(f"{name}(...) takes no argument `{keyword.arg or '**'}`")
+                raise Complaint("expression", f"{name}(...) takes no argument `{keyword.arg or '**'}`")
             keywords[keyword.arg] = self.compile(keyword.value)
 
-        def evaluate(scope: Scope) -> Any:
-            values = [argument(scope) for argument in arguments]
+        def evaluate(environment: Environment) -> Any:
+            values = [argument(environment) for argument in arguments]
             if keywords:
-                named = {key: value(scope) for key, value in keywords.items()}
-                return guard(scope.budget, function, *_numeric(name, values), **named)
+                named = {key: value(environment) for key, value in keywords.items()}
+                return guard(environment.budget, function, *_numeric(name, values), **named)
             if NUMBERS.issuperset(map(type, values)):
                 return attempt(function, *values)
-            return guard(scope.budget, function, *_numeric(name, values))
+            return guard(environment.budget, function, *_numeric(name, values))
 
         return evaluate
 
@@ -197,7 +197,7 @@ class Compiler:
         bound: set[str] = set()
         for loop in node.generators:
             if not isinstance(loop.target, ast.Name) or loop.is_async or loop.target.id.startswith("_"):
-                raise ExpressionError("a comprehension binds one plain name: `x for x in list`")
+                raise Complaint("expression", "a comprehension binds one plain name: `x for x in list`")
             self.names = set()
             source = self.compile(loop.iter)
             outer |= self.names - bound
@@ -210,25 +210,25 @@ class Compiler:
         self.names = outer | self.names - bound
         cost = self.size - size
 
-        def run(scope: Scope, level: int, out: list[Any]) -> None:
+        def run(environment: Environment, level: int, out: list[Any]) -> None:
             if level == len(loops):
-                out.append(element(scope))
+                out.append(element(environment))
                 return
             name, source, tests = loops[level]
-            values = source(scope)
+            values = source(environment)
             if not isinstance(values, list):
-                raise ExpressionError("a comprehension runs over a list")
-            inner = Scope({}, scope)
+                raise Complaint("expression", "a comprehension runs over a list")
+            inner = Environment({}, environment)
             for value in values:
-                scope.budget.spend(cost)
+                environment.budget.spend(cost)
                 inner.values[name] = value
                 if all(test(inner) for test in tests):
                     run(inner, level + 1, out)
 
-        def evaluate(scope: Scope) -> Any:
+        def evaluate(environment: Environment) -> Any:
             out: list[Any] = []
-            run(scope, 0, out)
-            scope.budget.spend(weight(out))
+            run(environment, 0, out)
+            environment.budget.spend(weight(out))
             return out
 
         return evaluate
@@ -243,7 +243,7 @@ def _check_comparable(*values: Any) -> None:
         value = stack.pop()
         if isinstance(value, Tensor):
             help = "compare their sizes: `a.shape == b.shape`"
-            raise ExpressionError("tensors cannot be compared", help)
+            raise Complaint("expression", "tensors cannot be compared", help)
         if isinstance(value, list):
             stack += value
         elif isinstance(value, dict):
@@ -253,7 +253,7 @@ def _check_comparable(*values: Any) -> None:
 def _numeric(name: str, values: list[Any]) -> list[Any]:
     """The arguments of the function `name`, if it takes them."""
     if name != "len" and any(isinstance(value, str | Tensor) for value in values):
-        raise ExpressionError(f"{name}(...) takes numbers or lists of them")
+        raise Complaint("expression", f"{name}(...) takes numbers or lists of them")
     return values
 
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, Budget, ExpressionError, checked, weight
+from archspec.errors import Complaint
+from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, Budget, checked, weight
 
 
 def _multiply(left: Any, right: Any) -> Any:
@@ -17,7 +18,7 @@ def _multiply(left: Any, right: Any) -> Any:
         if isinstance(sequence, str | list) and isinstance(times, int):
             limit = MAX_LENGTH if isinstance(sequence, str) else MAX_ITEMS
             if len(sequence) * times > limit:
-                raise ExpressionError(f"a result longer than {limit}")
+                raise Complaint("expression", f"a result longer than {limit}")
     return left * right
 
 
@@ -29,16 +30,16 @@ def _power(left: Any, right: Any) -> Any:
         and left.bit_length() * right > 2 * 64
         and abs(left) > 1
     ):
-        raise ExpressionError("the result is beyond the size limit of 2**63", code="limit")
+        raise Complaint("limit", "the result is beyond the size limit of 2**63")
     result = left**right
     if isinstance(result, complex):
-        raise ExpressionError("the result is not a real number")
+        raise Complaint("expression", "the result is not a real number")
     return result
 
 
 def _modulo(left: Any, right: Any) -> Any:
     if isinstance(left, str):
-        raise ExpressionError("`%` is for numbers; write `${...}` inside the text")
+        raise Complaint("expression", "`%` is for numbers; write `${...}` inside the text")
     return left % right
 
 
@@ -117,7 +118,7 @@ KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}}
 
 
 def guard(budget: Budget, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
-    """`function(*values)`, paid for, with its result checked and its failure as an ExpressionError."""
+    """`function(*values)`, paid for, with its result checked and its failure as an Complaint."""
     for value in values:
         if type(value) in NUMBERS:
             continue
@@ -132,19 +133,19 @@ def guard(budget: Budget, function: Callable[..., Any], *values: Any, **keywords
 
 
 def attempt(function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
-    """`function(*values)`, with its result checked and its failure as an ExpressionError."""
+    """`function(*values)`, with its result checked and its failure as an Complaint."""
     try:
         result = function(*values, **keywords)
     except ZeroDivisionError:
-        raise ExpressionError("division by zero") from None
+        raise Complaint("expression", "division by zero") from None
     except OverflowError:
-        raise ExpressionError("the result is beyond the size limit") from None
+        raise Complaint("expression", "the result is beyond the size limit") from None
     except IndexError:
-        raise ExpressionError("the list has no such position") from None
+        raise Complaint("expression", "the list has no such position") from None
     except KeyError as error:
-        raise ExpressionError(f"the mapping has no {error}") from None
+        raise Complaint("expression", f"the mapping has no {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise ExpressionError(_plain_message(error)) from None
+        raise Complaint("expression", _plain_message(error)) from None
     return checked(result)
 
 

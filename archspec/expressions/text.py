@@ -8,9 +8,10 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
+from archspec.errors import Complaint
 from archspec.expressions.compiler import Compiler, Evaluate
-from archspec.expressions.scope import Scope
-from archspec.expressions.values import MAX_LENGTH, ExpressionError, as_text, checked
+from archspec.expressions.environment import Environment
+from archspec.expressions.values import MAX_LENGTH, as_text, checked
 
 MAX_LEVELS = 32
 
@@ -24,12 +25,12 @@ class Expression:
         self.text, self.names, self.tree, self._run, self._size = text, names, tree, run, size
         self._name = tree.id if isinstance(tree, ast.Name) else None
 
-    def evaluate(self, scope: Scope) -> Any:
-        """Its value in `scope`; ExpressionError where it has none."""
+    def evaluate(self, environment: Environment) -> Any:
+        """Its value in `environment`; Complaint where it has none."""
         if self._name is not None:
-            return scope.lookup(self._name)
-        scope.budget.begin(self._size)
-        return self._run(scope)
+            return environment.lookup(self._name)
+        environment.budget.begin(self._size)
+        return self._run(environment)
 
 
 class Template:
@@ -41,9 +42,9 @@ class Template:
         self.parts = parts
         self.names: frozenset[str] = frozenset().union(*(p.names for p in parts if isinstance(p, Expression)))
 
-    def evaluate(self, scope: Scope) -> str:
+    def evaluate(self, environment: Environment) -> str:
         """The text with every expression's value in its place."""
-        parts = (part if isinstance(part, str) else as_text(part.evaluate(scope)) for part in self.parts)
+        parts = (part if isinstance(part, str) else as_text(part.evaluate(environment)) for part in self.parts)
         return str(checked("".join(parts)))
 
 
@@ -53,7 +54,7 @@ _REFERENCE = re.compile(r"\$\$|\$\{|\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za
 def compile_text(text: str) -> str | Expression | Template:
     """Text of a spec as what it stands for: itself, one expression that keeps its type, or text around expressions.
 
-    `$$` is a literal dollar. Raises ExpressionError.
+    `$$` is a literal dollar. Raises Complaint.
     """
     return _compile_text(text) if "$" in text else text
 
@@ -61,7 +62,7 @@ def compile_text(text: str) -> str | Expression | Template:
 @lru_cache(maxsize=4096)
 def _compile_text(text: str) -> str | Expression | Template:
     if len(text) > 4 * MAX_LENGTH:
-        raise ExpressionError(f"text with expressions of {len(text)} characters; the limit is {4 * MAX_LENGTH}")
+        raise Complaint("expression", f"text with expressions of {len(text)} characters; the limit is {4 * MAX_LENGTH}")
     parts: list[str | Expression] = []
     at = 0
     while found := _REFERENCE.search(text, at):
@@ -99,26 +100,26 @@ def _closing_brace(text: str, start: int) -> int:
             if not depth:
                 return at
             depth -= 1
-    raise ExpressionError("`${` has no closing `}`", "quote the whole value if it stands inside `{...}`")
+    raise Complaint("expression", "`${` has no closing `}`", "quote the whole value if it stands inside `{...}`")
 
 
 @lru_cache(maxsize=4096)
 def compile_expression(text: str) -> Expression:
-    """The text between the braces as an Expression. Raises ExpressionError."""
+    """The text between the braces as an Expression. Raises Complaint."""
     if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"an expression of {len(text)} characters; the limit is {MAX_LENGTH}")
+        raise Complaint("expression", f"an expression of {len(text)} characters; the limit is {MAX_LENGTH}")
     if not text:
-        raise ExpressionError("`${}` holds no expression")
+        raise Complaint("expression", "`${}` holds no expression")
     if "\\" in text or "\n" in text or "\r" in text:
-        raise ExpressionError("an expression holds no backslash and no line break")
+        raise Complaint("expression", "an expression holds no backslash and no line break")
     if not text.isascii():  # Python takes look-alikes of ASCII letters for the letters
-        raise ExpressionError("an expression is plain ASCII")
+        raise Complaint("expression", "an expression is plain ASCII")
     _check_brackets(text)
     try:
         tree = _parsed(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         detail = error.msg if isinstance(error, SyntaxError) else "too deep"
-        raise ExpressionError(f"`{text[:60]}` is no expression: {detail}") from None
+        raise Complaint("expression", f"`{text[:60]}` is no expression: {detail}") from None
     if len(text) > MAX_LEVELS:  # each level takes a character
         _check_levels(tree)
     compiler = Compiler()
@@ -144,7 +145,7 @@ def _check_brackets(text: str) -> None:
     for character in text:
         depth += (character in "([{") - (character in ")]}")
         if depth > MAX_LEVELS:
-            raise ExpressionError(f"nested more than {MAX_LEVELS} levels deep")
+            raise Complaint("expression", f"nested more than {MAX_LEVELS} levels deep")
 
 
 def _check_levels(tree: ast.expr) -> None:
@@ -158,4 +159,4 @@ def _check_levels(tree: ast.expr) -> None:
         ]
         if not level:
             return
-    raise ExpressionError(f"nested more than {MAX_LEVELS} levels deep")
+    raise Complaint("expression", f"nested more than {MAX_LEVELS} levels deep")

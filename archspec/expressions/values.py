@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, NoReturn
 
+from archspec.errors import Complaint
 from archspec.shapes import LIMIT
 
 MAX_LENGTH = 1_000
 MAX_ITEMS = 10_000
 MAX_STEPS = 100_000
 MAX_TOTAL_STEPS = 4_000_000
-
-
-class ExpressionError(Exception):
-    """An expression that is malformed, forbidden, too costly, or fails. The caller adds the place."""
-
-    def __init__(self, message: str, help: str | None = None, code: str = "expression") -> None:
-        super().__init__(message)
-        self.message, self.help, self.code = message, help, code
 
 
 class UnknownShape(Exception):
@@ -35,13 +28,13 @@ def checked(value: Any) -> Any:
     """`value`, if it is within the bounds of a spec's values."""
     if type(value) is int:
         if not -LIMIT < value < LIMIT:
-            raise ExpressionError("the result is beyond the size limit of 2**63", code="limit")
+            raise Complaint("limit", "the result is beyond the size limit of 2**63")
     elif type(value) is float:
         if not math.isfinite(value):
-            raise ExpressionError("the result is not a finite number")
+            raise Complaint("expression", "the result is not a finite number")
     elif isinstance(value, str):
         if len(value) > MAX_LENGTH:
-            raise ExpressionError(f"text longer than {MAX_LENGTH} characters")
+            raise Complaint("expression", f"text longer than {MAX_LENGTH} characters")
     return value
 
 
@@ -50,7 +43,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ExpressionError("only text and numbers can stand inside text")
+        raise Complaint("expression", "only text and numbers can stand inside text")
     return str(value)
 
 
@@ -61,7 +54,7 @@ def weight(value: Any) -> int:
         items = stack.pop()
         count += len(items)
         if count > MAX_ITEMS:
-            raise ExpressionError(f"a list of more than {MAX_ITEMS} values")
+            raise Complaint("expression", f"a list of more than {MAX_ITEMS} values")
         inner = items.values() if isinstance(items, dict) else items
         stack.extend(item for item in inner if isinstance(item, list | dict))
     return count
@@ -76,7 +69,7 @@ class Budget:
         self.steps, self.total = MAX_STEPS, MAX_TOTAL_STEPS
 
     def spend(self, amount: int) -> None:
-        """Take `amount` steps; ExpressionError where they are no longer there."""
+        """Take `amount` steps; Complaint where they are no longer there."""
         self.steps -= amount
         if self.steps < 0 or self.total < 0:
             self._refuse()
@@ -98,4 +91,4 @@ class Budget:
         self.total -= amount
 
     def _refuse(self) -> NoReturn:
-        raise ExpressionError("too much work for an expression", code="limit" if self.total < 0 else "expression")
+        raise Complaint("limit" if self.total < 0 else "expression", "too much work for an expression")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from archspec.ops.fields import REQUIRED, Field, OpError, axis_names
+from archspec.errors import Complaint
+from archspec.ops.fields import REQUIRED, Field, axis_names
 from archspec.shapes import LIMIT, Shape, elements, shape_text
 
 
@@ -47,7 +48,7 @@ class Figures(NamedTuple):
 class Op:
     """An op applied to inputs. Abstract: the ops are the final classes that `OPS` lists.
 
-    Raises OpError where the arguments or the input shapes do not fit.
+    Raises Complaint where the arguments or the input shapes do not fit.
     """
 
     op: ClassVar[str] = ""
@@ -91,11 +92,11 @@ class Op:
         for name, declared in self.fields.items():
             value = arguments.get(name, declared.default)
             if value is REQUIRED:
-                raise OpError("argument", f"{self.op} needs `{name}`: {declared.doc}", argument=name)
+                raise Complaint("argument", f"{self.op} needs `{name}`: {declared.doc}", argument=name)
             if name in arguments or name not in defaults:
                 try:
                     setattr(self, name, declared.parse(value, rank))
-                except OpError as error:
+                except Complaint as error:
                     raise self.error(error.code, f"{name}: {error.message}", name, error.help) from None
         self.output = self.infer()
         if max(self.output) >= LIMIT:
@@ -106,7 +107,7 @@ class Op:
         found: dict[str, Any] = {}
         for name, declared in cls.fields.items():
             if declared.default is not REQUIRED:
-                with suppress(OpError):
+                with suppress(Complaint):
                     found[name] = declared.parse(declared.default, rank)
         return found
 
@@ -127,9 +128,9 @@ class Op:
         if any(min(shape) < 1 for shape in self.inputs):
             raise self.error("shape", f"an input is empty: {' and '.join(map(shape_text, self.inputs))}")
 
-    def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> OpError:
+    def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> Complaint:
         """An error of this op, to raise."""
-        return OpError(code, f"{self.op}: {message}", argument=argument, help=help)
+        return Complaint(code, f"{self.op}: {message}", help, argument=argument)
 
     def operand(self, position: int) -> str:
         """An input as messages show it: `64x56x56 (bn2)`."""
@@ -144,7 +145,7 @@ class Op:
     # What a subclass answers.
 
     def infer(self) -> Shape:
-        """The output shape; OpError where the op cannot be applied. Default: the input's."""
+        """The output shape; Complaint where the op cannot be applied. Default: the input's."""
         return self.input
 
     def weights(self) -> dict[str, Shape]:

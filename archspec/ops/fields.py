@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
+from archspec.errors import Complaint
 from archspec.shapes import LIMIT, SPATIAL_AXES
 
 MAX_AXES: Final = 1 + max(SPATIAL_AXES)
@@ -19,30 +20,22 @@ HINTS = {
 }
 
 
-class OpError(Exception):
-    """What an op cannot take; the elaborator adds the place. `argument` names the culprit, where there is one."""
-
-    def __init__(self, code: str, message: str, *, argument: str | None = None, help: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.argument, self.help = code, message, argument, help
-
-
 class Kind:
     """A kind of argument. Abstract: `parse` checks and normalises a value, `schema` says the same to an editor."""
 
     wanted = "a value"
 
     def parse(self, value: object, rank: int) -> Any:
-        """The value in its canonical form for an input with `rank` spatial axes; OpError where it is not one."""
+        """The value in its canonical form for an input with `rank` spatial axes; Complaint where it is not one."""
         raise NotImplementedError
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema (draft-07) of the literal values."""
         raise NotImplementedError
 
-    def refuse(self, value: object) -> OpError:
+    def refuse(self, value: object) -> Complaint:
         """The error for a value of the wrong type."""
-        return OpError("type", f"{self.wanted} is wanted, not {kind_of(value)}", help=hint(value))
+        return Complaint("type", f"{self.wanted} is wanted, not {kind_of(value)}", hint(value))
 
 
 def kind_of(value: object) -> str:
@@ -93,9 +86,9 @@ class Int(Kind):
         if type(value) is not int:
             raise self.refuse(value)
         if self.minimum is not None and value < self.minimum:
-            raise OpError("value", f"{value} is below {self.minimum}")
+            raise Complaint("value", f"{value} is below {self.minimum}")
         if not -LIMIT < value < LIMIT:
-            raise OpError("limit", f"{value} is beyond the size limit of 2**63")
+            raise Complaint("limit", f"{value} is beyond the size limit of 2**63")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -124,14 +117,14 @@ class Float(Kind):
         if type(value) is not float and type(value) is not int:
             raise self.refuse(value)
         if type(value) is int and not -LIMIT < value < LIMIT:
-            raise OpError("limit", f"{value} is beyond the size limit of 2**63")
+            raise Complaint("limit", f"{value} is beyond the size limit of 2**63")
         if not isfinite(value):
-            raise OpError("number", f"{value} is not a finite number")
+            raise Complaint("number", f"{value} is not a finite number")
         low, high = self.minimum, self.maximum
         if low is not None and (value < low or (self.open_minimum and value == low)):
-            raise OpError("value", f"{value} is {'not above' if self.open_minimum else 'below'} {low:g}")
+            raise Complaint("value", f"{value} is {'not above' if self.open_minimum else 'below'} {low:g}")
         if high is not None and (value > high or (self.open_maximum and value == high)):
-            raise OpError("value", f"{value} is {'not below' if self.open_maximum else 'above'} {high:g}")
+            raise Complaint("value", f"{value} is {'not below' if self.open_maximum else 'above'} {high:g}")
         return float(value) + 0.0  # of the two zeros, the positive one
 
     def schema(self) -> dict[str, Any]:
@@ -168,7 +161,7 @@ class Choice(Kind):
         if not isinstance(value, str):
             raise self.refuse(value)
         if value not in self.options:
-            raise OpError("value", f"{value[:40]!r} is not {self.wanted}")
+            raise Complaint("value", f"{value[:40]!r} is not {self.wanted}")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -184,7 +177,7 @@ class Axis(Choice):
     def parse(self, value: object, rank: int) -> str:
         name = super().parse(value, rank)
         if name not in axis_names(rank):
-            raise OpError("shape", f"the input has no axis {name}; it has {', '.join(axis_names(rank))}")
+            raise Complaint("shape", f"the input has no axis {name}; it has {', '.join(axis_names(rank))}")
         return name
 
 
@@ -207,7 +200,7 @@ class Sizes(Kind):
         if isinstance(value, int):
             return (self.element.parse(value, rank),) * rank
         if len(value) != rank:
-            raise OpError("shape", f"{len(value)} sizes for an input with {axes_text(rank)}")
+            raise Complaint("shape", f"{len(value)} sizes for an input with {axes_text(rank)}")
         return tuple(self.element.parse(item, rank) for item in value)
 
     def schema(self) -> dict[str, Any]:
@@ -227,7 +220,7 @@ class Integers(Kind):
         if not isinstance(value, list | tuple):
             raise self.refuse(value)
         if not 1 <= len(value) <= MAX_AXES:
-            raise OpError("shape", f"{len(value)} axes; a shape has 1 to {MAX_AXES}")
+            raise Complaint("shape", f"{len(value)} axes; a shape has 1 to {MAX_AXES}")
         return tuple(self.element.parse(item, rank) for item in value)
 
     def schema(self) -> dict[str, Any]:
@@ -255,19 +248,19 @@ class Padding(Kind):
         if isinstance(value, str) and value in self.words:
             return value
         if isinstance(value, str) and self.words and not hint(value):
-            raise OpError("value", f"{value[:40]!r} is not a padding", help=f"a number, or {' or '.join(self.words)}")
+            raise Complaint("value", f"{value[:40]!r} is not a padding", f"a number, or {' or '.join(self.words)}")
         if isinstance(value, bool) or not isinstance(value, int | list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):
             return ((self.element.parse(value, rank),) * 2,) * rank
         if len(value) != rank:
-            raise OpError("shape", f"{len(value)} paddings for an input with {axes_text(rank)}")
+            raise Complaint("shape", f"{len(value)} paddings for an input with {axes_text(rank)}")
         return tuple(self._pair(item, rank) for item in value)
 
     def _pair(self, item: object, rank: int) -> tuple[int, int]:
         if isinstance(item, list | tuple):
             if len(item) != 2:
-                raise OpError("value", f"a padding pair has two numbers, not {len(item)}")
+                raise Complaint("value", f"a padding pair has two numbers, not {len(item)}")
             return self.element.parse(item[0], rank), self.element.parse(item[1], rank)
         amount = self.element.parse(item, rank)
         return amount, amount

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from archspec.document import MAX_KEPT, Block, Document, Library
-from archspec.errors import MAX_FINDINGS, Diagnostic, Span, did_you_mean, listed
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, did_you_mean, listed
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import (
@@ -14,7 +14,6 @@ from archspec.program.steps import (
     RESERVED,
     BlockProgram,
     CallStep,
-    Fault,
     OpStep,
     Program,
     Repeat,
@@ -115,13 +114,13 @@ class _Compiler:
                 trail.append((block, iter(calls[id(block)])))
                 on_trail.add(id(block))
 
-    def _complain(self, fault: Fault) -> None:
-        self.found.append(Diagnostic(fault.code, fault.message, fault.span, help=fault.help))
+    def _complain(self, fault: Complaint) -> None:
+        self.found.append(fault.diagnostic())
 
     def _value(self, yaml: Yaml) -> Value | None:
         try:
             value = Value(yaml)
-        except Fault as fault:
+        except Complaint as fault:
             self._complain(fault)
             return None
         self.mentioned |= value.names
@@ -283,7 +282,9 @@ class _Compiler:
         if yaml not in self.defaults:
             value = self.defaults[yaml] = self._value(yaml)
             if value and value.names and not library.sees_params:
-                self._complain(Fault("expression", "the defaults of an included file see no params", yaml.span))
+                self._complain(
+                    Complaint("expression", "the defaults of an included file see no params", span=yaml.span)
+                )
                 self.defaults[yaml] = None
         return self.defaults[yaml]
 

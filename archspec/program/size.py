@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from archspec.program.steps import MAX_SCOPES, NOTHING, CallStep, ScopeStep, Step
+from archspec.program.steps import NOTHING, CallStep, ScopeStep, Step
 
 
-def oversized(steps: list[Step], limit: int, conditional: bool = False) -> Step | None:
+def oversized(steps: list[Step], limit: int, levels: int, conditional: bool = False) -> Step | None:
     """The step with which a network passes `limit` layers, whatever its params are; None where it may stay below.
 
-    With `conditional`, every condition is taken to hold, and what an expression repeats is counted once.
+    Scopes deeper than `levels` are refused anyhow, and count nothing. With `conditional`, every condition is taken to
+    hold, and what an expression repeats is counted once.
     """
-    counter, count = _Counter(conditional), 0
+    counter, count = _Counter(conditional, levels), 0
     for step in steps:
         count += counter.count(step, 1)
         if count > limit:
@@ -21,13 +22,13 @@ def oversized(steps: list[Step], limit: int, conditional: bool = False) -> Step 
 class _Counter:
     """Counts layers without making any; each block once."""
 
-    def __init__(self, conditional: bool) -> None:
-        self.conditional = conditional
+    def __init__(self, conditional: bool, levels: int) -> None:
+        self.conditional, self.levels = conditional, levels
         self.blocks: dict[int, int] = {}
 
     def count(self, step: Step, level: int) -> int:
         """How many layers a step makes."""
-        if step.broken or level > MAX_SCOPES or step.when is not None and not self.conditional:
+        if step.broken or level > self.levels or step.when is not None and not self.conditional:
             return 0
         if isinstance(step, ScopeStep):
             return self._copies(step) * self._sum(step.steps, level)

@@ -6,34 +6,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.document import Block, Document
-from archspec.errors import Diagnostic, Span
-from archspec.expressions import FUNCTIONS, Expression, ExpressionError, Scope, Template, UnknownShape, compile_text
-from archspec.graph import Given
+from archspec.errors import Complaint, Diagnostic, Span
+from archspec.expressions import (
+    FUNCTIONS,
+    Environment,
+    Expression,
+    Template,
+    UnknownShape,
+    compile_text,
+)
+from archspec.graph import ArgumentOrigin
 from archspec.ops.base import Op
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
-
-MAX_SCOPES = 64
-"""How deep blocks, `sequential` and `inline` may stand in one another."""
 
 RESERVED = frozenset({"input", "index", *FUNCTIONS})
 """Value names that mean something in every expression."""
 
-NOTHING = Scope({})
+NOTHING = Environment({})
 """Where a constant is evaluated."""
-
-
-class Fault(Exception):
-    """One thing that is wrong, at a place; the elaborator adds the scopes around it."""
-
-    def __init__(self, code: str, message: str, span: Span | None, help: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.span, self.help = code, message, span, help
 
 
 class _Failed:
     """An expression that is in error."""
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, environment: Environment) -> Any:
         raise UnknownShape
 
 
@@ -46,7 +42,7 @@ class Value:
     __slots__ = ("yaml", "constant", "names", "_compiled", "_size")
 
     def __init__(self, yaml: Yaml, failed: bool = False) -> None:
-        """The value that `yaml` stands for; Fault where an expression in it is none. A `failed` one is never known."""
+        """Compile `yaml`; a `failed` value is never known. Raises: Complaint if an expression in it is malformed."""
         self.yaml = yaml
         self.names: set[str] = set()
         self._size = 0
@@ -69,8 +65,8 @@ class Value:
             return yaml.value
         try:
             found = compile_text(yaml.value)
-        except ExpressionError as error:
-            raise Fault(error.code, error.message, yaml.span, error.help) from None
+        except Complaint as error:
+            raise error.at(yaml.span) from None
         if isinstance(found, str):
             return found
         self.names |= found.names
@@ -84,32 +80,35 @@ class Value:
             return any(map(Value._has_expression, compiled))
         return isinstance(compiled, dict) and any(map(Value._has_expression, compiled.values()))
 
-    def evaluate(self, scope: Scope) -> Any:
-        """The value as plain data; Fault where an expression fails, UnknownShape where it asks for what is in error."""
+    def evaluate(self, environment: Environment) -> Any:
+        """Return the value as plain data.
+
+        Raises: Complaint if an expression fails, UnknownShape if it asks for a value that is in error.
+        """
         if self.constant:
             return self._compiled
         if self._size > 100:
-            self._pay(scope)
-        return self._evaluate(self._compiled, scope)
+            self._pay(environment)
+        return self._evaluate(self._compiled, environment)
 
-    def _pay(self, scope: Scope) -> None:
+    def _pay(self, environment: Environment) -> None:
         """A large list is made anew each time, for one expression in it."""
         try:
-            scope.budget.begin(self._size)
-        except ExpressionError as error:
-            raise Fault(error.code, error.message, self.span, error.help) from None
+            environment.budget.begin(self._size)
+        except Complaint as error:
+            raise error.at(self.span) from None
 
-    def _evaluate(self, compiled: Any, scope: Scope) -> Any:
+    def _evaluate(self, compiled: Any, environment: Environment) -> Any:
         if isinstance(compiled, tuple):
             expression: Expression | Template | _Failed = compiled[0]
             try:
-                return expression.evaluate(scope)
-            except ExpressionError as error:
-                raise Fault(error.code, error.message, compiled[1].span, error.help) from None
+                return expression.evaluate(environment)
+            except Complaint as error:
+                raise error.at(compiled[1].span) from None
         if isinstance(compiled, list):
-            return [self._evaluate(item, scope) for item in compiled]
+            return [self._evaluate(item, environment) for item in compiled]
         if isinstance(compiled, dict):
-            return {key: self._evaluate(item, scope) for key, item in compiled.items()}
+            return {key: self._evaluate(item, environment) for key, item in compiled.items()}
         return compiled
 
 
@@ -168,7 +167,7 @@ class OpStep(Step):
     arguments: dict[str, Value] = field(default_factory=dict)
     defaults: dict[str, Value] = field(default_factory=dict)
 
-    given: dict[str, Given] = field(default_factory=dict)
+    origins: dict[str, ArgumentOrigin] = field(default_factory=dict)
     """Where each argument was written."""
     constants: dict[str, Any] = field(default_factory=dict)
     """Its arguments without an expression."""
@@ -179,17 +178,18 @@ class OpStep(Step):
         """Fill in what follows from the arguments."""
         self.merges = self.op.arity is None
         values = {**self.defaults, **self.arguments}
-        self.given = {
-            name: Given("step" if name in self.arguments else "defaults", value.span) for name, value in values.items()
+        self.origins = {
+            name: ArgumentOrigin("step" if name in self.arguments else "defaults", value.span)
+            for name, value in values.items()
         }
         self.constants = {name: value.evaluate(NOTHING) for name, value in values.items() if value.constant}
         self.made = [(name, value) for name, value in values.items() if not value.constant]
 
-    def all_arguments(self, scope: Scope, params: Scope) -> dict[str, Any]:
+    def all_arguments(self, environment: Environment, params: Environment) -> dict[str, Any]:
         """Its arguments; expressions of the document's defaults see `params` only."""
         found = dict(self.constants)
         for name, value in self.made:
-            found[name] = value.evaluate(params if name in self.defaults else scope)
+            found[name] = value.evaluate(params if name in self.defaults else environment)
         return found
 
     def _mentions(self) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.source.context import Candidate, CannotPlan, Context, given
+from archspec.backends.source.context import Candidate, CannotPlan, Context, known
 from archspec.backends.source.expressions import binary, literal, same
 from archspec.ops.base import Call, Op
 from archspec.program.steps import OpStep, Value
@@ -93,7 +93,7 @@ class _Arguments:
         return [self._field(_FIELD_NAMES.get(key, key))]
 
     def _channels(self) -> list[Candidate]:
-        return given(self.reads[0].channels)
+        return known(self.reads[0].channels)
 
     def _value(self, name: str) -> Value | None:
         return self.step.arguments.get(name) or self.step.defaults.get(name)

@@ -15,8 +15,8 @@ from typing import Any
 from archspec.backends.source import expressions
 from archspec.backends.source.expressions import Unprintable, literal, same, value_of
 from archspec.backends.source.naming import numbered, value_name
-from archspec.expressions import ExpressionError as SpecExpressionError
-from archspec.expressions import Scope, UnknownShape
+from archspec.errors import Complaint
+from archspec.expressions import Environment, UnknownShape
 
 MISSING: Any = object()
 """The value of a name in a row that does not use it."""
@@ -24,7 +24,7 @@ MISSING: Any = object()
 Candidate = Callable[[], ast.expr | None]
 
 
-def given(trees: Iterable[ast.expr]) -> list[Candidate]:
+def known(trees: Iterable[ast.expr]) -> list[Candidate]:
     """Candidates that are at hand."""
     return [partial(_itself, tree) for tree in trees]
 
@@ -68,9 +68,9 @@ class Context:
     In its methods, `active` are the rows at hand, and `values` has one value for each of them.
     """
 
-    def __init__(self, scopes: Sequence[Scope]) -> None:
-        self.scopes = list(scopes)
-        self.rows = len(scopes)
+    def __init__(self, environments: Sequence[Environment]) -> None:
+        self.environments = list(environments)
+        self.rows = len(environments)
         self.variables: dict[str, Variable] = {}  # by the name in the spec
         self.printed: dict[str, Variable] = {}  # by the name in the code: what it holds at this point of it
         self.parent: LoopContext | ClassContext | None = None
@@ -178,8 +178,8 @@ class ClassContext(Context):
     `kept` are the arguments that the network's class may have; a block's class, with None, may have any.
     """
 
-    def __init__(self, scopes: Sequence[Scope], kept: frozenset[str] | None = None) -> None:
-        super().__init__(scopes)
+    def __init__(self, environments: Sequence[Environment], kept: frozenset[str] | None = None) -> None:
+        super().__init__(environments)
         self.kept = kept
         self.kinds: dict[str, str] = {}  # what each name of the class is, loops included
         self.arguments: dict[str, Variable] = {}
@@ -214,7 +214,7 @@ class ClassContext(Context):
     def parameter(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
         """An argument; NotKept where the network's class may not have it."""
         if self.kept is not None:
-            wanted = [value_or_missing(self.scopes[row], name) for row in active] if name in self.kept else []
+            wanted = [value_or_missing(self.environments[row], name) for row in active] if name in self.kept else []
             if not same(wanted, list(values)):
                 raise NotKept(name)
         known = self._known(name, active, values)
@@ -237,17 +237,17 @@ class ClassContext(Context):
         tree = self.parameter(name, active, values)
         variable = self.variables.get(name)
         if variable is not None:  # it may have a value in rows that do not need it
-            for row, scope in enumerate(self.scopes):
+            for row, environment in enumerate(self.environments):
                 if variable.values[row] is MISSING:
-                    variable.values[row] = value_or_missing(scope, name)
+                    variable.values[row] = value_or_missing(environment, name)
         return tree
 
 
-def value_or_missing(scope: Scope, name: str) -> Any:
+def value_or_missing(environment: Environment, name: str) -> Any:
     """The value of a name, where it has one that can be an argument."""
     try:
-        value = scope.lookup(name)
-    except (SpecExpressionError, UnknownShape):
+        value = environment.lookup(name)
+    except (Complaint, UnknownShape):
         return MISSING
     return value if isinstance(value, int | float | str | bool) else MISSING
 
@@ -258,8 +258,10 @@ class LoopContext(Context):
     What it cannot express becomes a column of the table that the loop runs over.
     """
 
-    def __init__(self, parent: LoopContext | ClassContext, parent_rows: Sequence[int], scopes: Sequence[Scope]) -> None:
-        super().__init__(scopes)
+    def __init__(
+        self, parent: LoopContext | ClassContext, parent_rows: Sequence[int], environments: Sequence[Environment]
+    ) -> None:
+        super().__init__(environments)
         self.parent, self.parent_rows = parent, list(parent_rows)
         self.columns: list[Variable] = []
         self.assigned_inside: set[str] = set()  # by loops within this one

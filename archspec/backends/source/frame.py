@@ -9,7 +9,7 @@ from typing import Any
 from archspec.backends.source.context import CannotPlan, ClassContext, LoopContext
 from archspec.backends.source.items import Val
 from archspec.backends.source.translate import translated, tree_of
-from archspec.expressions import Scope
+from archspec.expressions import Environment
 from archspec.program.steps import Value
 
 
@@ -55,10 +55,10 @@ class Frame:
         except CannotPlan:
             return []
 
-    def translated(self, value: Value | None, scopes: dict[int, Scope]) -> ast.expr | None:
-        """A value of the spec as code; `scopes` are those that it stands in, by row. None where it has no syntax."""
+    def translated(self, value: Value | None, environments: dict[int, Environment]) -> ast.expr | None:
+        """A value of the spec as code; `environments` are what it sees, by row. None where it has no syntax."""
         tree = tree_of(value) if value is not None else None
-        return None if tree is None else translated(tree, self.context, self.active, scopes, self.channels)
+        return None if tree is None else translated(tree, self.context, self.active, environments, self.channels)
 
     def narrowed(self, active: Sequence[int]) -> Frame:
         """The same for some of the rows only."""

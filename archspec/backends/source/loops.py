@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.source.context import ClassContext, LoopContext, Variable, given
+from archspec.backends.source.context import ClassContext, LoopContext, Variable, known
 from archspec.backends.source.expressions import literal, names_in, same, value_of
 from archspec.backends.source.expressions import name as name_tree
 from archspec.backends.source.frame import Frame
@@ -37,7 +37,7 @@ class LoopPlan:
             self.body_rows[row] = range(start, len(self.placed))
         self.rows = range(len(self.placed))
         self.outer_rows = [row for row, inside in self.body_rows.items() for _ in inside]
-        self.context = LoopContext(outer.context, self.outer_rows, [copy.scope for copy in self.placed.values()])
+        self.context = LoopContext(outer.context, self.outer_rows, [copy.environment for copy in self.placed.values()])
         self.items: list[Item] = []
         self.mark = outer.mark()
         self.carried = ""
@@ -137,9 +137,9 @@ class LoopPlan:
         """The variable that is carried from copy to copy, its value before the loop, and after each copy."""
         outer = self.outer
         first = [self._shape(self.body_rows[row][0], self.copies[row][0].reads[0])[0] for row in outer.active]
-        start = outer.context.express(outer.active, first, given(outer.previous.channels), "in_channels")
+        start = outer.context.express(outer.active, first, known(outer.previous.channels), "in_channels")
         after = [self._shape(k, copy.result)[0] for k, copy in self.placed.items()]
-        end = self.context.express(self.rows, after, given(self.frame.previous.channels), "out_channels")
+        end = self.context.express(self.rows, after, known(self.frame.previous.channels), "out_channels")
         return self.carried, start, end
 
     def _tables(self, columns: Sequence[Variable]) -> list[tuple[Any, ...]]:
@@ -153,9 +153,11 @@ class LoopPlan:
         """How many copies there are."""
         outer, repeat = self.outer, self.step.repeat
         counts = [len(self.copies[row]) for row in outer.active]
-        scopes = {row: self.copies[row][0].scope.parent or self.copies[row][0].scope for row in outer.active}
+        environments = {
+            row: self.copies[row][0].environment.parent or self.copies[row][0].environment for row in outer.active
+        }
         return outer.context.express(
-            outer.active, counts, [lambda: outer.translated(repeat.count if repeat else None, scopes)], "count"
+            outer.active, counts, [lambda: outer.translated(repeat.count if repeat else None, environments)], "count"
         )
 
     def _result(self, loop: LoopItem) -> Val:

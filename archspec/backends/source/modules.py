@@ -6,11 +6,11 @@ import ast
 from typing import Any
 
 from archspec.backends.source.calls import plan_calls
-from archspec.backends.source.context import MISSING, Candidate, CannotPlan, given
+from archspec.backends.source.context import MISSING, Candidate, CannotPlan, known
 from archspec.backends.source.expressions import Unprintable, literal, names_in, same
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import ClassPlan, Item, LetItem, OpItem, UseItem, Val, result_channels
-from archspec.backends.source.structure import Rows, Tree, common_shape, group_of, label_of, name_of, scope_of
+from archspec.backends.source.structure import Rows, Tree, common_shape, environment_of, label_of, name_of, scope_of
 from archspec.backends.source.translate import translated
 from archspec.expressions import Expression, compile_text
 from archspec.graph import Node
@@ -20,11 +20,11 @@ from archspec.program.steps import CallStep, OpStep, ScopeStep, Step, Value
 def op_item(step: OpStep, placed: Rows, frame: Frame) -> Item:
     """An op, its torch calls with their arguments."""
     reads = _reads(placed, frame)
-    ops = [entry.what.op for entry in placed.values() if isinstance(entry.what, Node)]
-    scopes = {row: entry.scope for row, entry in placed.items()}
+    ops = [entry.made.op for entry in placed.values() if isinstance(entry.made, Node)]
+    environments = {row: entry.environment for row, entry in placed.items()}
 
     def as_code(value: Value) -> ast.expr | None:
-        return frame.translated(value, scopes)
+        return frame.translated(value, environments)
 
     calls, channels = plan_calls(step, ops, reads, frame.context, frame.active, as_code)
     if frame.chain and (len(calls) != 1 or not calls[0].is_module):
@@ -45,15 +45,15 @@ def op_item(step: OpStep, placed: Rows, frame: Frame) -> Item:
 def let_items(step: ScopeStep, placed: Rows, frame: Frame) -> list[Item]:
     """Local values that differ between the rows, and that the code can work out."""
     found: list[Item] = []
-    scopes = {row: scope_of(group_of(entry)) for row, entry in placed.items()}
+    environments = {row: environment_of(scope_of(entry)) for row, entry in placed.items()}
     for spec_name, value in step.let.items():
-        values = [scopes[row].values.get(spec_name) for row in frame.active]
+        values = [environments[row].values.get(spec_name) for row in frame.active]
         if any(not isinstance(item, int | float | str) for item in values):
             continue
         if all(same(item, values[0]) for item in values):
             continue
         try:
-            tree = frame.translated(value, scopes)
+            tree = frame.translated(value, environments)
         except Unprintable:
             continue
         if tree is None or not frame.context.holds(tree, frame.active, values):
@@ -83,13 +83,13 @@ def _name_template(step: Step, placed: Rows, frame: Frame) -> ast.expr | None:
     """A name with expressions in it, as an f-string."""
     found = compile_text(str(step.name.yaml.plain())) if step.name is not None else ""
     parts = [found] if isinstance(found, Expression) else getattr(found, "parts", [])
-    scopes = {row: entry.scope for row, entry in placed.items()}
+    environments = {row: entry.environment for row, entry in placed.items()}
     values: list[ast.expr] = []
     for part in parts:
         if isinstance(part, str):
             values.append(ast.Constant(part))
         else:
-            tree = translated(part.tree, frame.context, frame.active, scopes, frame.channels)
+            tree = translated(part.tree, frame.context, frame.active, environments, frame.channels)
             values.append(ast.FormattedValue(tree, -1))
     return ast.JoinedStr(values) if values else None
 
@@ -112,23 +112,23 @@ def use_item(tree: Tree, step: Step, placed: Rows, frame: Frame, plans: list[Cla
     plan = plans[0]
     if any(other is not plan for other in plans):
         raise CannotPlan
-    groups = {row: group_of(placed[row]) for row in frame.active}
+    scopes = {row: scope_of(placed[row]) for row in frame.active}
     entered = placed
-    if repeat or groups[frame.active[0]].kind != "block":  # whose steps read what is around them as they like
-        entered = {row: placed[row]._replace(reads=tree.externals(groups[row])) for row in frame.active}
+    if repeat or scopes[frame.active[0]].kind != "block":  # whose steps read what is around them as they like
+        entered = {row: placed[row]._replace(reads=tree.externals(scopes[row])) for row in frame.active}
     reads = _reads(entered, frame)
     if frame.chain and plan.exposed:
         raise CannotPlan
     item = UseItem(plan=plan, reads=reads, name=child_name(step, placed, frame))
-    rows = [plan.row_of[id(groups[row])] for row in frame.active]
+    rows = [plan.row_of[id(scopes[row])] for row in frame.active]
     _set_arguments(item, plan, rows, step, placed, frame)
-    shape = common_shape([tree.shape(groups[row], placed[row].result) for row in frame.active])
+    shape = common_shape([tree.shape(scopes[row], placed[row].result) for row in frame.active])
     paths = {row: placed[row].result for row in frame.active}
     out = Val(paths, result_channels(plan, item.arguments), label_of(step), shape)
     item.outs = [out]
     for path in plan.exposed:
-        paths = {row: f"{groups[row].path}.{path}" for row in frame.active}
-        shapes = [tree.shape(groups[row], paths[row]) for row in frame.active]
+        paths = {row: f"{scopes[row].path}.{path}" for row in frame.active}
+        shapes = [tree.shape(scopes[row], paths[row]) for row in frame.active]
         channels = [literal(shapes[0][0])] if common_shape(shapes) else []
         item.outs.append(Val(paths, channels, path.rpartition(".")[2], common_shape(shapes)))
     frame.vals += item.outs[1:]
@@ -153,11 +153,11 @@ def _argument_candidates(
     step: Step, origin: str, placed: Rows, reads: list[Val], frame: Frame, values: list[Any]
 ) -> list[Candidate]:
     if origin.startswith(" "):
-        return given(reads[int(origin)].channels)
-    scopes = {row: entry.scope for row, entry in placed.items()}
+        return known(reads[int(origin)].channels)
+    environments = {row: entry.environment for row, entry in placed.items()}
     if isinstance(step, CallStep) and step.block is not None and origin in step.block.params:
         value = step.arguments.get(origin) or step.block.params[origin]
-        return [lambda: frame.translated(value, scopes)]
+        return [lambda: frame.translated(value, environments)]
     if origin:
         return [lambda: frame.context.symbol(origin, frame.active, values)]
     return []

@@ -19,15 +19,15 @@ from archspec.backends.source.structure import (
     Tree,
     all_steps,
     common_shape,
+    environment_of,
     everything_in,
     flat,
     name_of,
     positional,
-    scope_of,
     structure,
 )
-from archspec.expressions import Scope
-from archspec.graph import Graph, Group
+from archspec.expressions import Environment
+from archspec.graph import Graph, Scope
 from archspec.program.steps import BlockProgram, Step
 
 
@@ -49,8 +49,8 @@ class Planner(StepPlanner):
     def run(self) -> ClassPlan:
         """Plan the network's class, which is the last of `classes`."""
         graph = self.graphs[0]
-        scopes = [scope_of(root) for root in self.tree.roots]
-        plan = ClassPlan(self.top_name, ClassContext(scopes, frozenset(self.kept)))
+        environments = [environment_of(root) for root in self.tree.roots]
+        plan = ClassPlan(self.top_name, ClassContext(environments, frozenset(self.kept)))
         plan.input_names = list(graph.inputs)
         rows = range(len(self.tree.roots))
         for name, shape in graph.inputs.items():
@@ -72,29 +72,29 @@ class Planner(StepPlanner):
 
     # Classes.
 
-    def block_class(self, group: Group) -> ClassPlan:
+    def block_class(self, scope: Scope) -> ClassPlan:
         """The class of a block; made for all uses of the block at the first one."""
-        if id(group) not in self.class_of:
-            definition = group.definition
+        if id(scope) not in self.class_of:
+            definition = scope.definition
             assert isinstance(definition, BlockProgram)
-            groups = self.tree.blocks[id(definition)]
-            self.make_classes(groups, definition.steps, definition.name, list(definition.inputs))
-        return self.class_of[id(group)]
+            scopes = self.tree.blocks[id(definition)]
+            self.make_classes(scopes, definition.steps, definition.name, list(definition.inputs))
+        return self.class_of[id(scope)]
 
     def make_classes(
-        self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
+        self, scopes: list[Scope], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
     ) -> None:
         """One class for these scopes, or several where they are too different.
 
         First all of them together, then those of one structure, in the end those that are wholly alike.
         """
-        level: list[list[Group]] = [groups]
+        level: list[list[Scope]] = [scopes]
         for signature in (None, structure, everything_in):
             pending, level = level, []
             for some in pending:
-                split: dict[Any, list[Group]] = {}
-                for group in some:
-                    split.setdefault(signature(group) if signature else 0, []).append(group)
+                split: dict[Any, list[Scope]] = {}
+                for scope in some:
+                    split.setdefault(signature(scope) if signature else 0, []).append(scope)
                 for part in split.values():
                     try:
                         self._class(part, steps, name, inputs, unroll)
@@ -104,31 +104,31 @@ class Planner(StepPlanner):
                 return
         raise CannotPlan
 
-    def _class(self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool) -> None:
+    def _class(self, scopes: list[Scope], steps: list[Step], name: str, inputs: list[str], unroll: bool) -> None:
         """One class for these scopes; CannotPlan where it cannot be one."""
         reads = [
-            self.tree.externals(group) if unroll or group.kind != "block" else self.tree.placed[id(group)].reads
-            for group in groups
+            self.tree.externals(scope) if unroll or scope.kind != "block" else self.tree.placed[id(scope)].reads
+            for scope in scopes
         ]
         if len({len(paths) for paths in reads}) != 1:
             raise CannotPlan
         first: CannotPlan | None = None
-        for chain in self._modes(groups, steps, unroll):
+        for chain in self._modes(scopes, steps, unroll):
             try:
-                plan = self._plan_class(groups, steps, inputs, reads, unroll, chain)
+                plan = self._plan_class(scopes, steps, inputs, reads, unroll, chain)
                 break
             except CannotPlan as error:
                 first = error
         else:
             raise first or CannotPlan
         plan.name = class_name(name)
-        for group in groups:
-            self.class_of[id(group)] = plan
+        for scope in scopes:
+            self.class_of[id(scope)] = plan
         self.classes.append(plan)
 
-    def _modes(self, groups: list[Group], steps: list[Step], unroll: bool) -> tuple[bool, ...]:
+    def _modes(self, scopes: list[Scope], steps: list[Step], unroll: bool) -> tuple[bool, ...]:
         """Whether to plan a chain (a subclass of nn.Sequential), and what to try next."""
-        inside = [placed for group in groups for placed in flat(group.items)]
+        inside = [placed for scope in scopes for placed in flat(scope.items)]
         numbers = any(name_of(placed).isdecimal() for placed in inside)
         repeats = any(step.repeat is not None and step.siblings for step in all_steps(steps))
         if unroll:
@@ -137,7 +137,7 @@ class Planner(StepPlanner):
 
     def _plan_class(
         self,
-        groups: list[Group],
+        scopes: list[Scope],
         steps: list[Step],
         inputs: list[str],
         reads: list[tuple[str, ...]],
@@ -145,39 +145,39 @@ class Planner(StepPlanner):
         chain: bool,
     ) -> ClassPlan:
         """One attempt at a class. `inputs` are their names in the spec, `reads` what each scope is given as these."""
-        context = ClassContext([scope_of(group) for group in groups])
-        plan = ClassPlan("", context, chain=chain, row_of={id(group): row for row, group in enumerate(groups)})
-        rows = range(len(groups))
-        self._add_inputs(plan, groups, inputs, reads)
-        plan.named = chain and not all(positional(group.items) for group in groups)
-        relative = [[path[len(group.path) + 1 :] for path in self.tree.exposed.get(id(group), ())] for group in groups]
+        context = ClassContext([environment_of(scope) for scope in scopes])
+        plan = ClassPlan("", context, chain=chain, row_of={id(scope): row for row, scope in enumerate(scopes)})
+        rows = range(len(scopes))
+        self._add_inputs(plan, scopes, inputs, reads)
+        plan.named = chain and not all(positional(scope.items) for scope in scopes)
+        relative = [[path[len(scope.path) + 1 :] for path in self.tree.exposed.get(id(scope), ())] for scope in scopes]
         plan.exposed = list(dict.fromkeys(path for paths in relative for path in paths))
         if chain and (len(plan.inputs) != 1 or plan.exposed):
             raise CannotPlan
         frame = Frame(context, rows, list(plan.inputs), plan.inputs[0], chain=chain, named=plan.named)
-        saved, self.owner = self.owner, dict(enumerate(groups))
+        saved, self.owner = self.owner, dict(enumerate(scopes))
         try:
-            placed = {row: group.items for row, group in enumerate(groups)}
+            placed = {row: scope.items for row, scope in enumerate(scopes)}
             plan.items = self.unrolled_all(placed, frame) if unroll else self.steps_of(steps, placed, frame)
         finally:
             self.owner = saved
-        result = frame.find(rows, [self.tree.placed[id(group)].result for group in groups])
+        result = frame.find(rows, [self.tree.placed[id(scope)].result for scope in scopes])
         if chain and result is not frame.previous:
             raise CannotPlan
         plan.results = [result]
         for path in plan.exposed:
-            plan.results.append(frame.find(rows, [f"{group.path}.{path}" for group in groups]))
+            plan.results.append(frame.find(rows, [f"{scope.path}.{path}" for scope in scopes]))
         self._finish(plan)
         return plan
 
-    def _add_inputs(self, plan: ClassPlan, groups: list[Group], names: list[str], reads: list[tuple[str, ...]]) -> None:
+    def _add_inputs(self, plan: ClassPlan, scopes: list[Scope], names: list[str], reads: list[tuple[str, ...]]) -> None:
         """The inputs of a class; where the scopes differ in the channels of one, these are an argument."""
         count = len(reads[0])
         numbered = ["x"] if count == 1 else [f"x{k + 1}" for k in range(count)]
         plan.input_names = names if len(names) == count else numbered
-        rows = range(len(groups))
+        rows = range(len(scopes))
         for k, name in enumerate(plan.input_names):
-            shapes = [self.tree.shape(group, reads[row][k]) for row, group in enumerate(groups)]
+            shapes = [self.tree.shape(scope, reads[row][k]) for row, scope in enumerate(scopes)]
             val = Val({row: reads[row][k] for row in rows}, label="x", shape=common_shape(shapes))
             channels = [shape[0] for shape in shapes]
             if all(size == channels[0] for size in channels):
@@ -210,12 +210,12 @@ class Planner(StepPlanner):
 
         plan.arguments = {printed: plan.arguments[printed] for printed in sorted(plan.arguments, key=place)}
 
-    def _owners(self, plan: ClassPlan) -> Iterator[Group]:
+    def _owners(self, plan: ClassPlan) -> Iterator[Scope]:
         """The uses of a block that a class is made for."""
-        for groups in self.tree.blocks.values():
-            for group in groups:
-                if id(group) in plan.row_of:
-                    yield group
+        for scopes in self.tree.blocks.values():
+            for scope in scopes:
+                if id(scope) in plan.row_of:
+                    yield scope
 
 
 def _set_defaults(plan: ClassPlan, definition: BlockProgram) -> None:
@@ -223,6 +223,6 @@ def _set_defaults(plan: ClassPlan, definition: BlockProgram) -> None:
     for printed, variable in plan.arguments.items():
         default = definition.params.get(plan.origin[printed])
         if default is not None and default.constant:
-            value = default.evaluate(Scope({}))
+            value = default.evaluate(Environment({}))
             if any(same(value, other) for other in variable.values):
                 variable.default = value

@@ -13,12 +13,12 @@ from archspec.backends.source.structure import (
     Tree,
     by_step,
     constant_name,
-    group_of,
     is_empty,
     label_of,
     positional,
+    scope_of,
 )
-from archspec.graph import Group
+from archspec.graph import Scope
 from archspec.program.steps import CallStep, OpStep, ScopeStep, Step
 
 
@@ -31,14 +31,14 @@ class StepPlanner:
 
     tree: Tree
     class_of: dict[int, ClassPlan]
-    owner: dict[int, Group]
+    owner: dict[int, Scope]
 
-    def block_class(self, group: Group) -> ClassPlan:
+    def block_class(self, scope: Scope) -> ClassPlan:
         """The class of a block."""
         raise NotImplementedError
 
     def make_classes(
-        self, groups: list[Group], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
+        self, scopes: list[Scope], steps: list[Step], name: str, inputs: list[str], unroll: bool = False
     ) -> None:
         """One class for these scopes, or several where they are too different."""
         raise NotImplementedError
@@ -74,8 +74,8 @@ class StepPlanner:
         label = constant_name(step) or step.label
         candidates: list[Candidate] = []
         if step.when is not None and step.repeat is None and all(entries[row] for row in frame.active):
-            scopes = {row: entries[row][0].scope for row in frame.active}
-            candidates.append(lambda: frame.translated(step.when, scopes))
+            environments = {row: entries[row][0].environment for row in frame.active}
+            candidates.append(lambda: frame.translated(step.when, environments))
         stands = [row in present for row in frame.active]
         test = frame.context.express(frame.active, stands, candidates, f"with_{label}")
         ends = _ends(entries, absent, frame)
@@ -98,8 +98,8 @@ class StepPlanner:
             if any(len(entries) != 1 for entries in there.values()):
                 raise CannotPlan
             return self.single(step, {row: entries[0] for row, entries in there.items()}, frame)
-        groups = {row: entries[-1].what for row, entries in there.items()}
-        if not step.siblings and all(isinstance(group, Group) and group.kind == "repeat" for group in groups.values()):
+        scopes = {row: entries[-1].made for row, entries in there.items()}
+        if not step.siblings and all(isinstance(scope, Scope) and scope.kind == "repeat" for scope in scopes.values()):
             named: Rows = {row: entries[-1] for row, entries in there.items()}
             return self._container(step, named, frame)
         if frame.chain:
@@ -133,7 +133,7 @@ class StepPlanner:
         if isinstance(step, OpStep):
             return [op_item(step, placed, frame)]
         if isinstance(step, CallStep):
-            plans = [self.block_class(group_of(placed[row])) for row in frame.active]
+            plans = [self.block_class(scope_of(placed[row])) for row in frame.active]
             return [use_item(self.tree, step, placed, frame, plans)]
         return self._container(step, placed, frame)
 
@@ -143,40 +143,40 @@ class StepPlanner:
                 raise CannotPlan
             frame.previous = frame.find_or_ghost(frame.active, [placed[row].reads[0] for row in frame.active])
         items = let_items(step, placed, frame)
-        items += self.steps_of(step.steps, {row: group_of(placed[row]).items for row in frame.active}, frame)
+        items += self.steps_of(step.steps, {row: scope_of(placed[row]).items for row in frame.active}, frame)
         return items
 
     # Scopes that hold modules.
 
     def _container(self, step: Step, placed: Rows, frame: Frame) -> list[Item]:
         """A `sequential`, or the group of a named repeat: an nn.Sequential where it is a chain, else a class."""
-        groups = [group_of(placed[row]) for row in frame.active]
+        scopes = [scope_of(placed[row]) for row in frame.active]
         mark = frame.mark()
         try:
-            if any(self.tree.exposed.get(id(group)) for group in groups):
+            if any(self.tree.exposed.get(id(scope)) for scope in scopes):
                 raise CannotPlan
-            return self._sequence(step, placed, groups, frame)
+            return self._sequence(step, placed, scopes, frame)
         except CannotPlan:
             frame.back(mark)
-        repeat = groups[0].kind == "repeat"
-        known = {id(self.class_of.get(id(group))) for group in groups}
-        if len(known) != 1 or id(groups[0]) not in self.class_of:
+        repeat = scopes[0].kind == "repeat"
+        known = {id(self.class_of.get(id(scope))) for scope in scopes}
+        if len(known) != 1 or id(scopes[0]) not in self.class_of:
             bound = step.repeat.binds if step.repeat else None
             name = constant_name(step) or bound or "layers"
             name = name if not name.isdecimal() else f"layers_{name}"
             steps = step.steps if isinstance(step, ScopeStep) else []
-            self.make_classes(groups, steps, name, [], unroll=repeat)
-        plans = [self.class_of[id(group)] for group in groups]
+            self.make_classes(scopes, steps, name, [], unroll=repeat)
+        plans = [self.class_of[id(scope)] for scope in scopes]
         return [use_item(self.tree, step, placed, frame, plans, repeat)]
 
-    def _sequence(self, step: Step, placed: Rows, groups: list[Group], frame: Frame) -> list[Item]:
+    def _sequence(self, step: Step, placed: Rows, scopes: list[Scope], frame: Frame) -> list[Item]:
         """An nn.Sequential, and the local values before it."""
         entry = self._entry(placed, frame)
-        named = not all(positional(group.items) for group in groups)
+        named = not all(positional(scope.items) for scope in scopes)
         inner = Frame(frame.context, frame.active, [*frame.vals, entry], entry, chain=True, named=named)
-        rows = {row: group.items for row, group in zip(frame.active, groups, strict=True)}
+        rows = {row: scope.items for row, scope in zip(frame.active, scopes, strict=True)}
         lets: list[Item] = []
-        if groups[0].kind == "repeat":
+        if scopes[0].kind == "repeat":
             items = self._loop(step, rows, inner)
         else:
             assert isinstance(step, ScopeStep)
@@ -221,7 +221,7 @@ class StepPlanner:
         for row, entries in copies.items():
             before = frame.previous.paths.get(row)
             for copy in entries:
-                if copy.reads != (before,) or isinstance(copy.what, Group) and self.tree.exposed.get(id(copy.what)):
+                if copy.reads != (before,) or isinstance(copy.made, Scope) and self.tree.exposed.get(id(copy.made)):
                     raise CannotPlan
                 before = copy.result
 

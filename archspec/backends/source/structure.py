@@ -8,15 +8,15 @@ from typing import Any
 
 from archspec.backends.source.context import CannotPlan
 from archspec.backends.source.translate import tree_of
-from archspec.expressions import Scope
-from archspec.graph import Graph, Group, Node, Placed
+from archspec.expressions import Environment
+from archspec.graph import Applied, Graph, Node, Scope
 from archspec.program.steps import ScopeStep, Step
 from archspec.shapes import Shape
 
-Rows = dict[int, Placed]
+Rows = dict[int, Applied]
 """What one step made in every row."""
 
-Entries = dict[int, list[Placed]]
+Entries = dict[int, list[Applied]]
 """All that a step or a scope made in every row: a step that is repeated or left out, several things or nothing."""
 
 
@@ -33,141 +33,141 @@ class Tree:
         self.shapes: list[dict[str, Shape]] = [
             {**graph.inputs, **{node.path: node.shape for node in graph.nodes}} for graph in graphs
         ]
-        self.placed: dict[int, Placed] = {}
+        self.placed: dict[int, Applied] = {}
         self.home: dict[int, int] = {}
-        self.blocks: dict[int, list[Group]] = {}
+        self.blocks: dict[int, list[Scope]] = {}
         for number, root in enumerate(self.roots):
             self._walk(root, number)
         self.exposed = self._exposures()
 
-    def _walk(self, root: Group, number: int) -> None:
+    def _walk(self, root: Scope, number: int) -> None:
         """Enter the scopes of a graph, in their order."""
         stack = [root]
         while stack:
-            group = stack.pop()
-            self.home[id(group)] = number
+            scope = stack.pop()
+            self.home[id(scope)] = number
             inner = []
-            for placed in group.items:
-                if isinstance(placed.what, Group):
-                    self.placed[id(placed.what)] = placed
-                    inner.append(placed.what)
-                    if placed.what.kind == "block":
-                        self.blocks.setdefault(id(placed.what.definition), []).append(placed.what)
+            for placed in scope.items:
+                if isinstance(placed.made, Scope):
+                    self.placed[id(placed.made)] = placed
+                    inner.append(placed.made)
+                    if placed.made.kind == "block":
+                        self.blocks.setdefault(id(placed.made.definition), []).append(placed.made)
             stack.extend(reversed(inner))
 
-    def shape(self, group: Group, path: str) -> Shape:
+    def shape(self, scope: Scope, path: str) -> Shape:
         """The shape of a value of the graph that a scope belongs to."""
-        return self.shapes[self.home[id(group)]][path]
+        return self.shapes[self.home[id(scope)]][path]
 
     def _exposures(self) -> dict[int, list[str]]:
         """Of each scope, the values other than its result that are read outside it."""
         found: dict[int, list[str]] = {}
         for graph, root in zip(self.graphs, self.roots, strict=True):
-            homes = {node.path: node.group for node in graph.nodes}
-            reads = [(path, node.group) for node in graph.nodes for path in node.inputs]
+            homes = {node.path: node.scope for node in graph.nodes}
+            reads = [(path, node.scope) for node in graph.nodes for path in node.inputs]
             reads += [(path, root) for path in graph.outputs.values()]
             reads += self._scope_reads(root)
             for path, reader in reads:
-                group = homes.get(path)
-                if group is None or group is reader:
+                scope = homes.get(path)
+                if scope is None or scope is reader:
                     continue
-                around = {id(scope) for scope in reader.chain()}
-                for scope in group.chain():
-                    if id(scope) in around or scope.kind == "inline":
+                around = {id(inner) for inner in reader.chain()}
+                for inner in scope.chain():
+                    if id(inner) in around or inner.kind == "inline":
                         continue
-                    placed = self.placed.get(id(scope))
-                    if placed is not None and placed.result != path and path not in found.setdefault(id(scope), []):
-                        found[id(scope)].append(path)
+                    placed = self.placed.get(id(inner))
+                    if placed is not None and placed.result != path and path not in found.setdefault(id(inner), []):
+                        found[id(inner)].append(path)
         return found
 
-    def _scope_reads(self, root: Group) -> Iterator[tuple[str, Group]]:
+    def _scope_reads(self, root: Scope) -> Iterator[tuple[str, Scope]]:
         """What blocks are given, used or not, and what scopes pass on."""
         stack = [root]
         while stack:
-            group = stack.pop()
-            for placed in group.items:
-                if isinstance(placed.what, Group):
-                    stack.append(placed.what)
-                    if placed.what.kind != "inline" and not is_empty(placed):
-                        yield placed.result, placed.what
-                    if placed.what.kind == "block" and not is_empty(placed):
-                        yield from ((path, group) for path in placed.reads)
+            scope = stack.pop()
+            for placed in scope.items:
+                if isinstance(placed.made, Scope):
+                    stack.append(placed.made)
+                    if placed.made.kind != "inline" and not is_empty(placed):
+                        yield placed.result, placed.made
+                    if placed.made.kind == "block" and not is_empty(placed):
+                        yield from ((path, scope) for path in placed.reads)
 
-    def externals(self, group: Group) -> tuple[str, ...]:
+    def externals(self, scope: Scope) -> tuple[str, ...]:
         """What the steps of a scope read from outside, in order of the first read."""
         inside: set[str] = set()
         found: dict[str, None] = {}
-        stack = [iter(group.items)]
+        stack = [iter(scope.items)]
         while stack:
             for placed in stack[-1]:
-                if isinstance(placed.what, Node):
-                    inside.add(placed.what.path)
+                if isinstance(placed.made, Node):
+                    inside.add(placed.made.path)
                     found.update(dict.fromkeys(path for path in placed.reads if path not in inside))
-                elif placed.what is not None:
-                    if placed.what.kind == "block" and not is_empty(placed):  # it is given all its inputs, used or not
+                elif placed.made is not None:
+                    if placed.made.kind == "block" and not is_empty(placed):  # it is given all its inputs, used or not
                         found.update(dict.fromkeys(path for path in placed.reads if path not in inside))
-                    stack.append(iter(placed.what.items))
+                    stack.append(iter(placed.made.items))
                     break
             else:
                 stack.pop()
-        result = self.placed[id(group)].result
+        result = self.placed[id(scope)].result
         if result not in inside:
             found[result] = None
         return tuple(found)
 
 
-def root_of(graph: Graph) -> Group:
+def root_of(graph: Graph) -> Scope:
     """The scope of a whole network."""
     if not graph.nodes:
-        return Group("network", "", None)
-    group = graph.nodes[0].group
-    while group.parent is not None:
-        group = group.parent
-    return group
+        return Scope("network", "", None)
+    scope = graph.nodes[0].scope
+    while scope.parent is not None:
+        scope = scope.parent
+    return scope
 
 
-def scope_of(group: Group) -> Scope:
+def environment_of(scope: Scope) -> Environment:
     """The names that the steps of a scope see."""
-    return group.scope or Scope({})
+    return scope.environment or Environment({})
 
 
-def group_of(placed: Placed) -> Group:
+def scope_of(placed: Applied) -> Scope:
     """The scope that a step made; CannotPlan where it made none."""
-    if not isinstance(placed.what, Group):
+    if not isinstance(placed.made, Scope):
         raise CannotPlan
-    return placed.what
+    return placed.made
 
 
-def by_step(items: Iterable[Placed]) -> dict[int, list[Placed]]:
+def by_step(items: Iterable[Applied]) -> dict[int, list[Applied]]:
     """What each step made, by the id of the step."""
-    found: dict[int, list[Placed]] = {}
+    found: dict[int, list[Applied]] = {}
     for placed in items:
         found.setdefault(id(placed.step), []).append(placed)
     return found
 
 
-def is_empty(placed: Placed) -> bool:
+def is_empty(placed: Applied) -> bool:
     """Whether no module and no operation came of it."""
-    if placed.what is None:
+    if placed.made is None:
         return True
-    return isinstance(placed.what, Group) and all(is_empty(inner) for inner in placed.what.items)
+    return isinstance(placed.made, Scope) and all(is_empty(inner) for inner in placed.made.items)
 
 
-def flat(items: Iterable[Placed]) -> Iterator[Placed]:
+def flat(items: Iterable[Applied]) -> Iterator[Applied]:
     """What stands in a scope, with `inline` opened."""
     for placed in items:
-        if isinstance(placed.what, Group) and placed.what.kind == "inline":
-            yield from flat(placed.what.items)
+        if isinstance(placed.made, Scope) and placed.made.kind == "inline":
+            yield from flat(placed.made.items)
         elif not is_empty(placed):
             yield placed
 
 
-def name_of(placed: Placed) -> str:
+def name_of(placed: Applied) -> str:
     """The last part of a path: the name as a module."""
-    return placed.what.path.rpartition(".")[2] if placed.what is not None else ""
+    return placed.made.path.rpartition(".")[2] if placed.made is not None else ""
 
 
-def positional(items: Iterable[Placed]) -> bool:
+def positional(items: Iterable[Applied]) -> bool:
     """Whether the names are positions, as nn.Sequential gives them."""
     return all(name_of(placed) == str(number) for number, placed in enumerate(flat(items)))
 
@@ -209,29 +209,29 @@ def table_name(step: Step) -> str:
     return "settings"
 
 
-def structure(group: Group) -> Any:
+def structure(scope: Scope) -> Any:
     """What must agree for one class: which steps stand, how often, under which names, reading what."""
-    return _signature(group, whole=False)
+    return _signature(scope, whole=False)
 
 
-def everything_in(group: Group) -> Any:
+def everything_in(scope: Scope) -> Any:
     """All that a scope is, but for where it stands."""
-    return _signature(group, whole=True)
+    return _signature(scope, whole=True)
 
 
-def _signature(group: Group, whole: bool) -> Any:
+def _signature(scope: Scope, whole: bool) -> Any:
     """What stands in a scope, comparable between scopes; `whole`: with its ops, and what stands in blocks."""
     outside: dict[str, int] = {}
 
     def relative(path: str) -> Any:
-        return path[len(group.path) :] if path.startswith(f"{group.path}.") else outside.setdefault(path, len(outside))
+        return path[len(scope.path) :] if path.startswith(f"{scope.path}.") else outside.setdefault(path, len(outside))
 
-    def entry(placed: Placed) -> Any:
+    def entry(placed: Applied) -> Any:
         here = (id(placed.step), name_of(placed), tuple(map(relative, placed.reads)), relative(placed.result))
-        if isinstance(placed.what, Group) and (whole or placed.what.kind != "block"):
-            return (*here, tuple(map(entry, placed.what.items)))
-        if isinstance(placed.what, Node) and whole:
-            return (*here, str(placed.what.op.calls()))
+        if isinstance(placed.made, Scope) and (whole or placed.made.kind != "block"):
+            return (*here, tuple(map(entry, placed.made.items)))
+        if isinstance(placed.made, Node) and whole:
+            return (*here, str(placed.made.op.calls()))
         return here
 
-    return tuple(map(entry, group.items))
+    return tuple(map(entry, scope.items))

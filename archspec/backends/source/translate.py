@@ -8,7 +8,8 @@ from typing import Any
 
 from archspec.backends.source.context import MISSING, ClassContext, Context, LoopContext, plain, value_or_missing
 from archspec.backends.source.expressions import Unprintable, binary, literal, names_in, same, simplified, value_of
-from archspec.expressions import Expression, ExpressionError, Scope, Tensor, UnknownShape, compile_text
+from archspec.errors import Complaint
+from archspec.expressions import Environment, Expression, Tensor, UnknownShape, compile_text
 from archspec.program.steps import Value
 from archspec.syntax import YamlList, YamlScalar
 
@@ -17,10 +18,10 @@ Channels = Callable[[list[str]], list[ast.expr]]
 
 
 def translated(
-    tree: ast.expr, context: Context, active: Sequence[int], scopes: dict[int, Scope], channels: Channels
+    tree: ast.expr, context: Context, active: Sequence[int], environments: dict[int, Environment], channels: Channels
 ) -> ast.expr:
     """An expression of the spec as code; Unprintable where it cannot be."""
-    return _Translator(context, active, scopes, channels).run(tree)
+    return _Translator(context, active, environments, channels).run(tree)
 
 
 def tree_of(value: Value) -> ast.expr | None:
@@ -41,8 +42,10 @@ def tree_of(value: Value) -> ast.expr | None:
 class _Translator:
     """Turns an expression of the spec into one of the code: what is constant in all rows becomes its value."""
 
-    def __init__(self, context: Context, active: Sequence[int], scopes: dict[int, Scope], channels: Channels) -> None:
-        self.context, self.active, self.scopes, self.channels = context, active, scopes, channels
+    def __init__(
+        self, context: Context, active: Sequence[int], environments: dict[int, Environment], channels: Channels
+    ) -> None:
+        self.context, self.active, self.environments, self.channels = context, active, environments, channels
 
     def run(self, tree: ast.expr) -> ast.expr:
         """The code of an expression or a part of it; Unprintable where the code cannot say it."""
@@ -62,7 +65,7 @@ class _Translator:
             return False
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(self.context, ClassContext):
-                known = [value_or_missing(scope, node.id) for scope in self.context.scopes]
+                known = [value_or_missing(environment, node.id) for environment in self.context.environments]
                 if any(value is not MISSING and not same(value, known[0]) for value in known):
                     return True
         return any(isinstance(node, ast.Attribute) for node in ast.walk(tree)) and self._sized(tree)
@@ -79,22 +82,22 @@ class _Translator:
     def _values(self, tree: ast.expr) -> list[Any] | None:
         """The value of a part of the expression in every row, if this evaluator can tell."""
         try:
-            return [self._value(tree, self.scopes[row]) for row in self.active]
-        except (Unprintable, ExpressionError, UnknownShape, LookupError, TypeError):
+            return [self._value(tree, self.environments[row]) for row in self.active]
+        except (Unprintable, Complaint, UnknownShape, LookupError, TypeError):
             return None
 
-    def _value(self, tree: ast.expr, scope: Scope) -> Any:
+    def _value(self, tree: ast.expr, environment: Environment) -> Any:
         """The value in one scope, attributes and items of the spec's own values included."""
 
         def reach(part: ast.expr) -> Any:
             if isinstance(part, ast.Attribute):
-                base = self._value(part.value, scope)
+                base = self._value(part.value, environment)
                 return base.attribute(part.attr) if isinstance(base, Tensor) else base[part.attr]
             if isinstance(part, ast.Subscript) and not isinstance(part.slice, ast.Slice):
-                return self._value(part.value, scope)[self._value(part.slice, scope)]
+                return self._value(part.value, environment)[self._value(part.slice, environment)]
             raise Unprintable
 
-        return value_of(tree, scope.lookup, reach)
+        return value_of(tree, environment.lookup, reach)
 
     def _constant(self, tree: ast.Constant) -> ast.expr:
         return tree

@@ -6,8 +6,7 @@ import sys
 
 import click
 
-from archspec.analysis.cost import DTYPES, Report
-from archspec.analysis.tables import SORTS, comparison_table, plain_table, report_text
+from archspec.analysis.cost import DTYPES
 from archspec.cli.common import (
     emit,
     load_network,
@@ -20,7 +19,8 @@ from archspec.cli.common import (
     use_color,
 )
 from archspec.errors import SpecError, UsageError
-from archspec.tables import as_csv, as_markdown, as_text
+from archspec.report.costs import SORTS, Report, comparison_table, plain_table, report_text
+from archspec.report.table import as_csv, as_markdown, as_text
 
 FORMATS = ("table", "json", "csv", "markdown")
 

@@ -20,7 +20,7 @@ from archspec.cli.common import (
 )
 from archspec.errors import UsageError
 from archspec.files import check_target
-from archspec.tables import as_csv, as_markdown, as_text
+from archspec.report.table import as_csv, as_markdown, as_text
 
 if TYPE_CHECKING:
     from archspec.backends.bench import Benchmark

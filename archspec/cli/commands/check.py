@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from archspec.analysis.tables import count_text
 from archspec.cli.common import emit, print_diagnostics, specs_argument, to_json
 from archspec.errors import Diagnostic, SpecError, printable
 from archspec.network import load
+from archspec.report.costs import count_text
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archspec.cli.common import emit, load_network, network_options, output_options, spec_argument
-from archspec.printers.drawing import as_dot, as_mermaid
+from archspec.report.drawing import as_dot, as_mermaid
 
 FORMATS = {"json": lambda graph: graph.to_json(), "dot": as_dot, "mermaid": as_mermaid}
 

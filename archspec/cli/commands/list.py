@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from archspec.analysis.tables import count_text
 from archspec.cli.common import emit, terminal_width, to_json
 from archspec.network import Network, load
+from archspec.report.costs import count_text
+from archspec.report.table import Column, Table, as_markdown, as_text
 from archspec.shapes import shape_text
-from archspec.tables import Column, Table, as_markdown, as_text
 from archspec.zoo import list_specs
 
 

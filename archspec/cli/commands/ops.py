@@ -12,8 +12,8 @@ from archspec.cli.common import emit, output_options, terminal_width, use_color
 from archspec.errors import UsageError, did_you_mean
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Op
-from archspec.printers.reference import as_reference, example, first_line, op_table, ranks_text, signature, work_text
-from archspec.tables import as_text
+from archspec.report.op_reference import as_reference, example, first_line, op_table, ranks_text, signature, work_text
+from archspec.report.table import as_text
 
 
 def _complete_op(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

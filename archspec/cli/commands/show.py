@@ -7,7 +7,7 @@ import click
 from archspec.cli.common import emit, load_network, network_options, output_options, spec_argument
 from archspec.document import source_of
 from archspec.errors import UsageError
-from archspec.show import show_spec
+from archspec.report.spec import show_spec
 
 
 @click.command()
@@ -29,4 +29,8 @@ def command(
     """
     if source and (input or set_):
         raise UsageError("--source shows the file as it is", "leave out --input and --set")
-    emit(source_of(spec).text if source else show_spec(load_network(spec, input, set_)), output, force)
+    if source:
+        emit(source_of(spec).text, output, force)
+        return
+    network = load_network(spec, input, set_)
+    emit(show_spec(network.elaboration, network.overrides), output, force)

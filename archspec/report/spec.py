@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from archspec.elaborate import Elaboration
 from archspec.errors import printable
 from archspec.graph import Graph, Node
-from archspec.network import Network
 from archspec.ops.fields import REQUIRED, Padding, Sizes
 
 _COMMENT_COLUMN = 100
 
 
-def show_spec(network: Network, comments: bool = True) -> str:
+def show_spec(elaboration: Elaboration, overrides: Collection[str] = (), comments: bool = True) -> str:
     """The elaborated network as the text of a spec, which loads to an equal graph.
 
     Without `comments` it says nothing of the files that the network comes from, and is about half as long.
     """
-    graph = network.graph
+    graph, document = elaboration.graph, elaboration.program.document
     root = _scopes(graph)
     writer = _Writer(graph, comments)
     layers = writer.steps(root, {name: name for name in graph.inputs}, "  ", top=True)
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
-        *(_origin(network) if comments else ()),
-        f"name: {_flow(network.name)}",
-        *(
-            f"{key}: {_flow(network.document.text(key))}"
-            for key in ("description", "reference")
-            if network.document.text(key)
-        ),
+        *(_origin(elaboration, overrides) if comments else ()),
+        f"name: {_flow(graph.name)}",
+        *(f"{key}: {_flow(document.text(key))}" for key in ("description", "reference") if document.text(key)),
         f"input: {_flow(inputs['input'] if list(inputs) == ['input'] else inputs)}",
         *(["", "blocks:", *writer.blocks] if writer.blocks else []),
         "",
@@ -50,18 +46,14 @@ def show_spec(network: Network, comments: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _origin(network: Network) -> Iterable[str]:
+def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[str]:
     """Where the network comes from, and what its params are."""
-    yield f"# {printable(network.name)}, as understood from {printable(network.document.source.name)}."
-    for name, value in network.params.items():
-        yield f"#   {name} = {_flow(value)}  ({_param_origin(network, name)})"
-
-
-def _param_origin(network: Network, name: str) -> str:
-    declared = network.document.params[name]
-    if name in network.overrides:
-        return f"given; {_flow(declared.plain())} at {declared.span}"
-    return f"{declared.span}"
+    document = elaboration.program.document
+    yield f"# {printable(document.name)}, as understood from {printable(document.source.name)}."
+    for name, value in elaboration.params.items():
+        declared = document.params[name]
+        origin = f"given; {_flow(declared.plain())} at {declared.span}" if name in overrides else f"{declared.span}"
+        yield f"#   {name} = {_flow(value)}  ({origin})"
 
 
 @dataclass
@@ -152,11 +144,13 @@ class _Writer:
 def _origins(node: Node) -> Iterable[str]:
     """Where the step and each of its arguments come from."""
     yield str(node.span)
-    for name, given in node.given.items():
-        if given.origin == "defaults":
-            yield f"{name}: defaults, {given.span}"
+    for name, origin in node.origins.items():
+        if origin.origin == "defaults":
+            yield f"{name}: defaults, {origin.span}"
     own = [
-        name for name, declared in node.op.fields.items() if name not in node.given and declared.default is not REQUIRED
+        name
+        for name, declared in node.op.fields.items()
+        if name not in node.origins and declared.default is not REQUIRED
     ]
     if own:
         yield f"{', '.join(own)}: the op's default"

@@ -1,14 +1,14 @@
-"""Reports as tables."""
+"""Costs as tables: what `archspec analyze` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from archspec.analysis.cost import LayerCost, Report
-from archspec.analysis.tree import Branch, module_tree
+from archspec.analysis.cost import Costs, LayerCost
 from archspec.errors import printable
+from archspec.report.folding import Branch, module_tree
+from archspec.report.table import Column, Table, as_html, as_text
 from archspec.shapes import Shape, shape_text
-from archspec.tables import Column, Table, as_html, as_text
 
 BAR = 12
 
@@ -59,17 +59,17 @@ def share_text(part: int, whole: int) -> str:
     return f"{part / whole:6.1%} {bar}".rstrip()
 
 
-def layers_table(report: Report, depth: int | None = None, sort: str | None = None) -> Table:
+def layers_table(costs: Costs, depth: int | None = None, sort: str | None = None) -> Table:
     """A row for each layer: as the tree of modules, folded below `depth` levels; or a flat list, largest first."""
-    figure = "macs" if report.totals.macs else "flops"
+    figure = "macs" if costs.totals.macs else "flops"
     table = Table(COLUMNS)
     if sort:
-        for layer in sorted(report.layers, key=SORTS[sort], reverse=True):
-            whole = sum(map(SORTS[sort], report.layers))
+        for layer in sorted(costs.layers, key=SORTS[sort], reverse=True):
+            whole = sum(map(SORTS[sort], costs.layers))
             table.rows.append(_layer_row(layer.path, layer, share_text(SORTS[sort](layer), whole)))
         return table
-    whole = getattr(report.totals, figure)
-    for child in module_tree(report).children:
+    whole = getattr(costs.totals, figure)
+    for child in module_tree(costs).children:
         _add_branch(table, child, 0, depth, figure, whole)
     return table
 
@@ -125,30 +125,30 @@ def _distinct(shapes: tuple[Shape, ...]) -> list[Shape]:
 
 
 def report_text(
-    report: Report,
+    costs: Costs,
     depth: int | None = None,
     sort: str | None = None,
     width: int | None = None,
     bold: Callable[[str], str] = str,
 ) -> str:
     """What `archspec analyze` prints of one network: a header, the layers, the totals."""
-    header, totals = printable(header_text(report)), map(printable, totals_text(report).splitlines())
-    return "\n\n".join([header, as_text(layers_table(report, depth, sort), width, bold), "\n".join(totals)])
+    header, totals = printable(header_text(costs)), map(printable, totals_text(costs).splitlines())
+    return "\n\n".join([header, as_text(layers_table(costs, depth, sort), width, bold), "\n".join(totals)])
 
 
-def report_html(report: Report) -> str:
+def report_html(costs: Costs) -> str:
     """The same for a notebook, as the tree of modules down to the second level."""
     from html import escape  # needed here only
 
-    head, totals = escape(header_text(report)), escape(totals_text(report))
-    return f"<p><b>{head}</b></p>\n{as_html(layers_table(report, 2))}\n<pre>{totals}</pre>"
+    head, totals = escape(header_text(costs)), escape(totals_text(costs))
+    return f"<p><b>{head}</b></p>\n{as_html(layers_table(costs, 2))}\n<pre>{totals}</pre>"
 
 
-def plain_table(report: Report) -> Table:
+def plain_table(costs: Costs) -> Table:
     """Every layer with exact figures, for CSV and Markdown."""
     columns = ("layer", "op", "arguments", "input", "output", "params", "buffers", "macs", "flops", "output_bytes")
     table = Table(tuple(Column(title, right=position > 4) for position, title in enumerate(columns)))
-    for layer in report.layers:
+    for layer in costs.layers:
         figures = (layer.params, layer.buffers, layer.macs, layer.flops, layer.output_bytes)
         inputs = " ".join(map(shape_text, layer.input_shapes))
         output = shape_text(layer.output_shape)
@@ -156,19 +156,19 @@ def plain_table(report: Report) -> Table:
     return table
 
 
-def header_text(report: Report) -> str:
+def header_text(costs: Costs) -> str:
     """The first line over a table: the network and what it was given."""
     inputs = ", ".join(
-        shape_text(shape) if len(report.inputs) == 1 else f"{name} {shape_text(shape)}"
-        for name, shape in report.inputs.items()
+        shape_text(shape) if len(costs.inputs) == 1 else f"{name} {shape_text(shape)}"
+        for name, shape in costs.inputs.items()
     )
-    return f"{report.name}: input {inputs}, batch {report.batch}, {report.dtype}"
+    return f"{costs.name}: input {inputs}, batch {costs.batch}, {costs.dtype}"
 
 
-def totals_text(report: Report) -> str:
+def totals_text(costs: Costs) -> str:
     """The lines under a table: the sums, exact, each with its convention."""
-    totals = report.totals
-    outputs = ", ".join(f"{name} {shape_text(shape)}" for name, shape in report.outputs.items())
+    totals = costs.totals
+    outputs = ", ".join(f"{name} {shape_text(shape)}" for name, shape in costs.outputs.items())
     rows = [
         ("output", outputs or "none", ""),
         ("layers", f"{totals.layers:,}", f"{totals.depth} weighted layers on the longest path"),
@@ -184,7 +184,7 @@ def totals_text(report: Report) -> str:
     )
 
 
-def comparison_table(reports: Sequence[Report]) -> Table:
+def comparison_table(reports: Sequence[Costs]) -> Table:
     """Several networks side by side, a row each."""
     columns = (
         Column("network"),
@@ -199,13 +199,13 @@ def comparison_table(reports: Sequence[Report]) -> Table:
         Column("MACs, relative", rank=4),
     )
     table = Table(columns)
-    most = max((report.totals.macs for report in reports), default=0)
-    for report in reports:
-        totals = report.totals
+    most = max((costs.totals.macs for costs in reports), default=0)
+    for costs in reports:
+        totals = costs.totals
         table.rows.append(
             (
-                report.name,
-                " ".join(map(shape_text, report.inputs.values())),
+                costs.name,
+                " ".join(map(shape_text, costs.inputs.values())),
                 str(totals.layers),
                 str(totals.depth),
                 f"{totals.params:,}",
@@ -217,3 +217,19 @@ def comparison_table(reports: Sequence[Report]) -> Table:
             )
         )
     return table
+
+
+class Report(Costs):
+    """The costs of a network, with the table of `archspec analyze` as its text."""
+
+    def __str__(self) -> str:
+        """Return the table, down to the second level of scopes."""
+        return report_text(self, 2)
+
+    def __repr__(self) -> str:
+        """Return the totals in a line."""
+        totals = self.totals
+        return f"Report({self.name!r}, {totals.layers} layers, {totals.params:,} params, {totals.macs:,} MACs)"
+
+    def _repr_html_(self) -> str:
+        return report_html(self)

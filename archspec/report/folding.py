@@ -1,11 +1,11 @@
-"""The layers of a report as the tree of modules that they form, with equal neighbours folded into one row."""
+"""Costs as the tree of modules that they form, with equal neighbours folded into one row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from archspec.analysis.cost import LayerCost, Report
+from archspec.analysis.cost import Costs, LayerCost
 from archspec.shapes import Shape
 
 
@@ -55,17 +55,17 @@ class Branch:
         return (self.path[start:], self.kind, *[child.signature(start) for child in self.children])
 
 
-def module_tree(report: Report) -> Branch:
+def module_tree(costs: Costs) -> Branch:
     """The modules of a network as a tree, equal neighbouring scopes folded."""
-    root = Branch("", "network", [report.name])
+    root = Branch("", "network", [costs.name])
     scopes: dict[str, Branch] = {"": root}
-    for layer in report.layers:
+    for layer in costs.layers:
         parent = ""
         *outer, name = layer.path.split(".")
         for part in outer:
             path = f"{parent}.{part}" if parent else part
             if path not in scopes:
-                scopes[path] = Branch(path, report.scopes[path], [part])
+                scopes[path] = Branch(path, costs.scopes[path], [part])
                 scopes[parent].children.append(scopes[path])
             parent = path
         scopes[parent].children.append(Branch(layer.path, layer.op, [name], layer))

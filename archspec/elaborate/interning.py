@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from archspec.errors import Complaint
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.fields import OpError
 from archspec.shapes import Shape
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any]) -> Op:
-    """`op` on inputs of these shapes; OpError where it does not fit."""
+    """`op` on inputs of these shapes; Complaint where it does not fit."""
     names, values = tuple(arguments), tuple(arguments.values())
     types = tuple(map(type, values))  # 1, 1.0 and true are equal, but not the same
     if _PLAIN.issuperset(types):
@@ -23,7 +23,7 @@ def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any
     if not any(map(_bulky, values)):
         try:
             return _interned(op.op, shapes, names, tuple(map(_frozen, values)), tuple(map(_type, values)))
-        except OpError:
+        except Complaint:
             pass  # it speaks of tuples, where the spec has lists
     return op(shapes, arguments)
 

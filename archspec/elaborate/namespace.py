@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from archspec.errors import Span, did_you_mean
-from archspec.expressions import Scope, Tensor
-from archspec.graph import Group
+from archspec.errors import Complaint, Span, did_you_mean
+from archspec.expressions import Environment, Tensor
+from archspec.graph import Scope
 from archspec.names import step_name_fault
 from archspec.ops.fields import kind_of
-from archspec.program.steps import Fault, ScopeStep, Step
+from archspec.program.steps import ScopeStep, Step
 from archspec.shapes import Shape
 
 
@@ -26,14 +26,14 @@ class Ref(Tensor):
 UNKNOWN_REF = Ref("", None)
 
 
-class Frame:
+class Namespace:
     """The names of one scope while it is elaborated.
 
-    `group` is the scope, `inputs` what it reads, by name; `outer` is the frame around it, where its steps see that too.
+    `scope` is the scope, `inputs` what it reads, by name; `outer` is the frame around it, where its steps see that too.
     """
 
     __slots__ = (
-        "group",
+        "scope",
         "prefix",
         "names",
         "children",
@@ -49,18 +49,18 @@ class Frame:
 
     def __init__(
         self,
-        group: Group,
+        scope: Scope,
         inputs: dict[str, Ref],
         steps: list[Step],
         *,
-        outer: Frame | None = None,
+        outer: Namespace | None = None,
         positional: bool = False,
     ) -> None:
-        self.group, self.inputs, self.steps, self.outer, self.positional = group, inputs, steps, outer, positional
-        self.prefix = f"{group.path}." if group.path else ""
+        self.scope, self.inputs, self.steps, self.outer, self.positional = scope, inputs, steps, outer, positional
+        self.prefix = f"{scope.path}." if scope.path else ""
         self.first_input = next(iter(inputs.values()), UNKNOWN_REF)
         self.names: dict[str, Ref] = {}
-        self.children: dict[str, Frame | Callable[[], Frame]] = {}
+        self.children: dict[str, Namespace | Callable[[], Namespace]] = {}
         self.count = 0
         self.labels: dict[str, int] = {}
         self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
@@ -72,87 +72,89 @@ class Frame:
         if name == "input":
             return self.first_input if len(self.inputs) == 1 else self.inputs.get(name)
         head, *rest = name.split(".")
-        frame: Frame | None = self
+        namespace: Namespace | None = self
         lossy = False
-        while frame is not None:
-            found = frame.names.get(head) or frame.inputs.get(head)
+        while namespace is not None:
+            found = namespace.names.get(head) or namespace.inputs.get(head)
             if found is not None:
                 break
-            lossy |= frame.lossy
-            frame = frame.outer
+            lossy |= namespace.lossy
+            namespace = namespace.outer
         else:
             return UNKNOWN_REF if lossy else None
         for part in rest:
-            frame = frame.child(head)
-            if frame is None or part not in frame.names:
-                return UNKNOWN_REF if found.shape is None or frame is not None and frame.lossy else None
-            found, head = frame.names[part], part
+            namespace = namespace.child(head)
+            if namespace is None or part not in namespace.names:
+                return UNKNOWN_REF if found.shape is None or namespace is not None and namespace.lossy else None
+            found, head = namespace.names[part], part
         return found
 
     def named(self, name: object, span: Span, key: str = "from") -> Ref:
-        """The same for what the key at `span` holds; Fault where nothing is called so."""
+        """The same for what the key at `span` holds; Complaint where nothing is called so."""
         if not isinstance(name, str):
-            raise Fault("type", f"{key}: a name is wanted, not {kind_of(name)}", span)
+            raise Complaint("type", f"{key}: a name is wanted, not {kind_of(name)}", span=span)
         found = self.find(name)
         if found is None:
             raise self._no_such_step(name, span)
         return found
 
-    def _no_such_step(self, name: str, span: Span) -> Fault:
+    def _no_such_step(self, name: str, span: Span) -> Complaint:
         if name == "input":
             names = ", ".join(f"`{n}`" for n in self.inputs)
-            return Fault("reference", "this scope has several inputs", span, f"name one of {names}")
+            return Complaint("reference", "this scope has several inputs", f"name one of {names}", span=span)
         head, _, rest = name.partition(".")
         if rest and self.find(head):
             child = self.child(head)
             advice = did_you_mean(rest, child.names) if child else f"`{head}` is no scope"
-            return Fault("reference", f"`{head}` holds no step `{rest}`", span, advice)
+            return Complaint("reference", f"`{head}` holds no step `{rest}`", advice, span=span)
         if head in _static_names(self.steps):
             help = "order is data flow: a step reads only what stands before it"
-            return Fault("reference", f"`{name}` does not stand before this step", span, help)
+            return Complaint("reference", f"`{name}` does not stand before this step", help, span=span)
         holder = next((child for child in self.children if name in self._child(child).names), None)
         advice = (
             f"inside another scope it is `{holder}.{name}`"
             if holder
             else did_you_mean(name, dict.fromkeys(["input", *self.visible()]))
         )
-        return Fault("reference", f"no step in sight is called `{name}`", span, advice)
+        return Complaint("reference", f"no step in sight is called `{name}`", advice, span=span)
 
     def visible(self) -> Iterable[str]:
         """Every name in sight."""
-        frame: Frame | None = self
-        while frame is not None:
-            yield from frame.names
-            yield from frame.inputs
-            frame = frame.outer
+        namespace: Namespace | None = self
+        while namespace is not None:
+            yield from namespace.names
+            yield from namespace.inputs
+            namespace = namespace.outer
 
     # What a step is called.
 
-    def new_name(self, step: Step, scope: Scope) -> str:
-        """The name of the step that comes next; Fault where it is taken."""
+    def new_name(self, step: Step, environment: Environment) -> str:
+        """The name of the step that comes next; Complaint where it is taken."""
         # Of a named repeat, the name stands for the whole, and the copies are numbered.
-        if step.name is not None and self.group.step is not step:
-            return self.explicit_name(step, scope)
+        if step.name is not None and self.scope.step is not step:
+            return self.explicit_name(step, environment)
         name = self.auto_name(step.label)
         if name in self.names or name in self.inputs:
-            raise Fault("name", f"the name `{name}` stands twice in its scope", step.span, "give this step a name")
+            raise Complaint(
+                "name", f"the name `{name}` stands twice in its scope", "give this step a name", span=step.span
+            )
         return name
 
-    def explicit_name(self, step: Step, scope: Scope) -> str:
-        """The name that a step gives itself; Fault where it is none, or taken."""
+    def explicit_name(self, step: Step, environment: Environment) -> str:
+        """The name that a step gives itself; Complaint where it is none, or taken."""
         assert step.name is not None
         name = step.fixed_name
         if name is None:
-            found = step.name.evaluate(scope)
+            found = step.name.evaluate(environment)
             if not isinstance(found, str) and type(found) is not int:
-                raise Fault("type", f"name: text is wanted, not {kind_of(found)}", step.name.span)
+                raise Complaint("type", f"name: text is wanted, not {kind_of(found)}", span=step.name.span)
             name = str(found)
             fault = step_name_fault(name)
             if fault:
-                raise Fault("name", fault, step.name.span)
+                raise Complaint("name", fault, span=step.name.span)
         if name in self.names or name in self.inputs:
             help = "give each step a name of its own"
-            raise Fault("name", f"the name `{name}` stands twice in its scope", step.name.span, help)
+            raise Complaint("name", f"the name `{name}` stands twice in its scope", help, span=step.name.span)
         return name
 
     def auto_name(self, label: str) -> str:
@@ -172,26 +174,26 @@ class Frame:
 
     # The scopes in it.
 
-    def child(self, name: str) -> Frame | None:
+    def child(self, name: str) -> Namespace | None:
         """The frame of the step `name`, if it is a scope."""
         return self._child(name) if name in self.children else None
 
-    def _child(self, name: str) -> Frame:
+    def _child(self, name: str) -> Namespace:
         found = self.children[name]
-        if not isinstance(found, Frame):
+        if not isinstance(found, Namespace):
             found = self.children[name] = found()
         return found
 
-    def moved(self, group: Group, move: Callable[[Ref], Ref]) -> Frame:
-        """The frame of an equal scope at another place, `group`: of use for what its names refer to."""
-        found = Frame(group, {}, self.steps)
+    def moved(self, scope: Scope, move: Callable[[Ref], Ref]) -> Namespace:
+        """The frame of an equal scope at another place, `scope`: of use for what its names refer to."""
+        found = Namespace(scope, {}, self.steps)
         found.names = {name: move(ref) for name, ref in self.names.items()}
         found.children = {name: partial(self._moved_child, name, found, move) for name in self.children}
         return found
 
-    def _moved_child(self, name: str, parent: Frame, move: Callable[[Ref], Ref]) -> Frame:
+    def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
-        return child.moved(child.group.moved(parent.prefix + name, parent.group), move)
+        return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
 
 
 def _static_names(steps: list[Step]) -> Iterable[str]:

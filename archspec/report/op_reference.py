@@ -7,7 +7,7 @@ import inspect
 from archspec.ops import FAMILIES
 from archspec.ops.base import Op
 from archspec.ops.fields import REQUIRED, Field
-from archspec.tables import Column, Table, as_markdown
+from archspec.report.table import Column, Table, as_markdown
 
 
 def signature(op: type[Op]) -> str:

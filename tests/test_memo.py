@@ -1,4 +1,4 @@
-"""Scopes that are not worked out again (archspec/elaborate/reuse.py) are what they would be if they were."""
+"""Scopes that are not worked out again (archspec/elaborate/memo.py) are what they would be if they were."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from archspec.document import parse_document
-from archspec.elaborate import elaborate, walk
+from archspec.elaborate import elaborate, elaborator, limits
 from archspec.expressions import values
 from archspec.graph import Graph
 
@@ -101,7 +101,7 @@ CASES = {
 def described(graph: Graph) -> list[Any]:
     """The graph with the scopes and places of its nodes."""
     nodes = [
-        (node.path, node.op, node.inputs, node.span, node.given, [scope_text(scope) for scope in node.group.chain()])
+        (node.path, node.op, node.inputs, node.span, node.origins, [scope_text(scope) for scope in node.scope.chain()])
         for node in graph.nodes
     ]
     return [nodes, graph.outputs]
@@ -122,8 +122,8 @@ def test_as_if_worked_out(name: str) -> None:
 
 def test_equal_scopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    applied = walk.applied
-    monkeypatch.setattr(walk, "applied", lambda *given: asked.append(given) or applied(*given))
+    applied = elaborator.applied
+    monkeypatch.setattr(elaborator, "applied", lambda *given: asked.append(given) or applied(*given))
     blocks = "blocks: {unit: {params: {n: }, layers: [{conv: $n}, {sequential: [relu, tanh]}]}}"
     document = parse_document(f"input: [8, 6, 6]\n{blocks}\nlayers: [unit: {{repeat: 100, n: 8}}]\n")
     assert len(elaborate(document).graph) == 300
@@ -132,7 +132,7 @@ def test_equal_scopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 LIMITS = {
     "MAX_NODES": ("[relu, tanh]", 3),
-    "MAX_TESTED": ('[{relu: {repeat: 2, when: "${index == 0}"}}]', 2),
+    "MAX_CONDITIONS": ('[{relu: {repeat: 2, when: "${index == 0}"}}]', 2),
     "MAX_EDGES": ("[{add: [input, input]}]", 2),
 }
 
@@ -143,7 +143,7 @@ def test_the_limits_count_what_is_not_worked_out(limit: str, monkeypatch: pytest
     layers, each = LIMITS[limit]
     text = f"input: [10]\nblocks: {{unit: {{layers: {layers}}}}}\nlayers: [{', '.join(['unit'] * 50)}]\n"
     for allowed, codes in ((50 * each, []), (50 * each - 1, ["limit"])):
-        monkeypatch.setattr(walk, limit, allowed)
+        monkeypatch.setattr(limits, limit, allowed)
         for trace in (False, True):
             found = elaborate(parse_document(text), trace=trace)
             assert [finding.code for finding in found.diagnostics] == codes
@@ -154,7 +154,7 @@ def test_the_budget_counts_what_is_not_worked_out(monkeypatch: pytest.MonkeyPatc
     text = f"input: [10]\nblocks: {{unit: {{layers: {layers}}}}}\nlayers: [{', '.join(['unit'] * 10)}]\n"
     seen = []
     for allowed in range(0, 1200, 7):
-        monkeypatch.setattr(walk, "MAX_TOTAL_STEPS", allowed)
+        monkeypatch.setattr(limits, "MAX_TOTAL_STEPS", allowed)
         monkeypatch.setattr(values, "MAX_TOTAL_STEPS", allowed)
         codes, traced = (
             [finding.code for finding in elaborate(parse_document(text), trace=trace).diagnostics]

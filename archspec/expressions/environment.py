@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from archspec.errors import did_you_mean
+from archspec.errors import Complaint, did_you_mean
 from archspec.expressions.functions import FUNCTIONS
-from archspec.expressions.values import MISSING, UNKNOWN, Budget, ExpressionError, UnknownShape
+from archspec.expressions.values import MISSING, UNKNOWN, Budget, UnknownShape
 from archspec.shapes import SPATIAL_AXES, Shape
 
 
@@ -27,11 +27,13 @@ class Tensor:
             return list(self.shape)
         axes = ("channels", *SPATIAL_AXES.get(len(self.shape) - 1, ()))
         if name not in axes:
-            raise ExpressionError(f"a {len(self.shape)}-D tensor has no `{name}`", did_you_mean(name, (*axes, "shape")))
+            raise Complaint(
+                "expression", f"a {len(self.shape)}-D tensor has no `{name}`", did_you_mean(name, (*axes, "shape"))
+            )
         return self.shape[axes.index(name)]
 
 
-class Scope:
+class Environment:
     """The names an expression sees: `values` of its own, those around it, and the tensors nearest to it.
 
     A scope is filled before one is made inside it, which skips it if it is empty.
@@ -42,12 +44,12 @@ class Scope:
     def __init__(
         self,
         values: dict[str, Any],
-        parent: Scope | None = None,
+        parent: Environment | None = None,
         tensors: Callable[[str], Tensor | None] | None = None,
         visible: Callable[[], Iterable[str]] | None = None,
     ) -> None:
         self.values, self.parent, self.tensors, self.visible = values, parent, tensors, visible
-        self.filled: Scope | None = None  # the nearest scope around with values
+        self.filled: Environment | None = None  # the nearest scope around with values
         if parent is None:
             self.budget = Budget()
             self.lossy = False  # whether names are missing that may have been meant to be here
@@ -58,30 +60,30 @@ class Scope:
             self.tensors, self.visible = parent.tensors, parent.visible
 
     def lookup(self, name: str) -> Any:
-        """What is called `name`; ExpressionError where nothing is, UnknownShape where it is in error."""
+        """What is called `name`; Complaint where nothing is, UnknownShape where it is in error."""
         found = self.find(name)
         if found is UNKNOWN:
             raise UnknownShape
         if found is MISSING:
-            raise ExpressionError(f"nothing here is called `{name}`", _name_help(name, self.names()))
+            raise Complaint("expression", f"nothing here is called `{name}`", _name_help(name, self.names()))
         return found
 
     def find(self, name: str) -> Any:
         """The innermost value called `name`, else the tensor; UNKNOWN where it is in error, MISSING where none is."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values:
-                return scope.values[name]
-            scope = scope.filled
+        environment: Environment | None = self
+        while environment is not None:
+            if name in environment.values:
+                return environment.values[name]
+            environment = environment.filled
         found = self.tensors(name) if self.tensors is not None else None
         return found if found is not None else UNKNOWN if self.lossy else MISSING
 
     def names(self) -> Iterator[str]:
         """Every name in sight: of values, then of tensors."""
-        scope: Scope | None = self
-        while scope is not None:
-            yield from scope.values
-            scope = scope.filled
+        environment: Environment | None = self
+        while environment is not None:
+            yield from environment.values
+            environment = environment.filled
         if self.visible is not None:
             yield from self.visible()
 

@@ -1,0 +1,428 @@
+"""Steps applied one after another, with repeats, conditions and scopes worked out.
+
+A step in error gives a value of unknown shape; whoever reads it is passed over in silence, so that every complaint
+is about a mistake of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+from archspec.elaborate.findings import Findings
+from archspec.elaborate.interning import applied
+from archspec.elaborate.limits import MAX_NODES, Limits, TooLarge
+from archspec.elaborate.memo import Entry, scope_key
+from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
+from archspec.errors import MAX_FINDINGS, Complaint, Span, nearest
+from archspec.expressions import Environment, UnknownShape
+from archspec.graph import Applied, Node, Scope
+from archspec.names import step_name_fault
+from archspec.ops import OPS
+from archspec.ops.base import Op
+from archspec.ops.fields import kind_of
+from archspec.program import Program
+from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step
+from archspec.schema import SCOPES
+from archspec.syntax import YamlList
+
+
+def too_large(findings: Findings, span: Span, scope: Scope) -> NoReturn:
+    """Complain of a network beyond the limit, and end."""
+    findings.complain(
+        Complaint("limit", f"the network has more than {MAX_NODES:,} layers and scopes", span=span), scope
+    )
+    raise TooLarge
+
+
+class Application:
+    """One application of a step, which reads `reads`.
+
+    `home` is where its name goes, `namespace` where names are looked up, `environment` what its expressions see. `copy`
+    is `(position, count)` where it is a copy of a repeat.
+    """
+
+    __slots__ = ("home", "namespace", "environment", "reads", "copy")
+
+    def __init__(
+        self,
+        home: Namespace,
+        namespace: Namespace,
+        environment: Environment,
+        reads: tuple[Ref, ...],
+        copy: tuple[int, int] | None = None,
+    ) -> None:
+        self.home, self.namespace, self.environment, self.reads, self.copy = home, namespace, environment, reads, copy
+
+
+class Elaborator:
+    """Applies the steps of a program, and collects the nodes that they make."""
+
+    def __init__(self, program: Program, params: Environment, findings: Findings, trace: bool) -> None:
+        self.program, self.params, self.findings, self.trace = program, params, findings, trace
+        self.nothing = Environment({})
+        self.nodes: list[Node] = []
+        self.limits = Limits(params.budget)
+        self.memo: dict[Any, Entry] = {}
+
+    def run(self, steps: list[Step], namespace: Namespace, environment: Environment, previous: Ref) -> Ref:
+        """Apply steps in turn, the first to `previous`; the value of the last."""
+        for step in steps:
+            try:
+                if step.broken:
+                    raise UnknownShape
+                plain = step.reads is None and not step.merges
+                reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
+                if step.repeat is not None:
+                    previous = self._repeated(step, step.repeat, Application(namespace, namespace, environment, reads))
+                elif step.when is None or self._stands(step, environment):
+                    previous = self._apply(step, Application(namespace, namespace, environment, reads))
+                else:
+                    previous = self._left_out(step, namespace, environment, reads)
+            except Complaint as fault:
+                self.findings.complain(fault, namespace.scope)
+                previous = self._lost(step, namespace)
+            except UnknownShape:
+                previous = self._lost(step, namespace)
+        return previous
+
+    def _lost(self, step: Step, namespace: Namespace) -> Ref:
+        """Bind the name of a step in error to a value of unknown shape."""
+        name = step.fixed_name
+        inline = isinstance(step, ScopeStep) and step.is_inline
+        known = step.name is None or name is not None and not step_name_fault(name)
+        namespace.lossy |= inline or step.repeat is not None or not known
+        if known and not inline:
+            # A misspelt op would have given its name.
+            labels = (*OPS, *self.program.blocks, *SCOPES)
+            meant = step.label if step.label in labels else nearest(step.label, labels) or step.label
+            namespace.names.setdefault(namespace.auto_name(meant) if name is None else name, UNKNOWN_REF)
+            namespace.count += 1
+        return UNKNOWN_REF
+
+    # What a step reads.
+
+    def _reads(self, step: Step, namespace: Namespace, environment: Environment, previous: Ref) -> tuple[Ref, ...]:
+        """What a step reads that does not read the previous step alone; one name in a merge adds the previous."""
+        merge = step.merges
+        if step.reads is None:
+            raise Complaint(
+                "argument", f"{step.label} reads two or more values", f"`{step.label}: input`", span=step.span
+            )
+        value, at = step.reads.evaluate(environment), step.reads.span
+        if isinstance(value, str):
+            ref = namespace.named(value, at)
+            return (previous, ref) if merge else (ref,)
+        if not isinstance(value, list):
+            raise Complaint("type", f"from: a name or a list of names is wanted, not {kind_of(value)}", span=at)
+        yaml = step.reads.yaml
+        spans = [item.span for item in yaml.items] if isinstance(yaml, YamlList) else [at] * len(value)
+        if merge and len(value) < 2:
+            help = f"`{step.label}: name` reads the previous step and `name`"
+            raise Complaint("argument", f"{step.label} reads two or more values", help, span=at)
+        if not merge and len(value) != 1 and not isinstance(step, CallStep):
+            help = "`add`, `multiply` or `concat` merge"
+            raise Complaint("argument", f"{step.label} reads one value, not {len(value)}", help, span=at)
+        self.limits.add_edges(len(value), step.span)
+        found = [
+            self.findings.guarded(partial(namespace.named, name, span), namespace.scope)
+            for name, span in zip(value, spans, strict=True)
+        ]
+        return tuple(ref or UNKNOWN_REF for ref in found)
+
+    # Conditions and repeats.
+
+    def _stands(self, step: Step, environment: Environment) -> bool:
+        """Whether the condition of a step holds."""
+        if step.when is None:
+            return True
+        value = step.when.evaluate(environment)
+        if not isinstance(value, bool):
+            raise Complaint("type", f"when: true or false is wanted, not {kind_of(value)}", span=step.when.span)
+        return value
+
+    def _left_out(self, step: Step, namespace: Namespace, environment: Environment, reads: tuple[Ref, ...]) -> Ref:
+        """A step that is left out: its name stands for its first input."""
+        self.limits.nodes += 1
+        if step.name is not None and not (step.repeat and step.siblings):
+            namespace.names[namespace.explicit_name(step, environment)] = reads[0]
+        if self.trace:
+            self._place(namespace.scope, step, None, Application(namespace, namespace, environment, reads), reads[0])
+        return reads[0]
+
+    def _place(
+        self, scope: Scope, step: Step, made: Node | Scope | None, application: Application, result: Ref
+    ) -> None:
+        """Keep what became of a step."""
+        reads = tuple(ref.path for ref in application.reads)
+        scope.items.append(Applied(step, made, reads, result.path, application.environment, application.copy))
+
+    def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
+        """Apply a step as often as it is repeated, each copy to the value of the one before."""
+        namespace, environment, reads = application.namespace, application.environment, application.reads
+        entries = _entries(repeat, environment)
+        copies = self._standing(step, repeat, entries, namespace, environment)
+        if not copies:
+            return self._left_out(step, namespace, environment, reads)
+        home = namespace
+        if not step.siblings:
+            name = namespace.explicit_name(step, environment)
+            scope = Scope("repeat", namespace.prefix + name, namespace.scope, span=step.span, step=step)
+            home = namespace.children[name] = Namespace(scope, {}, [], positional=True)
+        lost = 0
+        self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
+        for done, position in enumerate(copies):
+            before = self.limits.nodes
+            inner = _copy_scope(repeat, position, entries[position], environment)
+            result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
+            reads = (result, *reads[1:])
+            lost += result.shape is None
+            if lost > MAX_FINDINGS:  # the others will be as this one
+                namespace.lossy = True
+                break
+            # The first copy is often unlike the others.
+            if done == 1 and self.limits.exceeded_by((self.limits.nodes - before) * (len(copies) - 2)):
+                too_large(self.findings, repeat.count.span, namespace.scope)
+        if home is not namespace:
+            namespace.bind(name, reads[0])
+            if self.trace:
+                self._place(namespace.scope, step, home.scope, application, reads[0])
+        return reads[0]
+
+    def _standing(
+        self, step: Step, repeat: Repeat, entries: list[Any] | range, namespace: Namespace, environment: Environment
+    ) -> Sequence[int]:
+        """The positions of the copies whose condition holds."""
+        copies = range(len(entries))
+        if step.when is None or step.when.constant and self._stands(step, environment):
+            if self.limits.exceeded_by(len(copies)):
+                too_large(self.findings, repeat.count.span, namespace.scope)
+            return copies
+        if step.when.constant:
+            return ()
+        self.limits.add_conditions(len(entries), repeat.count.span)
+        return [n for n in copies if self._stands(step, _copy_scope(repeat, n, entries[n], environment))]
+
+    def _copy(self, step: Step, application: Application) -> Ref:
+        try:
+            return self._apply(step, application)
+        except Complaint as fault:
+            path = application.home.scope.path if application.home is not application.namespace else ""
+            scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
+            self.findings.complain(fault, scope)
+        except UnknownShape:
+            pass
+        application.home.count += 1
+        return UNKNOWN_REF
+
+    # One application.
+
+    def _apply(self, step: Step, application: Application) -> Ref:
+        """Apply a step once."""
+        self.limits.nodes += 1
+        if self.limits.exceeded_by(0):
+            too_large(self.findings, step.span, application.namespace.scope)
+        if isinstance(step, OpStep):
+            return self._op(step, application)
+        self.limits.enter(step.span)
+        try:
+            if isinstance(step, CallStep):
+                return self._scope(step, step.block, self._arguments(step, application), application)
+            assert isinstance(step, ScopeStep)
+            return self._inline(step, application) if step.is_inline else self._scope(step, None, {}, application)
+        finally:
+            self.limits.leave()
+
+    def _inline(self, step: ScopeStep, application: Application) -> Ref:
+        """Splice the steps of an `inline` into the frame around it."""
+        namespace, scope = application.namespace, application.namespace.scope
+        inner = Environment({}, application.environment)
+        self._set_let(step, inner)
+        made = namespace.scope = Scope("inline", scope.path, scope, copy=application.copy, span=step.span, step=step)
+        made.environment = inner
+        try:
+            ref = self.run(step.steps, namespace, inner, application.reads[0])
+        finally:
+            namespace.scope = scope
+        if self.trace:
+            self._place(scope, step, made, application, ref)
+        return ref
+
+    def _set_let(self, step: ScopeStep, environment: Environment) -> None:
+        self.limits.nodes += len(step.let) // 16
+        for name, value in step.let.items():
+            environment.values[name] = value.evaluate(environment)
+
+    # Scopes.
+
+    def _scope(
+        self, step: Step, block: BlockProgram | None, arguments: dict[str, Any], application: Application
+    ) -> Ref:
+        """Apply a block or a `sequential`, unless it is known already what that comes to."""
+        home = application.home
+        name = home.new_name(step, application.environment)
+        path = home.prefix + name
+        self.limits.add_path(path, step.span)
+        kind, title = ("block", block.name) if block else ("sequential", None)
+        scope = Scope(kind, path, home.scope, title, application.copy, step.span, step, block)
+        key = None
+        if not self.trace and not self.findings.found:
+            key = scope_key(step, block, arguments, application.namespace, application.environment, application.reads)
+        known = self.memo.get(key) if key is not None else None
+        if known is not None and self.limits.allow(known.spent, path):
+            self.limits.charge(known.spent, path)
+            home.children[name] = partial(known.names, scope, application.reads[0])
+            ref = known.copy_to(scope, application.reads[0], self.nodes)
+        else:
+            ref = self._elaborate_scope(step, block, arguments, scope, key, name, application)
+        home.bind(name, ref)
+        if self.trace:
+            self._place(home.scope, step, scope, application, ref)
+        return ref
+
+    def _elaborate_scope(
+        self,
+        step: Step,
+        block: BlockProgram | None,
+        arguments: Mapping[str, Any],
+        scope: Scope,
+        key: object,
+        name: str,
+        application: Application,
+    ) -> Ref:
+        """Apply the steps of a scope, and remember what came of them under `key`."""
+        first = len(self.nodes)
+        with self.limits.measure(scope.path) as measurement:
+            if block is not None:
+                namespace, environment = self._block(block, arguments, scope, application)
+            else:
+                assert isinstance(step, ScopeStep)
+                namespace, environment = self._sequential(step, scope, application)
+            application.home.children[name] = namespace
+            ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
+        if key is not None and not self.findings.found:
+            self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
+        return ref
+
+    def _sequential(self, step: ScopeStep, scope: Scope, application: Application) -> tuple[Namespace, Environment]:
+        """The frame and the values of a `sequential`."""
+        environment = scope.environment = Environment({}, application.environment)
+        namespace = Namespace(
+            scope, {"input": application.reads[0]}, step.steps, outer=application.namespace, positional=True
+        )
+        environment.tensors, environment.visible = namespace.find, namespace.visible
+        self._set_let(step, environment)
+        return namespace, environment
+
+    def _arguments(self, step: CallStep, application: Application) -> dict[str, Any]:
+        """What a call gives to its block."""
+        block, count = step.block, len(application.reads)
+        assert block is not None
+        names = block.inputs or ("input",)
+        if count != len(names):
+            wanted = f"{len(names)} inputs ({', '.join(names)})" if len(names) > 1 else "one input"
+            help = f"`from: [...]` names {len(names)}" if len(names) > 1 else "`inputs: [...]` gives a block several"
+            raise Complaint("argument", f"block {block.name} reads {wanted}, not {count}", help, span=step.span)
+        self.limits.nodes += len(block.params) // 16
+        return {name: value.evaluate(application.environment) for name, value in step.arguments.items()}
+
+    def _block(
+        self, block: BlockProgram, arguments: Mapping[str, Any], scope: Scope, application: Application
+    ) -> tuple[Namespace, Environment]:
+        """The frame and the values of a block: it sees its params, its inputs and the params of its file."""
+        environment = scope.environment = Environment(
+            {}, self.params if block.block.library.sees_params else self.nothing
+        )
+        environment.budget = self.params.budget
+        namespace = Namespace(scope, dict(zip(block.inputs or ("input",), application.reads, strict=True)), block.steps)
+        environment.tensors, environment.visible = namespace.find, namespace.visible
+        for name, default in block.params.items():
+            if name in arguments:
+                environment.values[name] = arguments[name]
+            elif default is not None:
+                environment.values[name] = default.evaluate(environment)
+        return namespace, environment
+
+    # Ops.
+
+    def _op(self, step: OpStep, application: Application) -> Ref:
+        """Apply an op."""
+        home = application.home
+        name = home.new_name(step, application.environment)
+        path = home.prefix + name
+        arguments = step.all_arguments(application.environment, self.params) if step.made else step.constants
+        shapes = tuple([ref.shape for ref in application.reads])
+        if None in shapes:
+            self._check_arguments(step, arguments)
+            ref = UNKNOWN_REF
+        else:
+            try:
+                op = applied(step.op, shapes, arguments)  # type: ignore[arg-type]
+                ref = Ref(path, op.output)
+                reads = tuple([ref.path for ref in application.reads])
+                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
+                if self.trace:
+                    self._place(home.scope, step, self.nodes[-1], application, ref)
+            except Complaint as error:
+                self._complain_of_op(step, error, arguments, path, application)
+                # No node: what reads this step reads what it would have read, where the shape is the same for sure.
+                ref = Ref(application.reads[0].path, shapes[0]) if step.op.infer is Op.infer else UNKNOWN_REF
+        home.bind(name, ref)
+        return ref
+
+    def _complain_of_op(
+        self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
+    ) -> None:
+        """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
+        if len(application.reads) > 1:
+            origins = step.reads.evaluate(application.environment) if step.reads is not None else []
+            written = origins if isinstance(origins, list) else [None, origins]
+            inputs = {id(ref): name for name, ref in application.namespace.inputs.items()}
+            names = tuple(
+                name or inputs.get(id(ref)) or ref.path.removeprefix(application.namespace.prefix)
+                for name, ref in zip(written, application.reads, strict=True)
+            )
+            try:
+                step.op(tuple([ref.shape for ref in application.reads]), arguments, names)  # type: ignore[misc]
+            except Complaint as named:
+                error = named
+        scope = application.home.scope
+        within = Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
+        self.findings.complain(_op_fault(step, error), within)
+
+    def _check_arguments(self, step: OpStep, arguments: Mapping[str, Any]) -> None:
+        """What can be said of the arguments of a step whose input is in error."""
+        for name, value in arguments.items():
+            try:
+                step.op.fields[name].parse(value, 2)
+            except Complaint as error:
+                if error.code not in ("shape", "argument"):
+                    message = f"{step.label}: {name}: {error.message}"
+                    raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
+
+
+def _entries(repeat: Repeat, environment: Environment) -> list[Any] | range:
+    """What a step is repeated over: the entries of a list, or numbers."""
+    value, span = repeat.count.evaluate(environment), repeat.count.span
+    if isinstance(value, list):
+        return value
+    if type(value) is not int:
+        raise Complaint("type", f"repeat: an integer or a list is wanted, not {kind_of(value)}", span=span)
+    if value < 0:
+        raise Complaint("value", f"repeat: {value} is below 0", span=span)
+    if value > MAX_NODES:
+        raise Complaint("limit", f"repeat: {value} copies; a network has at most {MAX_NODES:,} layers", span=span)
+    return range(value)
+
+
+def _copy_scope(repeat: Repeat, position: int, entry: Any, environment: Environment) -> Environment:
+    values = {"index": position}
+    if repeat.binds is not None:
+        values[repeat.binds] = entry
+    return Environment(values, environment)
+
+
+def _op_fault(step: OpStep, error: Complaint) -> Complaint:
+    origin = step.origins.get(error.argument) if error.argument else None
+    return error.at(origin.span if origin else step.span)
