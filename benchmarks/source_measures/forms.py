@@ -30,6 +30,7 @@ from source_measures.source import (
     negated,
     own_attribute,
     reassigned,
+    targets,
     variables,
 )
 
@@ -116,8 +117,15 @@ def inverse_permutes(source: Source) -> Iterable[Hit]:
         return
     with _Permutes(source.filename) as permutes:
         source.build()(*source.inputs())
-    for line in permutes.hits.values():
-        yield Hit(line, "undoes the permute before it")
+    helpers = {
+        line
+        for class_ in source.classes
+        if "LayerNorm" in class_.name
+        for line in range(class_.lineno, (class_.end_lineno or class_.lineno) + 1)
+    }
+    for (before, here), line in permutes.hits.items():
+        if not (before[0] in helpers and here[0] in helpers):  # two layer norms in a row
+            yield Hit(line, "undoes the permute before it")
 
 
 @measure(2, "layer norms between two permutes, but for a helper class")
@@ -159,16 +167,17 @@ def split_conditions(source: Source) -> Iterable[Hit]:
 @measure(10, f"repeats of {COPIES} copies and more that are written out")
 def written_out(source: Source) -> Iterable[Hit]:
     for _, init in methods(source, "__init__"):
-        copies: dict[tuple[str, str], list[int]] = defaultdict(list)
+        copies: dict[tuple[str, str, frozenset[str]], list[int]] = defaultdict(list)
         for node in ast.walk(init):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
                 name = own_attribute(node.targets[0])
                 match = re.fullmatch(r"(.*?[^0-9])([0-9]+)", name or "")
-                if match and name not in source.written:
-                    copies[match[1], code(node.value.func)].append(node.lineno)
-        for (prefix, called), places in copies.items():
-            if len(places) >= COPIES:
-                yield Hit(places[0], f"{len(places)} of self.{prefix}... = {called}(...)")
+                if match:
+                    places = source.places.get(match[0], frozenset())
+                    copies[match[1], code(node.value.func), places].append(node.lineno)
+        for (prefix, called, _), found in copies.items():
+            if len(found) >= COPIES:
+                yield Hit(found[0], f"{len(found)} of self.{prefix}... = {called}(...)")
 
 
 # Row 11: odd forms.
@@ -201,9 +210,11 @@ def wrappers(source: Source) -> Iterable[Hit]:
         read = loads(function)
         stores = Counter(name for _, name in variables(function))
         for node in ast.walk(function):
-            if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(
+                target := next(targets(node)), ast.Name
+            ):
                 continue
-            name, value = node.targets[0].id, node.value
+            name, value = target.id, node.value
             alone = isinstance(value, ast.Name) or (isinstance(value, ast.List | ast.Tuple) and len(value.elts) == 1)
             if alone and read[name] == 1 and stores[name] == 1:
                 yield Hit(node.lineno, code(node))

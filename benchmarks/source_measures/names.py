@@ -74,7 +74,7 @@ def indexed_results(source: Source) -> Iterable[Hit]:
 # Row 4: variables that hold something else than they say.
 
 
-MERGE = "a merge"
+MERGE, FUNCTION = "a merge", "a function"
 _LIGHT = {name for name, op in OPS.items() if op.__module__.rpartition(".")[2] in ("activation", "dropout", "norm")}
 """Ops after which a value may keep the name of what they read."""
 
@@ -84,6 +84,7 @@ class _Variables:
 
     A value has one or more *makers*: the steps after any of which it may be called. That is the step that made it; and
     where this is an activation or the like, also what that reads. A value under a condition has several sets of makers.
+    Of a merge or a function, `forward` does not say which step it is.
     """
 
     def __init__(self, source: Source, class_: ast.ClassDef, forward: ast.FunctionDef) -> None:
@@ -108,9 +109,7 @@ class _Variables:
             case ast.Call():
                 name = module_called(value)
                 inner = self.makers(value.args[0]) if value.args and (name is None or name in self.light) else []
-                if name is None:
-                    return inner
-                return [found | {name} for found in inner] or [frozenset({name})]
+                return [found | {name or FUNCTION} for found in inner] or [frozenset({name or FUNCTION})]
         return []
 
     def run(self) -> list[Hit]:
@@ -131,11 +130,18 @@ class _Variables:
                     held = self._block(node.body, held)
                 case ast.Assign() | ast.AugAssign():
                     makers = self.makers(node.value) if isinstance(node, ast.Assign) else [frozenset({MERGE})]
-                    for target in targets(node):
-                        if isinstance(target, ast.Name) and target.id not in RUNNING:
-                            self._check(node, target.id, makers, held.get(target.id, []))
-                            held = {**held, target.id: makers or held.get(target.id, [])}
+                    names = [target.id for target in targets(node) if isinstance(target, ast.Name)]
+                    for name in names:
+                        if name not in RUNNING:
+                            makers = self._inner(name, makers) if len(names) > 1 else makers
+                            self._check(node, name, makers, held.get(name, []))
+                            known = [found - {FUNCTION} for found in makers if found != {FUNCTION}]
+                            held = {**held, name: known or held.get(name, [])}
         return held
+
+    def _inner(self, name: str, makers: list[frozenset[str]]) -> list[frozenset[str]]:
+        """Return the makers of one of several results, which may be called like a step within the module."""
+        return makers if name in self.attributes else [found | {name} for found in makers]
 
     def _check(
         self,
@@ -146,17 +152,23 @@ class _Variables:
     ) -> None:
         """Object to an assignment by which a name becomes wrong; a sum may grow under a name of its own."""
         grows = isinstance(node, ast.AugAssign) or (isinstance(node.value, ast.BinOp) and name in loads(node.value))
+        made = [found for found in makers if found != {FUNCTION}]
         if name in self.arguments:
             wrong = f"the argument `{name}` is assigned again"
         elif name in self.named:
-            own = {name, stem(name)}
-            others = [found for found in makers if not found & own]
-            wrong = f"`{name}` holds {min(others[0])}" if others and (before or name in self.attributes) else ""
+            own = {name, stem(name)} if name in self.attributes else {name, stem(name), FUNCTION, MERGE}
+            others = [found for found in made if not found & own]
+            wrong = f"`{name}` holds {_maker(others[0])}" if others else ""
         else:
-            others = [found for found in makers if before and not grows and not any(found & held for held in before)]
-            wrong = f"`{name}` holds {min(others[0])} after {min(before[0])}" if others else ""
+            others = [found for found in made if before and not grows and not any(found & held for held in before)]
+            wrong = f"`{name}` holds {_maker(others[0])} after {_maker(before[0])}" if others else ""
         if wrong:
             self.hits.append(Hit(node.lineno, f"{wrong}: {code(node)}"))
+
+
+def _maker(makers: frozenset[str]) -> str:
+    """Return one of several makers, a step with a name if there is one."""
+    return min(makers - {FUNCTION} or makers)
 
 
 @measure(4, "variables that hold something else than their name says")
@@ -177,13 +189,30 @@ def unnamed_skips(source: Source) -> Iterable[Hit]:
                     continue
                 read = set(loads(node.value))
                 if maker and name in read and read & derived:
-                    yield Hit(node.lineno, f"`{name}` holds {min(maker)}: {code(node)}")
+                    yield Hit(node.lineno, f"`{name}` holds {_maker(maker)}: {code(node)}")
                 assigned = {target.id for target in targets(node) if isinstance(target, ast.Name)}
                 if name in assigned:
-                    maker = frozenset().union(*held.makers(node.value)) - {MERGE}
+                    maker = frozenset().union(*held.makers(node.value)) - {MERGE, FUNCTION}
                     derived = set()
                 elif name in read or read & derived:
                     derived |= assigned
+
+
+@measure(4, "loops that assign twice to one variable, or to that of a loop around them")
+def shadowed_loops(source: Source) -> Iterable[Hit]:
+    def visit(node: ast.AST, around: frozenset[str]) -> Iterator[Hit]:
+        """Yield the loops in a node whose variables are in `around` already."""
+        inside = around
+        if isinstance(node, ast.For):
+            own = [part.id for part in ast.walk(node.target) if isinstance(part, ast.Name) and part.id != "_"]
+            twice = {name for name in own if own.count(name) > 1 or name in around}
+            if twice:
+                yield Hit(node.lineno, f"{min(twice)}: for {code(node.target)} in {code(node.iter)}")
+            inside = around.union(own)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, inside)
+
+    return visit(source.tree, frozenset())
 
 
 # Row 9: one class for each call.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,6 +71,16 @@ class Source:
             for part in self.path_parts
             if part.isidentifier() and (part in self.written or stem(part) not in automatic) and part not in OPS
         )
+
+    @cached_property
+    def places(self) -> dict[str, frozenset[str]]:
+        """Where the spec has the steps of each name: the copies of a repeat are all in one place."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for node in self.network.graph.nodes if self.network else ():
+            found[node.name].add(str(node.span))
+            for scope in node.scope.chain():
+                found[scope.path.rpartition(".")[2]].add(str(scope.span))
+        return {name: frozenset(places) for name, places in found.items()}
 
     @cached_property
     def given(self) -> frozenset[str]:

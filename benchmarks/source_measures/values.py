@@ -26,6 +26,7 @@ from source_measures.source import (
     negated,
     reassigned,
     stem,
+    targets,
 )
 
 TABLE_COLUMNS = 4
@@ -210,6 +211,8 @@ def known_conditions(source: Source) -> Iterable[Hit]:
 
 
 class _Table(NamedTuple):
+    """A literal list of rows, and the variable that holds it."""
+
     name: str | None
     node: ast.expr
     rows: list[ast.expr]
@@ -217,9 +220,11 @@ class _Table(NamedTuple):
 
 def _tables(source: Source) -> Iterator[_Table]:
     """Yield the literal lists of rows; `name` is None where a loop has one in its head."""
+    name: str | None
+    value: ast.expr | None
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name, value = node.targets[0].id, node.value
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target := next(targets(node)), ast.Name):
+            name, value = target.id, node.value
         elif isinstance(node, ast.For):
             name, value = None, node.iter
             if isinstance(value, ast.Call) and value.args:
