@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import operator
 from functools import reduce
 from typing import Any
 
@@ -18,6 +17,7 @@ from archspec.errors import CODES, Complaint
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import REQUIRED
+from archspec.ops.torch_api import OPERATORS
 from archspec.shapes import Shape
 
 torch = pytest.importorskip("torch")
@@ -38,8 +38,8 @@ def execute(calls: tuple[Call, ...], inputs: list[Any]) -> tuple[Any, list[Any]]
             family, _, name = call.target.rpartition(".")
             modules.append(getattr(torch.nn if family else layers, name)(**call.arguments))
             result = modules[-1](*values)
-        elif call.target in ("+", "*"):
-            result = reduce(operator.add if call.target == "+" else operator.mul, values)
+        elif call.is_operator:
+            result = reduce(OPERATORS[call.target], values)
         else:
             family, _, name = call.target.rpartition(".")
             function = getattr(torch.nn.functional if family == "F" else torch, name)

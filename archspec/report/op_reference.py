@@ -55,24 +55,17 @@ def work_text(op: type[Op]) -> str:
 
 
 def example(op: type[Op]) -> str:
-    """A step with the op, as short as it can be."""
+    """Return a step with the op, as short as it can be."""
+    if op.example:
+        return f"- {op.op}: {op.example}"
     if op.arity is None:
         return f"- {op.op}: input"
-    required = op.required()
+    required = {name: op.fields[name].kind.example for name in op.required()}
     if not required:
         return f"- {op.op}"
-    return f"- {op.op}: {_SAMPLES.get(required[0], '2')}"
-
-
-_SAMPLES = {
-    "filters": "64",
-    "units": "1000",
-    "kernel": "3",
-    "rate": "0.2",
-    "size": "7",
-    "shape": "[64, 7, 7]",
-    "order": "[1, 2, 0]",
-}
+    if list(required) == list(op.fields)[:1]:
+        return f"- {op.op}: {next(iter(required.values()))}"
+    return f"- {op.op}: {{{', '.join(f'{name}: {value}' for name, value in required.items())}}}"
 
 
 def ranks_text(op: type[Op]) -> str:
