@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import doctest
 import operator
 from collections.abc import Callable
 from functools import reduce
@@ -17,7 +16,6 @@ from op_samples import SAMPLES, Good
 
 from archspec.errors import Complaint
 from archspec.ops import OPS
-from archspec.ops import symbolic as module
 from archspec.ops.fields import Bool, Float, Int, Padding, Sizes
 from archspec.ops.symbolic import MAX_TERMS, Sym, binary, name, substituted, symbolic, symbolic_calls, tree_of
 
@@ -271,9 +269,3 @@ def test_what_followed_from_tables() -> None:
 def test_an_op_that_does_not_fit_says_so() -> None:
     with pytest.raises(Complaint, match="64 input channels do not divide into 3 groups"):
         run("conv", IMAGE, filters=6, groups=3)
-
-
-def test_examples_of_the_docstring() -> None:
-    result = doctest.testmod(module)
-    assert result.attempted
-    assert not result.failed
