@@ -311,9 +311,11 @@ def unchanged() -> Iterator[None]:
     assert table() == SHIPPED
 
 
-def test_registered_for_a_time() -> None:
+def test_registered_for_a_time(tmp_path: Path) -> None:
     """Whatever was loaded before or after does not know it; and the next op of that name is another one."""
-    text = "input: [4]\nlayers: [{hard_tanh: {max_val: 3}}]\n"
+    text, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    text.write_text("input: [4]\nlayers: [{hard_tanh: {max_val: 3}}]\n", encoding="utf-8")
+    wrong.write_text("input: [4]\nlayers: [{hard_tanh: {maxval: 3}}]\n", encoding="utf-8")
 
     class Other(_Activation):
         """Another op of the same name (torch.nn.Softshrink)."""
@@ -328,14 +330,17 @@ def test_registered_for_a_time() -> None:
 
     with unchanged():
         for _ in range(2):
-            with pytest.raises(archspec.SpecError, match="unknown op or block `hard_tanh`"):
-                archspec.loads(text)
+            for each in (text, wrong):
+                with pytest.raises(archspec.SpecError, match="unknown op or block `hard_tanh`"):
+                    archspec.load(each)
             with registered(HardTanh, family="activation"):
+                with pytest.raises(archspec.SpecError, match="unknown argument `maxval`"):
+                    archspec.load(wrong)
                 assert FAMILIES["activation"][-1] is HardTanh
-                first = archspec.loads(text)
+                first = archspec.load(text)
                 assert type(first.graph.nodes[0].op) is HardTanh
             with registered(Other):
-                assert type(archspec.loads(text).graph.nodes[0].op) is Other
+                assert type(archspec.load(text).graph.nodes[0].op) is Other
     assert first.graph.nodes[0].op.calls()[0].target == "nn.Hardtanh"
     assert "F.hardtanh" in archspec.generate(first)  # a network that is there keeps working
 

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_samples import SAMPLES, Good
 
@@ -64,6 +64,7 @@ def compute(program: list[tuple[str, int, int]], values: list[int]) -> int:
     return values[-1]
 
 
+@settings(max_examples=500)
 @given(programs, st.tuples(numbers, numbers), st.tuples(numbers, numbers), numbers)
 def test_arithmetic(program: list[tuple[str, int, int]], here: Any, there: Any, constant: int) -> None:
     """A value is the plain one, and its expression is right wherever the names have other values."""
@@ -100,6 +101,7 @@ def test_arithmetic(program: list[tuple[str, int, int]], here: Any, there: Any, 
         (lambda x, y: x * 7 * 7, "x * 49"),
         (lambda x, y: prod((7, 7, x)), "49 * x"),
         (lambda x, y: x + y + x, "2 * x + y"),
+        (lambda x, y: y - x * 2 - 3 * x, "y - 5 * x"),
         (lambda x, y: 3 - x, "3 - x"),
         (lambda x, y: 3 - (x + 3), "-x"),
         (lambda x, y: -(x - y), "y - x"),
