@@ -122,9 +122,11 @@ class _Sources:
         )
         try:
             values = {key: symbolic(value.evaluate(environment), name(key)) for key, value in self.given.items()}
-            return Symbolic(*symbolic_calls(type(op), inputs, values))
-        except (Complaint, UnknownShape):  # a default of the document saw other names
+            calls, output = symbolic_calls(type(op), inputs, values)
+        except (Complaint, UnknownShape):
             return None
+        # A default of the document sees its params only, which may have other values in this place.
+        return Symbolic(calls, output) if (calls, output) == (op.calls(), op.output) else None
 
     def candidates(self, position: int, key: str) -> Iterator[Replaced]:
         """Yield ways to express an argument of a torch call, best first."""
