@@ -17,8 +17,8 @@ from archspec.backends.source.context import CannotPlan, Context
 from archspec.backends.source.expressions import Unprintable, literal, names_in
 from archspec.errors import Complaint
 from archspec.expressions import Environment, UnknownShape
-from archspec.ops.base import Call, Op
-from archspec.ops.symbolic import Sym, name, substituted, symbolic, symbolic_calls, tree_of
+from archspec.ops.base import Call, Op, symbolic_calls
+from archspec.ops.symbolic import Sym, name, substituted, symbolic, tree_of
 from archspec.program.steps import OpStep, Value
 from archspec.shapes import Shape
 
