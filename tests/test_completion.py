@@ -153,7 +153,13 @@ def terminal(folder: Path, command: list[str]) -> Iterator[Callable[[str, str], 
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 500, 0, 0))
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=secondary, stdout=secondary, stderr=secondary, process_group=0
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        start_new_session=True,
     )
     os.close(secondary)
 
