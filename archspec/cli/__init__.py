@@ -136,6 +136,11 @@ def _report(error: SpecError, status: int) -> int:
 def _usage_error(error: click.ClickException, words: list[str]) -> UsageError:
     """Return what click says of a wrong call as an error like all others."""
     called = next((f"archspec {word}" for word in words if word in COMMANDS), "archspec")
+    if isinstance(error, click.NoSuchOption):
+        near = next(iter(error.possibilities or ()), None)
+        return UsageError(
+            f"unknown option {error.option_name!r}", f"did you mean `{near}`?" if near else f"{called} --help"
+        )
     return UsageError(" ".join(error.format_message().split()).rstrip("."), f"{called} --help")
 
 
