@@ -131,9 +131,18 @@ def load_document(spec: str) -> Document:
 
 
 def source_of(spec: str) -> Source:
-    """The text of a spec as it was written, given as for `load_document`."""
+    """Return the text of a spec as it was written, given as for `load_document`.
+
+    Raises:
+        SpecError: The file cannot be read, or is not text: a JSON header can hold halves of characters.
+    """
     path = locate(spec)
-    return read_spec(path) if path.endswith(ENDING) else read(path)
+    source = read_spec(path) if path.endswith(ENDING) else read(path)
+    half = re.search("[\ud800-\udfff]", source.text)
+    if half:
+        message = f"{source.name}: the character U+{ord(half.group()):04X} has no place in a spec"
+        raise SpecError(Diagnostic("encoding", message))
+    return source
 
 
 def parse_document(text: str, name: str = "<spec>") -> Document:

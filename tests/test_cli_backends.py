@@ -131,8 +131,8 @@ def test_weights_are_converted(run: Run, tmp_path: Path) -> None:
         (("--map", "by-position", "--map", "a=b"), "by-position stands alone"),
         (("--map", "nonsense"), "OLD=NEW, a JSON file, or by-position"),
         (("--map", "missing.json"), "missing.json: no such file"),
-        (("--map", "list.json"), "one object of old and new names is wanted"),
-        (("--map", "broken.json"), "is no JSON"),
+        (("--map", "list.json"), "expected one JSON object of old and new names"),
+        (("--map", "broken.json"), "is not valid JSON"),
         (("--leave-out", "outptu"), "did you mean `output`"),
     ],
 )
@@ -154,6 +154,18 @@ def test_weights_files_that_cannot_be_read(run: Run) -> None:
         status, out, err = run("weights", "lenet5", file)
         assert (status, out) == (1, "")
         assert message in err
+
+
+def test_names_of_tensors_fit_every_encoding(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"grün.…": torch.ones(1), "\x1b[31m": torch.ones(1)}, "w.safetensors")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr("sys.stdout", out)
+    assert run("weights", "lenet5", "w.safetensors")[0] == 1
+    out.flush()
+    shown = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert "unexpected       2  \\x1b[31m, gr\\xfcn....\n" in shown
 
 
 # export
@@ -180,13 +192,42 @@ def test_export(run: Run) -> None:
 # bench
 
 
-def test_bench(run: Run) -> None:
-    status, out, err = run("bench", "lenet5", "--device", "cpu", "--batch", "1,3", "--steps", "2")
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[float | None], None]:
+    """Make up how many cores other processes keep busy."""
+
+    def set_(cores: float | None) -> None:
+        monkeypatch.setattr("archspec.backends.bench.cpu_time", lambda: None)
+        monkeypatch.setattr("archspec.backends.bench.load_average", lambda: cores)
+
+    return set_
+
+
+def test_bench(run: Run, load: Callable[[float | None], None]) -> None:
+    options = ("bench", "lenet5", "--device", "cpu", "--batch", "1,3", "--steps", "2")
+    load(None)
+    status, out, err = run(*options)
     assert (status, err) == (0, "")
     header, _, titles, *rows = out.splitlines()
     assert header.startswith("inference on cpu")
     assert titles.split()[:3] == ["network", "batch", "mode"]
     assert [row.split()[:3] for row in rows] == [["lenet5", "1", "eager"], ["lenet5", "3", "eager"]]
+
+
+def test_bench_tells_of_a_busy_machine(run: Run, load: Callable[[float | None], None]) -> None:
+    options = ("bench", "lenet5", "--device", "cpu", "--steps", "2", "--threads", "1")
+    load(99.0)
+    note = "busy machine: other processes kept 99.0 of "
+    status, out, err = run(*options)
+    assert (status, err) == (0, "")
+    assert out.split("\n\n")[-1].startswith(note), "a line under the table"
+    status, out, err = run(*options, "--format", "csv")
+    assert (status, len(out.splitlines())) == (0, 2)
+    assert err.startswith(f"note: {note}")
+    status, out, err = run(*options, "--format", "markdown")
+    assert (status, err, out.split("\n\n")[-1].startswith(note)) == (0, "", True)
+    data = json.loads(run(*options, "--format", "json")[1])
+    assert (data["load"], data["busy"], data["attempts"], data["threads"]) == (99.0, True, 1, 1)
 
 
 def test_bench_as_data(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The command `archspec`. Every command is a file in `commands`, loaded when it is called."""
+"""The command `archspec`: its commands, each loaded from a file in `commands` when it is called, and exit statuses."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from collections.abc import Sequence
 import click
 
 from archspec._version import __version__
+from archspec.cli.streams import emit, open_closed_streams, print_diagnostics
 from archspec.errors import SpecError, UsageError
 
 COMMANDS = {
-    "analyze": "Shapes, parameters, MACs and FLOPs of a network; several networks side by side.",
-    "check": "Everything that is wrong with a spec, all of it at once; for people, pre-commit and CI.",
-    "show": "The spec as it was understood: every value, every default, and where each comes from.",
-    "list": "The networks that come with archspec, with their figures.",
-    "ops": "The op reference.",
-    "graph": "The graph of a network as JSON, Graphviz or Mermaid.",
-    "schema": "The JSON Schema of a spec, for editors.",
-    "generate": "Python source of a network, as a person would write it.",
-    "export": "A network as ONNX.",
-    "weights": "Whether a file of weights fits a network.",
-    "verify": "Spec, torch module and source held against each other.",
-    "bench": "Latency, throughput and memory of a network on this machine.",
-    "completion": "The script that completes commands in bash, zsh or fish.",
+    "analyze": "Show shapes, parameters, MACs and FLOPs of a network, or compare several networks.",
+    "check": "Report everything that is wrong with specs; for people, pre-commit and CI.",
+    "show": "Show a spec as understood: every value, every default, and where each comes from.",
+    "list": "List the networks that come with archspec, with their figures.",
+    "ops": "Show the op reference.",
+    "graph": "Print the graph of a network as JSON, Graphviz or Mermaid.",
+    "schema": "Print the JSON Schema of specs, for editors.",
+    "generate": "Write a network as Python source that reads as if a person had written it.",
+    "export": "Write a network as ONNX.",
+    "weights": "Compare a file of weights with a network, or convert it.",
+    "verify": "Check spec, torch module and generated source against each other.",
+    "bench": "Measure latency, throughput and memory of networks on this machine.",
+    "completion": "Print the script that completes the command line in bash, zsh or fish.",
 }
-"""The commands, in the order in which the help lists them; `name` lives in `commands/name.py`."""
+"""The commands in the order in which the help lists them, each a file in `commands`."""
+
+COMPLETE = "_ARCHSPEC_COMPLETE"
+"""The variable with which the completion scripts ask; click derives it from the name of the program."""
 
 
 class _Commands(click.Group):
@@ -47,13 +51,9 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from archspec.errors import did_you_mean
-
-            help = did_you_mean(args[0], COMMANDS)
-            if args[0].endswith((".yaml", ".yml", ".safetensors")):
-                help = f"archspec analyze {args[0]}"
-            raise UsageError(f"no command is called {args[0]!r}", help)
+        word = args[0] if args else ""
+        if word and word not in COMMANDS and not word.startswith("-") and not ctx.resilient_parsing:
+            raise UsageError(f"unknown command {word!r}", _instead_of(word))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -61,15 +61,31 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _instead_of(word: str) -> str | None:
+    """Return what somebody may mean who calls `word` a command."""
+    from archspec.errors import did_you_mean
+    from archspec.zoo import list_specs
+
+    if word == "help":
+        return "archspec --help"
+    if word.endswith((".yaml", ".yml", ".safetensors")) or word in list_specs():
+        return f"archspec analyze {word}"
+    return did_you_mean(word, COMMANDS)
+
+
 @click.command(
     cls=_Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="A SPEC is a file (specs/resnet18.yaml), a name of the zoo (resnet18), or a safetensors file that knows its "
-    "network. Exit status: 0 fine, 1 the spec is wrong, 2 the call is.",
+    epilog="A SPEC is a file (specs/resnet18.yaml), the name of a network that comes with archspec (resnet18), or a "
+    "safetensors file of `save_weights`, which holds the spec of its network. Exit status: 0 fine, 1 the spec is "
+    "wrong, 2 the call is wrong.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="archspec")
-def cli() -> None:
-    """A compiler for neural-network architecture specs.
+@click.pass_context
+def cli(ctx: click.Context) -> int | None:
+    """Compile architecture specs of neural networks.
 
     \b
     archspec analyze resnet18                  shapes, params, MACs of every layer
@@ -77,21 +93,29 @@ def cli() -> None:
     archspec analyze net.yaml --set width=0.5  with a param overridden
     archspec check net.yaml                    everything that is wrong, at once
     """
+    if ctx.invoked_subcommand is not None:
+        return None
+    emit(ctx.get_help())
+    return 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ends the process with status 0, 1 (the spec is wrong), 2 (the call is) or 130 (Ctrl-C)."""
+    """Run the command line and exit with status 0, 1 (the spec is wrong), 2 (the call is wrong) or 130 (Ctrl-C)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     gc.disable()  # a short life: collecting what a network of 100,000 layers still needs takes longer than making it
+    open_closed_streams()
+    if COMPLETE in os.environ:
+        _complete()
     try:
-        status = cli.main(list(sys.argv[1:] if arguments is None else arguments), "archspec", standalone_mode=False)
-        sys.stdout.flush()
+        status = cli.main(words, "archspec", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except UsageError as error:
         status = _report(error, 2)
     except SpecError as error:
         status = _report(error, 1)
     except click.ClickException as error:
-        error.show()
-        status = 2
+        status = _report(_usage_error(error, words), 2)
     except (KeyboardInterrupt, click.Abort):
         status = 130
     except BrokenPipeError:
@@ -105,7 +129,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report(error: SpecError, status: int) -> int:
-    from archspec.cli.common import print_diagnostics
-
     print_diagnostics(error.diagnostics)
     return status
+
+
+def _usage_error(error: click.ClickException, words: list[str]) -> UsageError:
+    """Return what click says of a wrong call as an error like all others."""
+    called = next((f"archspec {word}" for word in words if word in COMMANDS), "archspec")
+    if isinstance(error, click.NoSuchOption):
+        near = next(iter(error.possibilities or ()), None)
+        return UsageError(
+            f"unknown option {error.option_name!r}", f"did you mean `{near}`?" if near else f"{called} --help"
+        )
+    return UsageError(" ".join(error.format_message().split()).rstrip("."), f"{called} --help")
+
+
+def _complete() -> None:
+    """Have click answer with our scripts and what they need."""
+    from click.shell_completion import add_completion_class
+
+    from archspec.cli.shells import SHELLS
+
+    for shell in SHELLS.values():
+        add_completion_class(shell)

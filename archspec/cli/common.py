@@ -1,30 +1,55 @@
-"""What the commands share: arguments, options, reading specs, writing results."""
+"""What the commands share: their arguments and options, and the network that those describe."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
-from archspec.errors import Diagnostic, Source, SpecError, UsageError
-from archspec.files import write_text
+from archspec.errors import Source, SpecError, UsageError
 from archspec.network import InputShapes, Network, load
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Names of the zoo, and files."""
+    """Complete a name of the zoo or a file."""
+    return [*complete_names(ctx, param, incomplete), *complete_file(ctx, param, incomplete)]
+
+
+def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete a name of the zoo."""
     from click.shell_completion import CompletionItem
 
     from archspec.zoo import list_specs
 
-    names = [CompletionItem(name) for name in list_specs() if name.startswith(incomplete)]
-    return [*names, CompletionItem(incomplete, type="file")]
+    return [CompletionItem(name) for name in list_specs() if name.startswith(incomplete)]
+
+
+def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Leave it to the shell to complete a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete `NAME=` by the params of the specs before it on the line; the default of each is its help."""
+    from click.shell_completion import CompletionItem
+
+    from archspec.document import load_document
+
+    # Where an option still lacks its value, click has not told the arguments apart.
+    specs = [*(ctx.params.get("specs") or ()), *filter(None, [ctx.params.get("spec")]), *ctx.args]
+    found: dict[str, Any] = {}
+    for spec in specs:
+        with contextlib.suppress(SpecError, OSError):  # a wrong spec is told of once the line is run
+            for name, default in load_document(spec).params.items():
+                if name.startswith(incomplete):
+                    found.setdefault(f"{name}=", default)
+    return [CompletionItem(setting, help=f"by default {default.plain()}") for setting, default in found.items()]
 
 
 spec_argument = click.argument("spec", shell_complete=complete_spec)
@@ -32,13 +57,14 @@ specs_argument = click.argument("specs", nargs=-1, required=True, metavar="SPEC.
 
 
 def network_options(function: Function) -> Function:
-    """Adds `--input` and `--set`, handed on as `input` and `set_`."""
+    """Add `--input` and `--set`, which the function takes as `input` and `set_`."""
     set_ = click.option(
         "--set",
         "set_",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Override a param of the spec; may stand several times.",
+        shell_complete=complete_setting,
+        help="Override a param of the spec; may be given several times.",
     )
     input_ = click.option(
         "--input",
@@ -50,21 +76,27 @@ def network_options(function: Function) -> Function:
 
 
 def output_options(function: Function) -> Function:
-    """Adds `-o` and `--force`, handed on as `output` and `force`."""
-    output = click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
-    force = click.option("--force", is_flag=True, help="Replace the file if it is there.")
+    """Add `-o` and `--force`, which the function takes as `output` and `force`."""
+    output = click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        shell_complete=complete_file,
+        help="Write to a file instead of standard output.",
+    )
+    force = click.option("--force", is_flag=True, help="Replace the file if it exists.")
     return output(force(function))
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """`--set` values: `name=value` with a YAML value."""
+    """Return the values of `--set`, each written as `name=value` with a YAML value."""
     from archspec.syntax import parse_value
 
     found: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
-            raise UsageError(f"--set {setting}", "write --set name=value")
+            raise UsageError(f"--set {setting}: expected a name and a value", "write --set name=value")
         try:
             found[name.strip()] = parse_value(Source(f"--set {setting}", text))
         except SpecError as error:
@@ -73,71 +105,30 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_input(inputs: Iterable[str]) -> InputShapes | None:
-    """`--input` values: one shape, or `name=shape` for each input."""
+    """Return the shapes of `--input`: one shape, or `name=shape` for each input."""
     named: dict[str, tuple[int, ...]] = {}
     for text in inputs:
         name, _, shape = text.rpartition("=")
         parts = shape.lower().split("x")
         if not all(part.isdecimal() and part.isascii() and len(part) < 20 and int(part) for part in parts):
-            raise UsageError(f"--input {text} is no shape", "positive sizes without the batch: --input 3x320x320")
+            raise UsageError(
+                f"--input: expected a shape, got {text!r}", "positive sizes without the batch: --input 3x320x320"
+            )
         if not name:
             return tuple(map(int, parts))
         named[name] = tuple(map(int, parts))
     return named or None
 
 
-def load_network(spec: str, input: Iterable[str] = (), set_: Iterable[str] = ()) -> Network:
-    """The network of a spec with `--input` and `--set` applied."""
-    return load(spec, input=parse_input(input), **parse_settings(set_))
-
-
-def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Findings to standard error, with colour where that is a terminal."""
-    colors = {"error": "red", "warning": "yellow"}
-    for diagnostic in diagnostics:
-        head, *rest = diagnostic.render().split("\n")
-        label, colon, message = head.partition(":")
-        styled = click.style(label, fg=colors[diagnostic.severity], bold=True) + click.style(colon + message, bold=True)
-        click.echo("\n".join([styled, *(_styled(line) for line in rest)]), err=True, color=use_color(sys.stderr))
-        if diagnostic.span:
-            click.echo(err=True)
-
-
-def _styled(line: str) -> str:
-    for sign, color in (("-->", "blue"), ("= help:", "cyan")):
-        before, found, after = line.partition(sign)
-        if found and not before.strip():
-            return before + click.style(found, fg=color) + after
-    return line
-
-
-def use_color(stream: Any) -> bool:
-    """Whether to write colour: only to a terminal, and not where NO_COLOR is set (https://no-color.org)."""
-    return not os.environ.get("NO_COLOR") and stream.isatty()
-
-
-def terminal_width() -> int | None:
-    """Columns of the terminal that standard output is; None where it is a pipe or a file."""
-    if not sys.stdout.isatty():
+def parse_depth(depth: str) -> int | None:
+    """Return the number of levels that `--depth` gives; None for `all`."""
+    if depth == "all":
         return None
-    import shutil
-
-    return shutil.get_terminal_size().columns
-
-
-def to_json(data: object) -> str:
-    """JSON as a person can read it, other letters as they are, whatever could steer a terminal as its escape."""
-    lines = json.dumps(data, indent=1, ensure_ascii=False).split("\n")
-    return "\n".join(line if line.isprintable() else "".join(map(_json_character, line)) for line in lines)
+    if not (depth.isdecimal() and depth.isascii() and len(depth) < 10 and int(depth)):
+        raise UsageError(f"--depth {depth}: expected a number of levels, at least 1, or `all`")
+    return int(depth)
 
 
-def _json_character(character: str) -> str:
-    return character if character.isprintable() else json.dumps(character)[1:-1]
-
-
-def emit(text: str, output: str | None = None, force: bool = False) -> None:
-    """Write a result to standard output, or to the file `output`."""
-    if output is None:
-        click.echo(text.rstrip("\n"), color=use_color(sys.stdout))
-    else:
-        write_text(output, text if text.endswith("\n") else text + "\n", force)
+def load_network(spec: str, input: Iterable[str] = (), set_: Iterable[str] = ()) -> Network:
+    """Return the network of a spec with `--input` and `--set` applied."""
+    return load(spec, input=parse_input(input), **parse_settings(set_))

@@ -1,29 +1,32 @@
-"""Costs as tables: what `archspec analyze` prints."""
+"""The costs of networks as tables and text: what `archspec analyze` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from archspec.analysis.cost import Costs, LayerCost
-from archspec.errors import printable
+from archspec.report.figures import bytes_text, count_text
 from archspec.report.folding import Branch, module_tree
+from archspec.report.screen import BLOCKS, UNLIMITED, Screen
 from archspec.report.table import Column, Table, as_html, as_text
 from archspec.shapes import Shape, shape_text
 
 BAR = 12
+"""Characters of the bar that stands for the whole."""
 
 COLUMNS = (
     Column("layer"),
     Column("op"),
     Column("arguments", rank=1),
-    Column("input", rank=3),
+    Column("input", rank=5),
     Column("output"),
     Column("params", right=True),
-    Column("buffers", right=True, rank=5),
+    Column("buffers", right=True, rank=7),
     Column("MACs", right=True),
-    Column("FLOPs", right=True, rank=2),
-    Column("bytes", right=True, rank=4),
-    Column("share", rank=1),
+    Column("FLOPs", right=True, rank=4),
+    Column("bytes", right=True, rank=6),
+    Column("share", rank=2),
+    Column("", rank=3, attached=True),
 )
 
 SORTS: dict[str, Callable[[LayerCost], int]] = {
@@ -34,39 +37,22 @@ SORTS: dict[str, Callable[[LayerCost], int]] = {
 }
 
 
-def count_text(number: int) -> str:
-    """A count at a glance: `9,408`, `118.0M`, `1.814G`."""
-    for unit, scale in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= scale * (10 if unit == "k" else 1):
-            return f"{number / scale:.{3 if unit in 'GT' else 1}f}{unit}"
-    return f"{number:,}"
-
-
-def bytes_text(number: int) -> str:
-    """Bytes in decimal units: `46.8 MB`."""
-    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= scale:
-            return f"{number / scale:.1f} {unit}"
-    return f"{number} B"
-
-
-def share_text(part: int, whole: int) -> str:
-    """A share of the whole, as a bar and in percent; empty for nothing."""
+def share_cells(part: int, whole: int) -> tuple[str, str]:
+    """Return a share of the whole in percent and as a bar; empty for nothing."""
     if not part or not whole:
-        return ""
-    eighths = round(part / whole * BAR * 8)
-    bar = "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")
-    return f"{part / whole:6.1%} {bar}".rstrip()
+        return "", ""
+    full, eighths = divmod(round(part / whole * BAR * 8), 8)
+    return f"{part / whole:6.1%}", BLOCKS[0] * full + (BLOCKS[8 - eighths] if eighths else "")
 
 
 def layers_table(costs: Costs, depth: int | None = None, sort: str | None = None) -> Table:
-    """A row for each layer: as the tree of modules, folded below `depth` levels; or a flat list, largest first."""
+    """Return a row for each layer: as the tree of modules, folded below `depth` levels, or flat, the largest first."""
     figure = "macs" if costs.totals.macs else "flops"
     table = Table(COLUMNS)
     if sort:
+        whole = sum(map(SORTS[sort], costs.layers))
         for layer in sorted(costs.layers, key=SORTS[sort], reverse=True):
-            whole = sum(map(SORTS[sort], costs.layers))
-            table.rows.append(_layer_row(layer.path, layer, share_text(SORTS[sort](layer), whole)))
+            table.rows.append(_layer_row(layer.path, layer, share_cells(SORTS[sort](layer), whole)))
         return table
     whole = getattr(costs.totals, figure)
     for child in module_tree(costs).children:
@@ -75,7 +61,7 @@ def layers_table(costs: Costs, depth: int | None = None, sort: str | None = None
 
 
 def _add_branch(table: Table, branch: Branch, level: int, depth: int | None, figure: str, whole: int) -> None:
-    share = share_text(branch.total(figure), whole)
+    share = share_cells(branch.total(figure), whole)
     if branch.layer:
         table.rows.append(_layer_row(f"{'  ' * level}{branch.names[0]}", branch.layer, share))
         return
@@ -95,7 +81,7 @@ def _add_branch(table: Table, branch: Branch, level: int, depth: int | None, fig
             shape_text(branch.output_shape),
             *map(_figure, (params, buffers, macs, flops)),
             bytes_text(size),
-            share if leaf else "",
+            *(share if leaf else ("", "")),
         )
     )
     if not leaf:
@@ -107,7 +93,7 @@ def _figure(number: int) -> str:
     return count_text(number) if number else ""
 
 
-def _layer_row(name: str, layer: LayerCost, share: str) -> tuple[str, ...]:
+def _layer_row(name: str, layer: LayerCost, share: tuple[str, str]) -> tuple[str, ...]:
     return (
         name,
         layer.op,
@@ -116,7 +102,7 @@ def _layer_row(name: str, layer: LayerCost, share: str) -> tuple[str, ...]:
         shape_text(layer.output_shape),
         *map(_figure, (layer.params, layer.buffers, layer.macs, layer.flops)),
         bytes_text(layer.output_bytes),
-        share,
+        *share,
     )
 
 
@@ -124,31 +110,26 @@ def _distinct(shapes: tuple[Shape, ...]) -> list[Shape]:
     return list(dict.fromkeys(shapes))
 
 
-def report_text(
-    costs: Costs,
-    depth: int | None = None,
-    sort: str | None = None,
-    width: int | None = None,
-    bold: Callable[[str], str] = str,
-) -> str:
-    """What `archspec analyze` prints of one network: a header, the layers, the totals."""
-    header, totals = printable(header_text(costs)), map(printable, totals_text(costs).splitlines())
-    return "\n\n".join([header, as_text(layers_table(costs, depth, sort), width, bold), "\n".join(totals)])
+def report_text(costs: Costs, depth: int | None = None, sort: str | None = None, screen: Screen = UNLIMITED) -> str:
+    """Return what `archspec analyze` prints of one network: a header, the layers, the totals."""
+    table = as_text(layers_table(costs, depth, sort), screen)
+    totals = map(screen.fit, totals_text(costs).splitlines())
+    return "\n\n".join([screen.fit(header_text(costs)), table, "\n".join(totals)])
 
 
 def report_html(costs: Costs) -> str:
-    """The same for a notebook, as the tree of modules down to the second level."""
+    """Return the same for a notebook, as the tree of modules down to the second level."""
     from html import escape  # needed here only
 
     head, totals = escape(header_text(costs)), escape(totals_text(costs))
     return f"<p><b>{head}</b></p>\n{as_html(layers_table(costs, 2))}\n<pre>{totals}</pre>"
 
 
-def plain_table(costs: Costs) -> Table:
-    """Every layer with exact figures, for CSV and Markdown."""
+def exact_table(costs: Costs, sort: str | None = None) -> Table:
+    """Return every layer with exact figures, for CSV and Markdown; in data-flow order, or the largest first."""
     columns = ("layer", "op", "arguments", "input", "output", "params", "buffers", "macs", "flops", "output_bytes")
     table = Table(tuple(Column(title, right=position > 4) for position, title in enumerate(columns)))
-    for layer in costs.layers:
+    for layer in sorted(costs.layers, key=SORTS[sort], reverse=True) if sort else costs.layers:
         figures = (layer.params, layer.buffers, layer.macs, layer.flops, layer.output_bytes)
         inputs = " ".join(map(shape_text, layer.input_shapes))
         output = shape_text(layer.output_shape)
@@ -157,7 +138,7 @@ def plain_table(costs: Costs) -> Table:
 
 
 def header_text(costs: Costs) -> str:
-    """The first line over a table: the network and what it was given."""
+    """Return the line over a table: the network, its input, the batch and the type of the numbers."""
     inputs = ", ".join(
         shape_text(shape) if len(costs.inputs) == 1 else f"{name} {shape_text(shape)}"
         for name, shape in costs.inputs.items()
@@ -166,7 +147,7 @@ def header_text(costs: Costs) -> str:
 
 
 def totals_text(costs: Costs) -> str:
-    """The lines under a table: the sums, exact, each with its convention."""
+    """Return the lines under a table: the exact sums, each with its convention."""
     totals = costs.totals
     outputs = ", ".join(f"{name} {shape_text(shape)}" for name, shape in costs.outputs.items())
     rows = [
@@ -185,7 +166,7 @@ def totals_text(costs: Costs) -> str:
 
 
 def comparison_table(reports: Sequence[Costs]) -> Table:
-    """Several networks side by side, a row each."""
+    """Return several networks side by side, a row each."""
     columns = (
         Column("network"),
         Column("input"),
@@ -213,9 +194,19 @@ def comparison_table(reports: Sequence[Costs]) -> Table:
                 f"{totals.flops:,}",
                 bytes_text(totals.weight_bytes),
                 bytes_text(totals.peak_activation_bytes),
-                share_text(totals.macs, most),
+                " ".join(share_cells(totals.macs, most)).rstrip(),
             )
         )
+    return table
+
+
+def exact_comparison(reports: Sequence[Costs]) -> Table:
+    """Return several networks side by side with exact figures, for CSV and Markdown."""
+    figures = ("layers", "depth", "params", "buffers", "macs", "flops", "weight_bytes", "peak_activation_bytes")
+    table = Table((Column("network"), Column("input"), *(Column(figure, right=True) for figure in figures)))
+    for costs in reports:
+        inputs = " ".join(map(shape_text, costs.inputs.values()))
+        table.rows.append((costs.name, inputs, *(str(getattr(costs.totals, figure)) for figure in figures)))
     return table
 
 

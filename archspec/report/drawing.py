@@ -2,91 +2,161 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 
+from archspec.analysis.cost import cost
 from archspec.errors import printable
 from archspec.graph import Graph, Node
 from archspec.shapes import shape_text
 
+MERMAID_EDGES = 500
+MERMAID_CHARACTERS = 50_000
+"""What Mermaid renders by default. The page sets other limits, `maxEdges` and `maxTextSize`; a diagram cannot."""
 
-def as_dot(graph: Graph) -> str:
-    """Graphviz DOT, scopes as clusters."""
+
+@dataclass(frozen=True)
+class Box:
+    """A layer, or a scope that is drawn as one: its path and the lines in its box."""
+
+    path: str
+    lines: tuple[str, ...]
+    color: str | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn of a graph: boxes by their paths, and arrows as (from, to, shape)."""
+
+    name: str
+    inputs: dict[str, str]
+    boxes: dict[str, Box]
+    arrows: tuple[tuple[str, str, str], ...]
+    outputs: tuple[str, ...]
+
+
+def draw(graph: Graph, depth: int | None = None) -> Drawing:
+    """Return the drawing of a graph, each scope `depth` levels down as one box (None: every layer)."""
+    inside: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        inside.setdefault(_cut(node.path, depth), []).append(node)
+    kinds = cost(graph).scopes
+    boxes: dict[str, Box] = {}
+    for path, nodes in inside.items():
+        name, first = path.rpartition(".")[2], nodes[0]
+        if first.path == path:
+            boxes[path] = Box(path, _label(name, first), first.op.color)
+        else:
+            boxes[path] = Box(path, (name, f"{kinds[path]}, {len(nodes)} layer{'s' if len(nodes) != 1 else ''}"))
+    arrows: dict[tuple[object, ...], tuple[str, str, str]] = {}
+    for node in graph.nodes:
+        for position, source in enumerate(node.inputs):
+            start, end = _cut(source, depth), _cut(node.path, depth)
+            arrow = (start, end, shape_text(graph.shape(source)))
+            if end == node.path:
+                arrows[node.path, position] = arrow  # a layer that reads a value twice has two arrows
+            elif start != end:
+                arrows[arrow] = arrow
+    outputs = dict.fromkeys(_cut(path, depth) for path in graph.outputs.values())
+    inputs = {name: shape_text(shape) for name, shape in graph.inputs.items()}
+    return Drawing(graph.name, inputs, boxes, tuple(arrows.values()), tuple(outputs))
+
+
+def _cut(path: str, depth: int | None) -> str:
+    return path if depth is None else ".".join(path.split(".")[:depth])
+
+
+def as_dot(graph: Graph, depth: int | None = None) -> str:
+    """Return Graphviz DOT, scopes as clusters, or as one box each `depth` levels down."""
+    drawing = draw(graph, depth)
     lines = [
-        f"digraph {_quoted(graph.name)} {{",
+        f"digraph {_quoted(drawing.name)} {{",
         '  node [shape=box, style="rounded,filled", fillcolor="#f3f3f3", fontname="sans-serif", fontsize=10]',
         '  edge [fontname="sans-serif", fontsize=8, color="#666666"]',
     ]
-    for name, shape in graph.inputs.items():
-        lines.append(f"  {_quoted(name)} [label={_lines([name, shape_text(shape)])}, shape=ellipse]")
-    lines += _dot_scope(graph, _tree(graph), "", "  ")
-    for node in graph.nodes:
-        for source in node.inputs:
-            lines.append(
-                f"  {_quoted(source)} -> {_quoted(node.path)} [label={_quoted(shape_text(graph.shape(source)))}]"
-            )
-    for path in dict.fromkeys(graph.outputs.values()):
+    for name, shape in drawing.inputs.items():
+        lines.append(f"  {_quoted(name)} [label={_lines((name, shape))}, shape=ellipse]")
+    lines += _dot_scope(_tree(drawing), "", "  ")
+    for start, end, shape in drawing.arrows:
+        lines.append(f"  {_quoted(start)} -> {_quoted(end)} [label={_quoted(shape)}]")
+    for path in drawing.outputs:
         lines.append(f"  {_quoted(path)} [penwidth=2]")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def as_mermaid(graph: Graph) -> str:
-    """A Mermaid flowchart, scopes as subgraphs."""
-    numbers = {path: f"n{position}" for position, path in enumerate((*graph.inputs, *(n.path for n in graph.nodes)))}
+def as_mermaid(graph: Graph, depth: int | None = None) -> str:
+    """Return a Mermaid flowchart, scopes as subgraphs, or as one box each `depth` levels down."""
+    drawing = draw(graph, depth)
+    ids = {path: f"n{position}" for position, path in enumerate((*drawing.inputs, *drawing.boxes))}
     lines = ["flowchart TD"]
-    for name, shape in graph.inputs.items():
-        lines.append(f'  {numbers[name]}(["{_mermaid(name)}<br>{shape_text(shape)}"])')
-    lines += _mermaid_scope(graph, _tree(graph), "", "  ", numbers)
-    for node in graph.nodes:
-        for source in node.inputs:
-            lines.append(f"  {numbers[source]} -->|{shape_text(graph.shape(source))}| {numbers[node.path]}")
+    for name, shape in drawing.inputs.items():
+        lines.append(f'  {ids[name]}(["{_mermaid(name)}<br>{shape}"])')
+    lines += _mermaid_scope(_tree(drawing), "", "  ", ids, itertools.count())
+    for start, end, shape in drawing.arrows:
+        lines.append(f"  {ids[start]} -->|{shape}| {ids[end]}")
     return "\n".join(lines) + "\n"
 
 
-Tree = dict[str, "Tree | Node"]
+def mermaid_renders(chart: str) -> bool:
+    """Return whether Mermaid renders a chart of `as_mermaid` with its default limits."""
+    characters = len(chart.encode("utf-16-le")) // 2  # as JavaScript counts them
+    return chart.count(" -->|") <= MERMAID_EDGES and characters <= MERMAID_CHARACTERS
 
 
-def _tree(graph: Graph) -> Tree:
-    """The nodes by the parts of their paths."""
+def mermaid_depth(graph: Graph) -> int | None:
+    """Return the greatest depth at which Mermaid renders the chart; None if it renders every layer, or nothing."""
+    deepest = max((node.path.count(".") for node in graph.nodes), default=0)
+    depths = (None, *range(deepest, 0, -1))
+    return next((depth for depth in depths if mermaid_renders(as_mermaid(graph, depth))), None)
+
+
+Tree = dict[str, "Tree | Box"]
+
+
+def _tree(drawing: Drawing) -> Tree:
+    """Return the boxes by the parts of their paths."""
     root: Tree = {}
-    for node in graph.nodes:
+    for box in drawing.boxes.values():
         here = root
-        *outer, name = node.path.split(".")
+        *outer, name = box.path.split(".")
         for part in outer:
             inner = here.setdefault(part, {})
             assert isinstance(inner, dict)
             here = inner
-        here[name] = node
+        here[name] = box
     return root
 
 
-def _dot_scope(graph: Graph, scope: Tree, path: str, indent: str) -> list[str]:
+def _dot_scope(scope: Tree, path: str, indent: str) -> list[str]:
     lines: list[str] = []
     for name, child in scope.items():
         inner = f"{path}.{name}" if path else name
-        if isinstance(child, Node):
-            color = f', fillcolor="{child.op.color}"' if child.op.color else ""
-            lines.append(f"{indent}{_quoted(inner)} [label={_lines(_label(name, child))}{color}]")
+        if isinstance(child, Box):
+            color = f', fillcolor="{child.color}"' if child.color else ""
+            lines.append(f"{indent}{_quoted(inner)} [label={_lines(child.lines)}{color}]")
             continue
         lines.append(f"{indent}subgraph {_quoted(f'cluster_{inner}')} {{")
         lines.append(f'{indent}  label={_quoted(inner)}; color="#bbbbbb"; fontname="sans-serif"; fontsize=10')
-        lines += [*_dot_scope(graph, child, inner, indent + "  "), f"{indent}}}"]
+        lines += [*_dot_scope(child, inner, indent + "  "), f"{indent}}}"]
     return lines
 
 
-def _mermaid_scope(graph: Graph, scope: Tree, path: str, indent: str, numbers: dict[str, str]) -> list[str]:
+def _mermaid_scope(scope: Tree, path: str, indent: str, ids: dict[str, str], count: Iterator[int]) -> list[str]:
     lines: list[str] = []
     for name, child in scope.items():
         inner = f"{path}.{name}" if path else name
-        if isinstance(child, Node):
-            lines.append(f'{indent}{numbers[inner]}["{"<br>".join(map(_mermaid, _label(name, child)))}"]')
+        if isinstance(child, Box):
+            lines.append(f'{indent}{ids[inner]}["{"<br>".join(map(_mermaid, child.lines))}"]')
             continue
-        lines.append(f'{indent}subgraph s_{inner.replace(".", "_").replace("-", "__")} ["{_mermaid(inner)}"]')
-        lines += [*_mermaid_scope(graph, child, inner, indent + "  ", numbers), f"{indent}end"]
+        lines.append(f'{indent}subgraph s{next(count)} ["{_mermaid(inner)}"]')
+        lines += [*_mermaid_scope(child, inner, indent + "  ", ids, count), f"{indent}end"]
     return lines
 
 
-def _label(name: str, node: Node) -> list[str]:
-    return [name, node.op.label()] if name != node.op.op else [node.op.label()]
+def _label(name: str, node: Node) -> tuple[str, ...]:
+    return (name, node.op.label()) if name != node.op.op else (node.op.label(),)
 
 
 def _quoted(text: str) -> str:
@@ -94,7 +164,7 @@ def _quoted(text: str) -> str:
     return f'"{inner}"'
 
 
-def _lines(lines: list[str]) -> str:
+def _lines(lines: tuple[str, ...]) -> str:
     return '"' + "\\n".join(_quoted(line)[1:-1] for line in lines) + '"'
 
 

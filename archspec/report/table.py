@@ -1,71 +1,85 @@
-"""One table, printed in several ways.
+"""A table of text, printed for a terminal, as Markdown, CSV or HTML.
 
 Cells are plain text. Nothing in them is ever read as markup: HTML is escaped, control characters are shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from archspec.errors import printable
+from archspec.report.screen import UNLIMITED, Screen
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column. One with a higher `rank` is left out first where the terminal is too narrow; rank 0 always stays."""
+    """A column.
+
+    Where the terminal is too narrow for all, those of rank 0 are shown, and of the others as many as fit, a lower rank
+    first. An `attached` column stands one blank behind the column before it, and is shown only with that. The texts of
+    a column with a `least` width may be cut down to that.
+    """
 
     title: str
     right: bool = False
     rank: int = 0
+    attached: bool = False
+    least: int | None = None
 
 
 @dataclass
 class Table:
-    """Columns and rows of text; `strong` holds the positions of rows that sum others up."""
+    """Columns and rows of text; `strong` holds the positions of the rows that sum up others."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[str, ...]] = field(default_factory=list)
     strong: set[int] = field(default_factory=set)
 
-    def keep(self, wanted: Callable[[Column], bool]) -> Table:
-        """The table with the wanted columns only."""
-        places = [place for place, column in enumerate(self.columns) if wanted(column)]
-        rows = [tuple(row[place] for place in places) for row in self.rows]
-        return Table(tuple(self.columns[place] for place in places), rows, self.strong)
+
+def as_text(table: Table, screen: Screen = UNLIMITED) -> str:
+    """Return aligned columns, two blanks between them, with the columns that `screen` has room for."""
+    rows = [_fitted(row, screen) for row in (tuple(column.title for column in table.columns), *table.rows)]
+    widths = _shown(table.columns, [max(map(len, column)) for column in zip(*rows, strict=True)], screen.width)
+    dots = screen.fit("…")
+    lines = [_line(table.columns, widths, row, dots) for row in rows]
+    strong = {0, *(position + 1 for position in table.strong)}
+    return "\n".join(screen.bold(line) if number in strong else line for number, line in enumerate(lines))
 
 
-def as_text(table: Table, width: int | None = None, bold: Callable[[str], str] = str) -> str:
-    """Aligned columns, two blanks between them, at most `width` wide where columns can be left out for it."""
-    widths = _widths(table)
-    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
-        last = max(column.rank for column in table.columns)
-        if not last:
-            break
-        table = table.keep(lambda column, last=last: column.rank < last)  # type: ignore[misc]
-        widths = _widths(table)
-    lines = [bold(_line(table.columns, widths, tuple(column.title for column in table.columns)))]
-    for position, row in enumerate(table.rows):
-        line = printable(_line(table.columns, widths, row))
-        lines.append(bold(line) if position in table.strong else line)
-    return "\n".join(lines)
+def _fitted(row: tuple[str, ...], screen: Screen) -> tuple[str, ...]:
+    text = "".join(row)
+    return row if screen.fit(text) == text else tuple(map(screen.fit, row))
 
 
-def _widths(table: Table) -> list[int]:
-    titles = tuple(column.title for column in table.columns)
-    return [max(map(len, cells)) for cells in zip(titles, *table.rows, strict=True)]
+def _shown(columns: tuple[Column, ...], widths: list[int], width: int | None) -> dict[int, int]:
+    """Return the positions of the columns to show within `width`, and how wide each is."""
+    if width is None:
+        return dict(enumerate(widths))
+    shown: dict[int, int] = {}
+    left = width + 2  # the first column has no gap before it
+    for position in sorted(range(len(columns)), key=lambda position: columns[position].rank):
+        column, gap = columns[position], 1 if columns[position].attached else 2
+        if column.attached and position - 1 not in shown:
+            continue
+        room = widths[position] if column.least is None else max(column.least, min(widths[position], left - gap))
+        if not column.rank or gap + room <= left:
+            shown[position] = room
+            left -= gap + room
+    return dict(sorted(shown.items()))
 
 
-def _line(columns: tuple[Column, ...], widths: list[int], cells: tuple[str, ...]) -> str:
-    parts = [
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for column, width, cell in zip(columns, widths, cells, strict=True)
-    ]
-    return "  ".join(parts).rstrip()
+def _line(columns: tuple[Column, ...], widths: dict[int, int], cells: tuple[str, ...], dots: str) -> str:
+    line = ""
+    for position, width in widths.items():
+        column, cell = columns[position], cells[position]
+        if len(cell) > width:
+            cell = cell[: width - len(dots)] + dots
+        line += " " * (2 - column.attached if line else 0) + (cell.rjust(width) if column.right else cell.ljust(width))
+    return line.rstrip()
 
 
 def as_markdown(table: Table) -> str:
-    """A table of GitHub's Markdown."""
+    """Return a table of GitHub's Markdown."""
 
     def row(cells: tuple[str, ...]) -> str:
         return f"| {' | '.join(_markdown_text(cell) for cell in cells)} |"
@@ -80,7 +94,7 @@ def _markdown_text(text: str) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Comma-separated values with a header (RFC 4180, lines ended by LF)."""
+    """Return comma-separated values with a header (RFC 4180, lines ended by LF)."""
     import csv
     import io
 
@@ -92,7 +106,7 @@ def as_csv(table: Table) -> str:
 
 
 def as_html(table: Table) -> str:
-    """An HTML table, every cell escaped."""
+    """Return an HTML table, every cell escaped."""
     from html import escape
 
     def row(cells: tuple[str, ...], tag: str) -> str:

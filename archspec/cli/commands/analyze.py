@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from archspec.analysis.cost import DTYPES
-from archspec.cli.common import (
-    emit,
-    load_network,
-    network_options,
-    output_options,
-    print_diagnostics,
-    specs_argument,
-    terminal_width,
-    to_json,
-    use_color,
-)
+from archspec.cli.common import load_network, network_options, output_options, parse_depth, specs_argument
+from archspec.cli.streams import emit, print_diagnostics, screen, to_json
 from archspec.errors import SpecError, UsageError
-from archspec.report.costs import SORTS, Report, comparison_table, plain_table, report_text
+from archspec.report.costs import SORTS, Report, comparison_table, exact_comparison, exact_table, report_text
+from archspec.report.screen import Screen
 from archspec.report.table import as_csv, as_markdown, as_text
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -28,7 +18,7 @@ FORMATS = ("table", "json", "csv", "markdown")
 @click.command()
 @specs_argument
 @network_options
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples at once.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Number of samples.")
 @click.option(
     "--dtype", type=click.Choice(tuple(DTYPES)), default="float32", show_default=True, help="Type of the numbers."
 )
@@ -37,9 +27,9 @@ FORMATS = ("table", "json", "csv", "markdown")
     default="2",
     show_default=True,
     metavar="N",
-    help="Levels of the module tree shown; `all` for every layer.",
+    help="Levels of the module tree that the table shows; `all` for every layer.",
 )
-@click.option("--sort", type=click.Choice(tuple(SORTS)), help="A flat list instead, the largest first.")
+@click.option("--sort", type=click.Choice(tuple(SORTS)), help="A flat list instead of the tree, the largest first.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
 @output_options
 def command(
@@ -54,10 +44,11 @@ def command(
     output: str | None,
     force: bool,
 ) -> int:
-    """Shapes, parameters, MACs and FLOPs of a network, without running it.
+    """Show shapes, parameters, MACs and FLOPs of a network, without running it.
 
     One SPEC gives a row for each layer; several give one table that compares them. MACs count the multiply-accumulates
-    of convolutions and linear layers; FLOPs are twice that, plus the elementwise work of every other layer.
+    of convolutions and linear layers; FLOPs are twice that, plus the elementwise work of every other layer. CSV and
+    Markdown have every layer, in exact figures.
 
     \b
     archspec analyze resnet18 --depth 1
@@ -65,7 +56,9 @@ def command(
     archspec analyze efficientnet_b0 --input 3x320x320 --batch 8 --dtype bfloat16
     archspec analyze mobilenet_v1 --set alpha=0.5 --format json
     """
-    levels = _levels(depth)
+    levels = parse_depth(depth)
+    if sort and (len(specs) > 1 or format_ == "json"):
+        raise UsageError("--sort orders the layers of one network, as a table, CSV or Markdown")
     reports: list[Report] = []
     status = 0
     for spec in specs:
@@ -83,28 +76,19 @@ def command(
             print_diagnostics(report.diagnostics)
         reports.append(report)
     if reports:
-        emit(_formatted(reports, len(specs) == 1, format_, levels, sort, output is None), output, force)
+        text = _formatted(reports, len(specs) == 1, format_, levels, sort, screen(output))
+        emit(text, output, force, "json" if format_ == "json" else "text")
     return status
 
 
-def _levels(depth: str) -> int | None:
-    if depth == "all":
-        return None
-    if not depth.isdecimal() or not int(depth):
-        raise UsageError(f"--depth {depth}", "a number from 1 on, or `all`")
-    return int(depth)
-
-
 def _formatted(
-    reports: list[Report], single: bool, format_: str, levels: int | None, sort: str | None, to_terminal: bool
+    reports: list[Report], single: bool, format_: str, levels: int | None, sort: str | None, screen: Screen
 ) -> str:
     if format_ == "json":
         return to_json(reports[0].to_dict() if single else [report.to_dict() for report in reports])
     if format_ in ("csv", "markdown"):
-        exact = plain_table(reports[0]) if single else comparison_table(reports)
+        exact = exact_table(reports[0], sort) if single else exact_comparison(reports)
         return as_csv(exact) if format_ == "csv" else as_markdown(exact)
-    width = terminal_width() if to_terminal else None
-    bold = (lambda text: click.style(text, bold=True)) if to_terminal and use_color(sys.stdout) else str
     if single:
-        return report_text(reports[0], levels, sort, width, bold)
-    return as_text(comparison_table(reports), width, bold)
+        return report_text(reports[0], levels, sort, screen)
+    return as_text(comparison_table(reports), screen)

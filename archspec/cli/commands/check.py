@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import click
 
-from archspec.cli.common import emit, print_diagnostics, specs_argument, to_json
+from archspec.cli.common import specs_argument
+from archspec.cli.streams import emit, print_diagnostics, to_json
 from archspec.errors import Diagnostic, SpecError, printable
 from archspec.network import load
-from archspec.report.costs import count_text
+from archspec.report.figures import count_text
 
 
 @click.command()
 @specs_argument
 @click.option("--format", "format_", type=click.Choice(("text", "json", "github")), default="text", show_default=True)
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
 def command(specs: tuple[str, ...], format_: str, strict: bool) -> int:
-    """Everything that is wrong with a spec, all of it at once, and whether its `expect` holds.
+    """Report everything that is wrong with specs, all of it at once, and whether their `expect` holds.
 
-    Exit status 1 where something is. `--format github` annotates the lines of a pull request.
+    The exit status is 1 if anything is wrong. `--format github` annotates the lines of a pull request.
+
+    \b
+    archspec check net.yaml
+    archspec check specs/*.yaml --strict
     """
     results = [(spec, *_check(spec)) for spec in specs]
     if format_ == "json":
-        emit(to_json([{"spec": spec, "diagnostics": [d.to_dict() for d in found]} for spec, found, _ in results]))
+        data = [{"spec": spec, "diagnostics": [d.to_dict() for d in found]} for spec, found, _ in results]
+        emit(to_json(data), form="json")
     elif format_ == "github":
         for _, found, _ in results:
             for diagnostic in found:
-                click.echo(_annotation(diagnostic))
+                emit(_annotation(diagnostic))
     else:
         for spec, found, figures in results:
             print_diagnostics(found)
-            click.echo(
-                f"{'ok   ' if not found else 'wrong' if _errors(found) else 'warn '}  {printable(spec)}{figures}"
-            )
+            verdict = "ok" if not found else "wrong" if _errors(found) else "warn"
+            emit(f"{verdict:<5}  {printable(spec)}{figures}")
     wrong = any(found if strict else _errors(found) for _, found, _ in results)
     return 1 if wrong else 0
 
 
 def _check(spec: str) -> tuple[tuple[Diagnostic, ...], str]:
-    """What is wrong with a spec, and its figures in a few words."""
+    """Return what is wrong with a spec, and its figures in a few words."""
     try:
         network = load(spec)
     except SpecError as error:
@@ -53,7 +58,7 @@ def _errors(found: tuple[Diagnostic, ...]) -> list[Diagnostic]:
 
 
 def _annotation(diagnostic: Diagnostic) -> str:
-    """A workflow command of GitHub Actions."""
+    """Return a finding as a workflow command of GitHub Actions."""
     place = ""
     if diagnostic.span:
         span = diagnostic.span

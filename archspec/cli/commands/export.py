@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import click
 
-from archspec.cli.common import load_network, network_options, spec_argument
+from archspec.cli.common import complete_file, load_network, network_options, spec_argument
 from archspec.header import ENDING
 
 
 @click.command()
 @spec_argument
 @network_options
-@click.option("--onnx", metavar="FILE", required=True, help="The ONNX file to write.")
+@click.option("--onnx", metavar="FILE", required=True, shell_complete=complete_file, help="The ONNX file to write.")
 @click.option(
     "--weights",
     metavar="FILE",
-    help="Weights as safetensors; without them those of SPEC where it is such a file, else drawn anew.",
+    shell_complete=complete_file,
+    help="Weights as safetensors; by default those of SPEC if it is such a file, and random ones otherwise.",
 )
-@click.option("--dynamic-batch", is_flag=True, help="Leave the batch open instead of fixing it to 1.")
-@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.option("--dynamic-batch", is_flag=True, help="Leave the batch size open instead of fixing it to 1.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def command(
     spec: str,
     input: tuple[str, ...],
@@ -28,9 +29,9 @@ def command(
     dynamic_batch: bool,
     force: bool,
 ) -> None:
-    """A network as an ONNX file, as it runs when it is not training.
+    """Write a network as an ONNX file, in evaluation mode.
 
-    More than 1 GiB of weights go into a second file beside it, FILE.data.
+    Weights of more than 1 GiB go into a second file beside it, FILE.data.
 
     \b
     archspec export resnet18 --onnx resnet18.onnx --weights resnet18.safetensors --dynamic-batch

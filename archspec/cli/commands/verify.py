@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from archspec.backends.build import COMPILERS
-from archspec.cli.common import emit, load_network, network_options, specs_argument, to_json
+from archspec.cli.common import load_network, network_options, specs_argument
+from archspec.cli.streams import emit, to_json
 from archspec.errors import printable
 
 
@@ -17,13 +18,13 @@ from archspec.errors import printable
     type=click.Choice(COMPILERS),
     default="aot_eager",
     show_default=True,
-    help="What compiles the network for the last check.",
+    help="What compiles the network for the check `compiled`; none leaves that out.",
 )
 @click.option("--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True)
 def command(specs: tuple[str, ...], input: tuple[str, ...], set_: tuple[str, ...], compiler: str, format_: str) -> int:
-    """Whether graph, analysis, torch module, generated source and compiled network agree.
+    """Check that graph, analysis, torch module, generated source and compiled network agree.
 
-    Exit status 1 where a check fails. A smaller --input makes it quicker for large networks.
+    The exit status is 1 if a check fails. A smaller --input makes large networks quicker to check.
 
     \b
     archspec verify resnet18
@@ -39,10 +40,10 @@ def command(specs: tuple[str, ...], input: tuple[str, ...], set_: tuple[str, ...
     for network in networks:
 
         def show(check: Check, name: str = network.name) -> None:
-            click.echo(printable(f"{name}: {check}" if len(specs) > 1 else str(check)))
+            emit(printable(f"{name}: {check}" if len(specs) > 1 else str(check)))
 
         results.append(verify(network, compiler=compiler, progress=show if format_ == "text" else None))
     if format_ == "json":
         data = [result.to_dict() for result in results]
-        emit(to_json(data[0] if len(specs) == 1 else data))
+        emit(to_json(data[0] if len(specs) == 1 else data), form="json")
     return 0 if all(result.passed for result in results) else 1

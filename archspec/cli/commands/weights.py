@@ -7,7 +7,8 @@ from typing import Any, Final, Literal
 
 import click
 
-from archspec.cli.common import emit, load_network, network_options, spec_argument, to_json
+from archspec.cli.common import complete_file, load_network, network_options, spec_argument
+from archspec.cli.streams import emit, print_error, to_json
 from archspec.errors import SpecError, UsageError, printable
 from archspec.files import check_target, readable
 
@@ -16,18 +17,19 @@ BY_POSITION: Final = "by-position"
 
 @click.command()
 @spec_argument
-@click.argument("file")
+@click.argument("file", shell_complete=complete_file)
 @network_options
 @click.option(
     "--map",
     "maps",
     multiple=True,
     metavar="OLD=NEW",
-    help="Rename a tensor, or all under a prefix; or a JSON file of such pairs; or `by-position`.",
+    shell_complete=complete_file,
+    help="Rename a tensor of the file, or all under a prefix; or a JSON file of such pairs; or `by-position`.",
 )
 @click.option("--drop", multiple=True, metavar="NAME", help="Ignore a tensor of the file, or all under a prefix.")
-@click.option("--leave-out", multiple=True, metavar="PATH", help="A part of the network that need not be in the file.")
-@click.option("--cast", is_flag=True, help="Another floating-point type is no fault.")
+@click.option("--leave-out", multiple=True, metavar="PATH", help="A part of the network that the file need not hold.")
+@click.option("--cast", is_flag=True, help="Convert other floating-point types instead of refusing them.")
 @click.option(
     "--file-format",
     type=click.Choice(("safetensors", "torch")),
@@ -36,8 +38,14 @@ BY_POSITION: Final = "by-position"
     help="torch: a state_dict, of which only tensors are read.",
 )
 @click.option("--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True)
-@click.option("-o", "--output", metavar="OUT", help="Write the weights as safetensors under the network's own names.")
-@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    shell_complete=complete_file,
+    help="Write the weights as safetensors under the network's names.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def command(
     spec: str,
     file: str,
@@ -52,9 +60,9 @@ def command(
     output: str | None,
     force: bool,
 ) -> int:
-    """Whether the weights in a file fit a network: what would be loaded, what is missing, what does not belong there.
+    """Compare the weights in a file with a network: what is missing, unexpected, or of another shape or type.
 
-    Exit status 1 where they do not fit. Without -o nothing is written.
+    The exit status is 1 if they do not fit. Nothing is written without -o.
 
     \b
     archspec weights resnet18 resnet18.safetensors
@@ -81,17 +89,20 @@ def command(
             save_weights(model, output, network, force=force)
     except WeightsError as error:
         report = error.report
-    emit(to_json(report.to_dict()) if format_ == "json" else "\n".join(map(printable, str(report).split("\n"))))
+    if format_ == "json":
+        emit(to_json(report.to_dict()), form="json")
+    else:
+        emit("\n".join(map(printable, str(report).split("\n"))))
     if not report.fits:
-        click.echo("the weights do not fit; --map, --drop, --leave-out and --cast say what is meant", err=True)
+        print_error("the weights do not fit; --map, --drop, --leave-out and --cast tell what to do with them")
     return 0 if report.fits else 1
 
 
 def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None] | Literal["by-position"] | None:
-    """The name map that the options describe."""
+    """Return the name map that the options describe."""
     if BY_POSITION in maps:
         if len(maps) > 1 or drop:
-            raise UsageError(f"--map {BY_POSITION} stands alone", "it needs no names")
+            raise UsageError(f"--map {BY_POSITION} stands alone", "it takes no other --map and no --drop")
         return BY_POSITION
     found: dict[str, str | None] = {}
     for text in maps:
@@ -101,7 +112,7 @@ def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None
         elif text.endswith(".json"):
             found |= _read_table(text)
         else:
-            raise UsageError(f"--map {text}", f"OLD=NEW, a JSON file, or {BY_POSITION}")
+            raise UsageError(f"--map {text}: expected OLD=NEW, a JSON file, or {BY_POSITION}")
     found |= dict.fromkeys(drop)
     return found or None
 
@@ -111,9 +122,9 @@ def _read_table(path: str) -> dict[str, str | None]:
         with open(readable(path), encoding="utf-8") as file:
             data = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--map {path} is no JSON: {error}") from None
+        raise UsageError(f"--map {path} is not valid JSON: {error}") from None
     except SpecError as error:
         raise UsageError(f"--map {error.diagnostics[0].message}") from None
     if not isinstance(data, dict) or not all(new is None or isinstance(new, str) for new in data.values()):
-        raise UsageError(f"--map {path}: one object of old and new names is wanted")
+        raise UsageError(f"--map {path}: expected one JSON object of old and new names")
     return data
