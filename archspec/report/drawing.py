@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from archspec.errors import printable
-from archspec.graph import Graph, Node
+from archspec.graph import Graph, Node, Tree
 from archspec.shapes import shape_text
 
 _COLORS = {
@@ -28,7 +28,7 @@ def as_dot(graph: Graph) -> str:
     ]
     for name, shape in graph.inputs.items():
         lines.append(f"  {_quoted(name)} [label={_lines([name, shape_text(shape)])}, shape=ellipse]")
-    lines += _dot_scope(graph, _tree(graph), "", "  ")
+    lines += _dot_scope(graph.tree(), "  ")
     for node in graph.nodes:
         for source in node.inputs:
             lines.append(
@@ -45,53 +45,35 @@ def as_mermaid(graph: Graph) -> str:
     lines = ["flowchart TD"]
     for name, shape in graph.inputs.items():
         lines.append(f'  {numbers[name]}(["{_mermaid(name)}<br>{shape_text(shape)}"])')
-    lines += _mermaid_scope(graph, _tree(graph), "", "  ", numbers)
+    lines += _mermaid_scope(graph.tree(), "  ", numbers)
     for node in graph.nodes:
         for source in node.inputs:
             lines.append(f"  {numbers[source]} -->|{shape_text(graph.shape(source))}| {numbers[node.path]}")
     return "\n".join(lines) + "\n"
 
 
-Tree = dict[str, "Tree | Node"]
-
-
-def _tree(graph: Graph) -> Tree:
-    """The nodes by the parts of their paths."""
-    root: Tree = {}
-    for node in graph.nodes:
-        here = root
-        *outer, name = node.path.split(".")
-        for part in outer:
-            inner = here.setdefault(part, {})
-            assert isinstance(inner, dict)
-            here = inner
-        here[name] = node
-    return root
-
-
-def _dot_scope(graph: Graph, scope: Tree, path: str, indent: str) -> list[str]:
+def _dot_scope(scope: Tree[Node], indent: str) -> list[str]:
     lines: list[str] = []
-    for name, child in scope.items():
-        inner = f"{path}.{name}" if path else name
+    for name, child in scope.children.items():
         if isinstance(child, Node):
             color = f', fillcolor="{_COLORS[child.op.op]}"' if child.op.op in _COLORS else ""
-            lines.append(f"{indent}{_quoted(inner)} [label={_lines(_label(name, child))}{color}]")
+            lines.append(f"{indent}{_quoted(child.path)} [label={_lines(_label(name, child))}{color}]")
             continue
-        lines.append(f"{indent}subgraph {_quoted(f'cluster_{inner}')} {{")
-        lines.append(f'{indent}  label={_quoted(inner)}; color="#bbbbbb"; fontname="sans-serif"; fontsize=10')
-        lines += [*_dot_scope(graph, child, inner, indent + "  "), f"{indent}}}"]
+        lines.append(f"{indent}subgraph {_quoted(f'cluster_{child.path}')} {{")
+        lines.append(f'{indent}  label={_quoted(child.path)}; color="#bbbbbb"; fontname="sans-serif"; fontsize=10')
+        lines += [*_dot_scope(child, indent + "  "), f"{indent}}}"]
     return lines
 
 
-def _mermaid_scope(graph: Graph, scope: Tree, path: str, indent: str, numbers: dict[str, str]) -> list[str]:
+def _mermaid_scope(scope: Tree[Node], indent: str, numbers: dict[str, str]) -> list[str]:
     lines: list[str] = []
-    for name, child in scope.items():
-        inner = f"{path}.{name}" if path else name
+    for name, child in scope.children.items():
         if isinstance(child, Node):
-            lines.append(f'{indent}{numbers[inner]}["{"<br>".join(map(_mermaid, _label(name, child)))}"]')
+            lines.append(f'{indent}{numbers[child.path]}["{"<br>".join(map(_mermaid, _label(name, child)))}"]')
             continue
-        lines.append(f'{indent}subgraph s_{inner.replace(".", "_").replace("-", "__")} ["{_mermaid(inner)}"]')
-        lines += [*_mermaid_scope(graph, child, inner, indent + "  ", numbers), f"{indent}end"]
+        number = child.path.replace(".", "_").replace("-", "__")
+        lines.append(f'{indent}subgraph s_{number} ["{_mermaid(child.path)}"]')
+        lines += [*_mermaid_scope(child, indent + "  ", numbers), f"{indent}end"]
     return lines
 
 
