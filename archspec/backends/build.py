@@ -41,6 +41,7 @@ def build(
     memory_format: str | None = None,
     compile: bool | str = False,
     init: str = "torch",
+    inplace: bool = True,
     **params: Any,
 ) -> nn.Module:
     """The torch module of a spec (a path, a name of the zoo) or of a network that is loaded already.
@@ -74,7 +75,7 @@ def build(
     mode = _mode(compile)
     check_size(graph, target.type)
     with target:
-        module = build_module(graph, features=features, init=init, own_class=mode is not None)
+        module = build_module(graph, features=features, init=init, inplace=inplace, own_class=mode is not None)
     if wanted_dtype is not None:
         module = module.to(dtype=wanted_dtype)
     if wanted_format is not None:

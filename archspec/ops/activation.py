@@ -16,7 +16,17 @@ class _Activation(Op):
         return (Call(self.torch_name, {name: getattr(self, name) for name in self.fields}),)
 
 
-class ReLU(_Activation):
+class _InPlaceActivation(_Activation):
+    """An activation that can overwrite its input without a change of any bit, those of gradients included. Abstract.
+
+    ELU and SELU are not among them: in place, torch works out their gradient from the result, rounded otherwise.
+    """
+
+    def overwrites(self) -> bool:
+        return True
+
+
+class ReLU(_InPlaceActivation):
     """Rectified linear unit: the positive part, max(x, 0) (torch.nn.ReLU).
 
     Source: https://icml.cc/Conferences/2010/papers/432.pdf
@@ -26,7 +36,7 @@ class ReLU(_Activation):
     torch = "nn.ReLU"
 
 
-class ReLU6(_Activation):
+class ReLU6(_InPlaceActivation):
     """Rectified linear unit that stops at 6, min(max(x, 0), 6) (torch.nn.ReLU6).
 
     Source: https://www.cs.toronto.edu/~kriz/conv-cifar10-aug2010.pdf
@@ -36,7 +46,7 @@ class ReLU6(_Activation):
     torch = "nn.ReLU6"
 
 
-class LeakyReLU(_Activation):
+class LeakyReLU(_InPlaceActivation):
     """Rectified linear unit with a small slope for negative numbers (torch.nn.LeakyReLU).
 
     Source: https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf
@@ -46,6 +56,9 @@ class LeakyReLU(_Activation):
     torch = "nn.LeakyReLU"
 
     negative_slope: float = arg(Float(), "slope for negative numbers", 0.01)
+
+    def overwrites(self) -> bool:
+        return self.negative_slope >= 0  # else the result hides the sign of the input, which the gradient needs
 
 
 class PReLU(_Activation):
@@ -104,7 +117,7 @@ class GELU(_Activation):
     approximate: str = arg(Choice("none", "tanh"), "`tanh` for the faster approximation", "none")
 
 
-class SiLU(_Activation):
+class SiLU(_InPlaceActivation):
     """Sigmoid linear unit, also called swish: x * sigmoid(x) (torch.nn.SiLU).
 
     Source: https://arxiv.org/abs/1702.03118
@@ -114,7 +127,7 @@ class SiLU(_Activation):
     torch = "nn.SiLU"
 
 
-class Mish(_Activation):
+class Mish(_InPlaceActivation):
     """Self-regularised smooth activation: x * tanh(softplus(x)) (torch.nn.Mish).
 
     Source: https://arxiv.org/abs/1908.08681
@@ -138,7 +151,7 @@ class Tanh(_Activation):
     torch = "nn.Tanh"
 
 
-class HardSigmoid(_Activation):
+class HardSigmoid(_InPlaceActivation):
     """Piecewise linear sigmoid: relu6(x + 3) / 6 (torch.nn.Hardsigmoid).
 
     Source: MobileNetV3, https://arxiv.org/abs/1905.02244
@@ -148,7 +161,7 @@ class HardSigmoid(_Activation):
     torch = "nn.Hardsigmoid"
 
 
-class HardSwish(_Activation):
+class HardSwish(_InPlaceActivation):
     """Piecewise quadratic swish: x * relu6(x + 3) / 6 (torch.nn.Hardswish).
 
     Source: MobileNetV3, https://arxiv.org/abs/1905.02244

@@ -66,6 +66,8 @@ class Op:
     """The same in words, where it is not a plain factor."""
     weighted: ClassVar[bool] = False
     """Whether its MACs count: convolutions and linear layers, which make the depth of a network."""
+    overwritable: ClassVar[bool] = False
+    """Whether its result is new memory that its own gradient does not need: what reads it alone may overwrite it."""
 
     _defaults: ClassVar[dict[int, dict[str, Any]]] = {}
     """The default arguments in canonical form, by the rank of the input; without those that do not fit it."""
@@ -167,6 +169,14 @@ class Op:
     def calls(self) -> tuple[Call, ...]:
         """The torch calls, each fed with the result of the one before; at most one of them is a module with state."""
         raise NotImplementedError
+
+    def overwrites(self) -> bool:
+        """Whether its torch module can write the result over what it reads (`inplace=True`). Default: False."""
+        return False
+
+    def function(self) -> Call | None:
+        """The same as one function of torch, if users do not expect a module of their network for it. Default: None."""
+        return None
 
     def summary(self) -> str:
         """Its arguments as a table shows them: `7x7/2, 64`. Default: those that are not at their default."""

@@ -16,6 +16,7 @@ class _Convolution(Op):
 
     ranks = (1, 2, 3)
     weighted = True
+    overwritable = True
 
     kernel: Shape
     stride: Shape

@@ -13,6 +13,7 @@ class Linear(Op):
     op = "linear"
     torch = "nn.Linear"
     weighted = True
+    overwritable = True
 
     units: int = arg(Int(1), "output features")
     bias: bool = arg(Bool(), "whether a learned constant is added per unit", True)

@@ -12,6 +12,7 @@ class _Elementwise(Op):
     """What the merges with an operator between all operands share. Abstract."""
 
     arity = None
+    overwritable = True
     work_doc = "1 per element of the output, for each operand after the first"
 
     def flops(self) -> int:
@@ -77,6 +78,7 @@ class Concat(Op):
     op = "concat"
     torch = "torch.cat"
     arity = None
+    overwritable = True
 
     axis: str = arg(Axis(), "the axis along which the sizes add up", "channels")
 

@@ -16,6 +16,7 @@ class BatchNorm(Op):
     op = "batch_norm"
     torch = "nn.BatchNorm*d"
     work = 2
+    overwritable = True
 
     eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
     momentum: float = arg(Float(0, 1), "weight of the newest batch in the running statistics", 0.1)
@@ -36,6 +37,7 @@ class _SampleNorm(Op):
     """What the normalisations within one sample share. Abstract."""
 
     work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
+    overwritable = True
 
     eps: float
     affine: bool
