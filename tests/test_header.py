@@ -11,7 +11,7 @@ import pytest
 
 import archspec
 from archspec.header import MAX_HEADER
-from archspec.report.spec import show_spec
+from archspec.report.bundle import bundle_spec
 
 SPEC = """
 name: two
@@ -45,7 +45,7 @@ def with_spec(path: Path, spec: object) -> Path:
 
 def test_the_network_comes_out_of_the_header(tmp_path: Path) -> None:
     net = archspec.loads(SPEC.replace("repeat: 2, ", ""))
-    path = with_spec(tmp_path / "two.safetensors", show_spec(net.elaboration, comments=False))
+    path = with_spec(tmp_path / "two.safetensors", bundle_spec(net.elaboration, net.overrides))
     again = archspec.load(path)
     assert again.graph.to_json() == net.graph.to_json()
     assert (again.name, again.description) == (net.name, net.description)

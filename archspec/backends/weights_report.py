@@ -25,8 +25,11 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What of a file goes into a model. `missing`, `loaded`, `kept` and `left_out` are keys of the model, `unexpected`
-    and `ignored` of the file, `renamed` pairs of both."""
+    """What of a file goes into a model.
+
+    `missing`, `loaded`, `kept`, `parametrized` and `left_out` are keys of the model, `unexpected` and `ignored` of the
+    file, `renamed` pairs of both.
+    """
 
     path: str
     loaded: tuple[str, ...]
@@ -34,12 +37,16 @@ class WeightsReport:
     """In the model, but not in the file."""
     unexpected: tuple[str, ...] = ()
     """In the file, but not in the model."""
+    reshaped: tuple[Mismatch, ...] = ()
+    """Loaded, though axes of 1 or a `flatten` tell the shapes apart; no fault."""
     wrong_shape: tuple[Mismatch, ...] = ()
     wrong_dtype: tuple[Mismatch, ...] = ()
     left_out: tuple[str, ...] = ()
     """Not loaded on purpose (`leave_out`)."""
+    parametrized: tuple[str, ...] = ()
+    """Loaded through a parametrisation (torch.nn.utils.parametrize), which may make other numbers of them."""
     ignored: tuple[str, ...] = ()
-    """The file's tensors that belong there, or that the name map drops."""
+    """The file's tensors that belong there, that the name map drops, or that a network of features has no place for."""
     kept: tuple[str, ...] = ()
     """Batch norm's counters, which old files do not have; no fault, as in torch."""
     renamed: tuple[tuple[str, str], ...] = ()
@@ -78,6 +85,8 @@ class WeightsReport:
             "loaded": self.loaded,
             "missing": self.missing,
             "unexpected": self.unexpected,
+            "reshaped": self.reshaped,
+            "parametrized": self.parametrized,
             "wrong shape": self.wrong_shape,
             "wrong dtype": self.wrong_dtype,
             "left out": self.left_out,

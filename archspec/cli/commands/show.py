@@ -7,6 +7,7 @@ import click
 from archspec.cli.common import emit, load_network, network_options, output_options, spec_argument
 from archspec.document import source_of
 from archspec.errors import UsageError
+from archspec.report.bundle import bundle_spec
 from archspec.report.spec import show_spec
 
 
@@ -14,23 +15,36 @@ from archspec.report.spec import show_spec
 @spec_argument
 @network_options
 @click.option("--source", is_flag=True, help="The file as it was written instead, to copy a network of the zoo.")
+@click.option("--bundle", is_flag=True, help="The spec as it was written, with all that it extends and includes.")
 @output_options
 def command(
-    spec: str, input: tuple[str, ...], set_: tuple[str, ...], source: bool, output: str | None, force: bool
+    spec: str,
+    input: tuple[str, ...],
+    set_: tuple[str, ...],
+    source: bool,
+    bundle: bool,
+    output: str | None,
+    force: bool,
 ) -> None:
     """The spec as it was understood: every value, every default, and where each comes from.
 
-    Blocks, repeats and conditions are worked out. The result is itself a spec, of the same network.
+    Blocks, repeats and conditions are worked out; with --bundle they stay, in one file that needs no other. The result
+    is itself a spec, of the same network.
 
     \b
     archspec show resnet18
     archspec show resnet18 --source -o mine.yaml
+    archspec show resnet50 --set num_classes=10 --bundle -o mine.yaml
     archspec show weights.safetensors
     """
-    if source and (input or set_):
-        raise UsageError("--source shows the file as it is", "leave out --input and --set")
+    if source and (input or set_ or bundle):
+        raise UsageError("--source shows the file as it is", "leave out --input, --set and --bundle")
     if source:
         emit(source_of(spec).text, output, force)
         return
     network = load_network(spec, input, set_)
-    emit(show_spec(network.elaboration, network.overrides), output, force)
+    if bundle:
+        text = bundle_spec(network.elaboration, network.overrides, network.own_inputs)
+    else:
+        text = show_spec(network.elaboration, network.overrides)
+    emit(text, output, force)
