@@ -18,6 +18,7 @@ from archspec.header import ENDING
     help="Weights as safetensors; without them those of SPEC where it is such a file, else drawn anew.",
 )
 @click.option("--dynamic-batch", is_flag=True, help="Leave the batch open instead of fixing it to 1.")
+@click.option("--opset", type=int, metavar="N", help="Version of ONNX's operators; default: that of torch's exporter.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def command(
     spec: str,
@@ -26,15 +27,17 @@ def command(
     onnx: str,
     weights: str | None,
     dynamic_batch: bool,
+    opset: int | None,
     force: bool,
 ) -> None:
-    """A network as an ONNX file, as it runs when it is not training.
+    """Export a network to ONNX, as it runs when it is not training.
 
-    More than 1 GiB of weights go into a second file beside it, FILE.data.
+    The file is run in onnxruntime, where that is installed, and must compute what the torch module computes. More than
+    1 GiB of weights go into a second file beside it, FILE.data.
 
     \b
     archspec export resnet18 --onnx resnet18.onnx --weights resnet18.safetensors --dynamic-batch
-    archspec export mine.safetensors --onnx mine.onnx
+    archspec export mine.safetensors --onnx mine.onnx --opset 18
     """
     from archspec.backends.extras import need
 
@@ -44,4 +47,4 @@ def command(
 
     if weights is None and spec.endswith(ENDING):
         weights = spec
-    export_onnx(network, onnx, weights, dynamic_batch, force=force)
+    click.echo(export_onnx(network, onnx, weights, dynamic_batch, opset=opset, force=force))
