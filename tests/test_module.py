@@ -251,6 +251,14 @@ def test_argument_names_are_the_inputs() -> None:
     assert list(inspect.signature(module.forward).parameters) == ["input"]
 
 
+def test_a_step_may_have_the_name_of_what_a_module_keeps() -> None:
+    words = ("plan", "left_out", "steps", "arguments", "names", "graph", "code", "inplace", "module")
+    text = "input: [4]\nlayers:\n" + "".join(f"  - linear: {{name: {word}, units: 4}}\n" for word in words)
+    module = build(archspec.loads(text))
+    assert [name for name, _ in module.named_children()] == list(words)
+    assert module(torch.rand(2, 4)).shape == (2, 4)
+
+
 def test_a_chain_of_ten_thousand_steps() -> None:
     module = build(archspec.loads("name: chain\ninput: [4]\nlayers:\n  - relu: {repeat: 10000}\n"))
     assert len(module._modules) == 10_000
@@ -604,6 +612,7 @@ def test_initialised_as_vgg() -> None:
         ({"dtype": "float23"}, "did you mean `float32`"),
         ({"memory_format": "channels_first"}, "memory_format: 'channels_first' cannot be used"),
         ({"compile": "fast"}, "compile: 'fast' is no mode"),
+        ({"freeze": True}, "freeze: only a compiled network can be frozen"),
         ({"init": "xavier"}, "unknown init 'xavier'"),
         ({"num_class": 3}, "did you mean `num_classes`"),
     ],
@@ -688,6 +697,53 @@ def test_more_compiled_variants_than_torch_takes_of_one_code(monkeypatch: pytest
     monkeypatch.setattr(compile_fx, "compile_fx", lambda module, inputs, **_: module.forward)
     for classes in range(2, 12):
         assert compile("lenet5", device="cpu", num_classes=classes)(torch.randn(1, 1, 28, 28)).shape == (1, classes)
+
+
+SMALL = "input: [1, 8, 8]\nlayers: [conv: {filters: 4, kernel: 3}, batch_norm, relu, flatten, linear: 3]"
+
+
+@OWN_WARNINGS
+@pytest.mark.parametrize("freeze", [True, False])
+def test_frozen_weights_are_no_inputs_of_the_graph(freeze: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import compile_fx, config
+
+    seen: list[Any] = []
+
+    def compiled(module: Any, inputs: Any, **options: Any) -> Any:
+        seen.append((len(inputs), config.freezing, torch.is_grad_enabled()))
+        return module.forward
+
+    monkeypatch.setattr(compile_fx, "compile_fx", compiled)
+    net = archspec.loads(SMALL)
+    weights = len(net.graph.state_dict()) - 1  # the counter of batch norm is not read in evaluation
+    compile(net, device="cpu", freeze=freeze).eval()(torch.rand(2, 1, 8, 8))
+    assert seen == [(1, True, False) if freeze else (1 + weights, False, True)]
+    assert not config.freezing
+
+
+@OWN_WARNINGS
+def test_a_frozen_network_is_for_inference() -> None:
+    net = archspec.loads(SMALL)
+    module = compile(net, device="cpu", freeze=True)
+    assert not module.training
+    plain = build(net).eval()
+    module.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 1, 8, 8)
+    result = module(x)
+    torch.testing.assert_close(result, plain(x).detach())
+    assert not result.requires_grad
+    with pytest.raises(archspec.UsageError, match="a frozen network computes no gradients"):
+        module(x.clone().requires_grad_())
+    with torch.no_grad():
+        module(x.clone().requires_grad_())
+    module.train()
+    with pytest.raises(archspec.UsageError, match="this network is frozen for inference: its weights are constants"):
+        module(x)
+    module.eval()(x)
+    module.load_state_dict(build(net).state_dict())
+    with pytest.raises(archspec.UsageError, match="the weights of this frozen network have changed since its first"):
+        module(x)
+    torch.testing.assert_close(copy.deepcopy(module)(x), module._call_impl(x))
 
 
 def test_as_quick_to_build_as_by_hand() -> None:
