@@ -177,7 +177,7 @@ class Tree(Generic[Item]):
         return root
 
     def items(self) -> Iterator[Item]:
-        """Every item in this scope and in those inside, scope by scope."""
+        """Yield every item in this scope and in those inside, scope by scope."""
         for child in self.children.values():
             if isinstance(child, Tree):
                 yield from child.items()
@@ -186,7 +186,7 @@ class Tree(Generic[Item]):
 
 
 def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
-    """The paths of the values from outside that the nodes of a scope read, in order, each once."""
+    """Return the paths of the values from outside that the nodes of a scope read, in order, each once."""
     nodes = list(scope.items())
     inside = {node.path for node in nodes}
     return tuple(dict.fromkeys(path for node in nodes for path in node.inputs if path not in inside))
@@ -233,7 +233,7 @@ class Graph:
         return self.inputs[path] if path in self.inputs else self.node(path).shape
 
     def tree(self) -> Tree[Node]:
-        """The nodes as the tree of scopes that their paths form."""
+        """Return the nodes as the tree of scopes that their paths form."""
         return Tree.of(self.nodes)
 
     def state_dict(self) -> dict[str, Shape]:

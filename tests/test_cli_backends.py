@@ -132,8 +132,8 @@ def test_weights_are_converted(run: Run, tmp_path: Path) -> None:
         (("--map", "by-position", "--map", "a=b"), "by-position stands alone"),
         (("--map", "nonsense"), "OLD=NEW, a JSON file, or by-position"),
         (("--map", "missing.json"), "missing.json: no such file"),
-        (("--map", "list.json"), "one object of old and new names is wanted"),
-        (("--map", "broken.json"), "is no JSON"),
+        (("--map", "list.json"), "expected one object of old and new names"),
+        (("--map", "broken.json"), "is not JSON"),
         (("--leave-out", "outptu"), "did you mean `output`"),
     ],
 )
@@ -148,7 +148,7 @@ def test_weights_wrong_calls(options: tuple[str, ...], message: str, run: Run) -
 def test_weights_files_that_cannot_be_read(run: Run) -> None:
     Path("w.safetensors").write_bytes(b"nonsense")
     for file, message in (
-        ("w.safetensors", "no whole safetensors file"),
+        ("w.safetensors", "not a whole safetensors file"),
         ("none", "no such file"),
         (".", "no plain file"),
     ):
@@ -177,7 +177,7 @@ def test_export(run: Run) -> None:
     assert run("export", "w.safetensors", "--onnx", "own.onnx")[0] == 0
     assert source.output.bias.detach().numpy().tobytes() in Path("own.onnx").read_bytes(), "those of the file"
     status, _, err = run("export", "lenet5", "--onnx", "new.onnx", "--weights", "net.onnx")
-    assert (status, "no whole safetensors file" in err) == (1, True)
+    assert (status, "not a whole safetensors file" in err) == (1, True)
     assert not Path("new.onnx").exists()
 
 

@@ -513,13 +513,13 @@ def pickled(path: Path) -> None:
 
 
 UNREADABLE = [
-    (cut_short, "no whole safetensors file"),
-    (cut_in_the_header, "no whole safetensors file"),
-    (cut_to_nothing, "no whole safetensors file"),
-    (huge_header, "no whole safetensors file"),
-    (offsets_beyond_the_file, "no whole safetensors file"),
-    (not_json, "no whole safetensors file"),
-    (pickled, "no whole safetensors file"),
+    (cut_short, "not a whole safetensors file"),
+    (cut_in_the_header, "not a whole safetensors file"),
+    (cut_to_nothing, "not a whole safetensors file"),
+    (huge_header, "not a whole safetensors file"),
+    (offsets_beyond_the_file, "not a whole safetensors file"),
+    (not_json, "not a whole safetensors file"),
+    (pickled, "not a whole safetensors file"),
     (a_folder, "is no plain file"),
     (a_fifo, "is no plain file"),
     (missing, "no such file"),
@@ -732,9 +732,9 @@ def test_name_tables(saved: tuple[Path, dict[str, Any]]) -> None:
     assert load_weights(target, path, {"": "x", "backbone": "", "extra": None}).fits
     with pytest.raises(archspec.UsageError, match="both become"):
         load_weights(target, path, lambda key: "fc.weight")
-    with pytest.raises(archspec.UsageError, match="is no name"):
+    with pytest.raises(archspec.UsageError, match="expected a name for"):
         load_weights(target, path, lambda key: 7)  # type: ignore[arg-type,return-value]
-    with pytest.raises(archspec.UsageError, match="no way to map names"):
+    with pytest.raises(archspec.UsageError, match="unknown way to map names"):
         load_weights(target, path, "by-magic")  # type: ignore[arg-type]
 
 
@@ -806,14 +806,14 @@ def test_tensors_without_plain_numbers(tmp_path: Path) -> None:
 def test_a_torch_file_only_when_asked_for(tmp_path: Path) -> None:
     source = model()
     torch.save(source.state_dict(), tmp_path / "x.pt")
-    with pytest.raises(archspec.SpecError, match=r'no whole safetensors file(.|\n)*format="torch"'):
+    with pytest.raises(archspec.SpecError, match=r'not a whole safetensors file(.|\n)*format="torch"'):
         load_weights(model(), tmp_path / "x.pt")
     target = model()
     assert load_weights(target, tmp_path / "x.pt", format="torch").fits
     assert same(copied(target), copied(source))
     torch.save({"epoch": 3, "state_dict": source.state_dict()}, tmp_path / "checkpoint.pt")
     assert load_weights(model(), tmp_path / "checkpoint.pt", format="torch").fits
-    with pytest.raises(archspec.UsageError, match="'pickle' is no format"):
+    with pytest.raises(archspec.UsageError, match="unknown format of weights 'pickle'"):
         load_weights(target, tmp_path / "x.pt", format="pickle")
 
 
@@ -828,7 +828,7 @@ def test_nothing_in_a_torch_file_runs(tmp_path: Path) -> None:
             load_weights(model(), path, format="torch")
         assert "weights_only" not in str(caught.value), "torch's advice is to run it"
     path.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(archspec.SpecError, match="no state_dict of tensors alone"):
+    with pytest.raises(archspec.SpecError, match="not a state_dict of tensors alone"):
         load_weights(model(), path, format="torch")
     assert not Trap.sprung.exists()
 
@@ -837,11 +837,11 @@ def test_torch_files_that_are_something_else(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     for content in ([1, 2], {"a": 1}, {1: torch.zeros(1)}, torch.zeros(3)):
         torch.save(content, path)
-        with pytest.raises(archspec.SpecError, match="holds no state_dict"):
+        with pytest.raises(archspec.SpecError, match="expected a state_dict"):
             load_weights(model(), path, format="torch")
     torch.save(model().state_dict(), path)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(archspec.SpecError, match="no state_dict of tensors alone"):
+    with pytest.raises(archspec.SpecError, match="not a state_dict of tensors alone"):
         load_weights(model(), path, format="torch")
 
 

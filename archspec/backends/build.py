@@ -1,4 +1,4 @@
-"""From a spec to a module that is ready to run: on its device, in its dtype, compiled where that is asked for.
+"""Build modules that are ready to run: on their device, in their dtype, compiled and frozen if asked for.
 
 torch is imported when something is built, not before.
 """
@@ -115,7 +115,7 @@ def compile(spec: Spec, **options: Any) -> nn.Module:
 
 
 def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, Any] | None = None) -> Graph:
-    """The graph of a spec with its overrides, or of a network that has its own; SpecError, UsageError as in `load`."""
+    """Return the graph of a spec with its overrides, or of a loaded network. Raises: as `archspec.load`."""
     if isinstance(spec, (str, os.PathLike)):
         return load(spec, input=input, **(params or {})).graph
     if params or input is not None:
@@ -125,10 +125,13 @@ def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, 
 
 
 def check_size(graph: Graph, device: str, itemsize: int = 4) -> None:
-    """SpecError where a network cannot be built on this kind of device, with `itemsize` bytes a number.
+    """Check that a network can be built on a kind of device, with `itemsize` bytes a number.
 
     No tensor may have 2**63 bytes, which torch could not count. The weights together, and each single value for one
     sample, must fit into the memory; `meta` has no such limit.
+
+    Raises:
+        SpecError: The network is too large.
     """
     largest: Node | None = None
     total = most = 0
@@ -156,7 +159,7 @@ def _too_large(node: Node, text: str) -> SpecError:
 
 
 def _memory(device: str) -> int | None:
-    """Bytes of memory of this kind of device, None where that is not known or does not matter."""
+    """Return the bytes of memory of a kind of device; None if unknown or without limit."""
     import torch
 
     if device == "cuda" and torch.cuda.is_available():
@@ -177,7 +180,11 @@ def _bytes(count: int) -> str:
 
 
 def device_of(device: str | torch.device | None) -> torch.device:
-    """A device that is there, torch's default for None; UsageError where it is not."""
+    """Return a device that exists; for None torch's default.
+
+    Raises:
+        UsageError: There is no such device.
+    """
     import torch
 
     if device is None:
@@ -200,7 +207,7 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     if dtype in known.values():
         return dtype  # type: ignore[return-value]
     if dtype not in known:
-        raise UsageError(f"dtype: {dtype!r} cannot be used", did_you_mean(str(dtype), known))
+        raise UsageError(f"unknown dtype {dtype!r}", did_you_mean(str(dtype), known))
     return known[str(dtype)]  # type: ignore[no-any-return]
 
 
@@ -210,7 +217,7 @@ def _memory_format(name: str | None, graph: Graph) -> torch.memory_format | None
     if name is None or name == "contiguous":
         return None
     if name != "channels_last":
-        raise UsageError(f"memory_format: {name!r} cannot be used", did_you_mean(str(name), MEMORY_FORMATS))
+        raise UsageError(f"unknown memory_format {name!r}", did_you_mean(str(name), MEMORY_FORMATS))
     axes = max(len(shape) for shape in graph.inputs.values())
     return torch.channels_last_3d if axes == 4 else torch.channels_last
 
@@ -219,12 +226,12 @@ def _mode(compile: bool | str) -> str | None:
     if isinstance(compile, bool):
         return "default" if compile else None
     if compile not in MODES:
-        raise UsageError(f"compile: {compile!r} is no mode", did_you_mean(str(compile), MODES))
+        raise UsageError(f"unknown mode of compile {compile!r}", did_you_mean(str(compile), MODES))
     return compile
 
 
 def _inductor_or_eager(mode: str) -> Callable[[fx.GraphModule, list[Any]], Callable[..., Any]]:
-    """A backend of `torch.compile`: inductor, or where it fails, the same graph eagerly, and a warning that says so."""
+    """Return a backend of `torch.compile`: inductor, or if that fails, the graph as it is and a RuntimeWarning."""
 
     def compiled(module: fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
         try:
@@ -243,8 +250,8 @@ def _inductor_or_eager(mode: str) -> Callable[[fx.GraphModule, list[Any]], Calla
 class _Frozen:
     """The call of a compiled module whose weights are constants of the compiled code, for inference only.
 
-    `freezing` has to hold while torch.compile traces the module, which it does in a call: then weights are no inputs
-    of the graph. torch itself leaves it out in silence where gradients are enabled.
+    torch.compile has to trace the module, which it does in a call, while `freezing` is set: then weights are not inputs
+    of the graph. torch ignores the setting where gradients are enabled.
     """
 
     def __init__(self, module: nn.Module) -> None:

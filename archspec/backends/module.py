@@ -43,8 +43,11 @@ class HasGraph(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a forward. `target` is a child's name where `arguments` is None, else a function; `reads` are the
-    numbers of values: first the inputs are numbered, then the steps."""
+    """One line of a forward.
+
+    `target` is a child's name if `arguments` is None, else a function. `reads` are the numbers of values: first the
+    inputs are numbered, then the steps.
+    """
 
     name: str
     target: str
@@ -55,8 +58,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The forward of a scope as plain data. It returns one value as it is, several as a tuple, or as a dict where
-    `names` gives their names."""
+    """The forward of a scope as plain data.
+
+    It returns one value as it is, several as a tuple, or as a dict if `names` gives their names.
+    """
 
     class_name: str
     inputs: tuple[str, ...]
@@ -120,7 +125,7 @@ def build_module(
 
 
 def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
-    """The path of the value that each feature names; UsageError where there is none."""
+    """Return the path of the value that each feature names. Raises: UsageError if a feature names nothing."""
     wanted = [features] if isinstance(features, str) else list(features)
     values: dict[str, str] = {}
     for node in graph.nodes:
@@ -132,12 +137,12 @@ def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
         if name not in values:
             raise UsageError(f"{graph.name} has no step `{name}`", did_you_mean(name, values))
     if not wanted:
-        raise UsageError("features: no step is named", "name one: features=['layer4']")
+        raise UsageError("features: expected the name of a step, got none", "features=['layer4']")
     return {name: values[name] for name in wanted}
 
 
 def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
-    """The nodes that the values at `paths` depend on, in data-flow order."""
+    """Return the nodes that the values at `paths` depend on, in data-flow order."""
     live = set(paths)
     for node in reversed(graph.nodes):
         if node.path in live:
@@ -260,7 +265,7 @@ class _Lowering:
             scope.functions[name] = function
 
     def _child(self, scope: _Scope, name: str, tree: Tree[Node]) -> None:
-        """A scope inside the scope: its inputs are what it reads from outside, its results what is read of it there."""
+        """Add a scope inside the scope: its inputs are what it reads from outside, its results what is read there."""
         nodes, reads = list(tree.items()), outer_reads(tree)
         stop = self.made_at[nodes[-1].path] + 1
         results = [node.path for node in nodes if self.last_read.get(node.path, -1) >= stop]
@@ -314,7 +319,7 @@ def _function_step(name: str, call: Call, reads: tuple[int, ...]) -> Step:
 
 
 def _kind(node: Node, path: str) -> tuple[str, str]:
-    """What kind of scope is at `path`, somewhere above `node`, and a name for its class."""
+    """Return the kind of the scope at `path`, somewhere above `node`, and a name for its class."""
     for scope in node.scope.chain():
         if scope.path == path and scope.kind != "inline":
             return scope.kind, scope.block or scope.kind
@@ -325,7 +330,7 @@ def _kind(node: Node, path: str) -> tuple[str, str]:
 
 
 def _blank(plan: Plan) -> Lowered:
-    """An instance without state, which unpickling fills."""
+    """Return an instance without state, for unpickling to fill."""
     made = _class_of(plan)
     return made.__new__(made)
 
@@ -341,7 +346,7 @@ def _new_class(plan: Plan) -> type[Lowered]:
 
 
 def _forward(plan: Plan) -> Callable[..., Any]:
-    """The function that a plan describes, as fx writes it. It speaks of children as attributes of `self`."""
+    """Return the function that a plan describes, as fx writes it. It reads children as attributes of `self`."""
     graph = fx.Graph()
     values = [graph.placeholder(name) for name in plan.inputs]
     for step in plan.steps:

@@ -1,4 +1,4 @@
-"""A network as an ONNX file, through torch's exporter, and run in onnxruntime against the module."""
+"""Export networks to ONNX through torch's exporter, and compare the files with the modules in onnxruntime."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _strip(program: torch.onnx.ONNXProgram) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on itself: that torchvision is missing, that its own code is deprecated."""
+    """Silence the exporter's remarks on itself: that torchvision is missing, that its own code is deprecated."""
     with ExitStack() as stack, warnings.catch_warnings():
         for name in ("torch.onnx", "onnxscript"):
             logger = logging.getLogger(name)
@@ -204,7 +204,7 @@ def _quiet() -> Iterator[None]:
 def _compared(
     graph: Graph, model: nn.Module, path: str, dynamic_batch: bool, opset: int | None, external: bool
 ) -> tuple[float | None, str]:
-    """Run a file against the model that it was made of: how far its outputs are off at most, and a remark."""
+    """Compare a file with the model that it was made of; return how far its outputs are off at most, and a remark."""
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ModuleNotFoundError:
@@ -257,7 +257,7 @@ def _deviation(graph: Graph, model: nn.Module, path: str, dynamic_batch: bool) -
 
 
 def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
-    """How far two tensors are apart, of the norm of the first; infinite if their shapes differ."""
+    """Return how far two tensors are apart, of the norm of the first; infinite if their shapes differ."""
     if left.shape != right.shape:
         return float("inf")
     return float((left.double() - right.double()).norm() / left.double().norm().clamp_min(1e-300))
@@ -292,7 +292,7 @@ def _sensitive(graph: Graph, model: nn.Module) -> nn.Module:
 def _inputs(
     graph: Graph, model: nn.Module, batch: int, generator: torch.Generator | None = None
 ) -> tuple[torch.Tensor, ...]:
-    """Inputs on the device and in the dtype of a model: random ones, with a mean of its own for every channel."""
+    """Draw inputs on the device and in the dtype of a model, with a mean of its own for every channel."""
     like = _like(model)
 
     def draw(shape: Iterable[int]) -> torch.Tensor:
@@ -305,7 +305,7 @@ def _inputs(
 
 
 def _like(model: nn.Module) -> torch.Tensor:
-    """A tensor of the device and the dtype that a model has."""
+    """Return a tensor of the device and the dtype that a model has."""
     return next(model.parameters(), torch.empty(0))
 
 

@@ -47,7 +47,7 @@ def slots(model: nn.Module) -> dict[str, Slot]:
     """Return the slots of a model by their names, in the order of its state_dict.
 
     Raises:
-        UsageError: The state_dict holds what is no dense tensor, or the model is of a kind that cannot be read so.
+        UsageError: The state_dict holds something else than dense tensors, or the model cannot be unwrapped.
     """
     model = unwrapped(model)
     state = model.state_dict()
@@ -90,7 +90,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def fault_of(tensor: object) -> str | None:
-    """Say why an entry of a state_dict is no dense tensor with numbers; None if it is one."""
+    """Say why an entry of a state_dict is not a dense tensor with numbers; None if it is."""
     if not isinstance(tensor, torch.Tensor):
         return f"a {type(tensor).__name__}"
     if tensor.is_meta:
@@ -141,16 +141,16 @@ def _plain_writes(tensor: torch.Tensor, value: torch.Tensor) -> list[tuple[torch
 
 
 def _sharded_writes(tensor: torch.Tensor, value: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Each process takes its shard of the value, which all of them have read."""
+    """Cut a value, which every process has read, into the shards of the processes."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     assert isinstance(tensor, DTensor)
     value = value.to(tensor.dtype)
-    return [(tensor, distribute_tensor(value, tensor.device_mesh, tensor.placements, src_data_rank=None))]
+    return [(tensor, distribute_tensor(value, tensor.device_mesh, tensor.placements))]
 
 
 def _parametrized(model: nn.Module, owner: str, name: str, state: Mapping[str, torch.Tensor]) -> Slot:
-    """The slot of a weight that a parametrisation (torch.nn.utils.parametrize) makes from other tensors."""
+    """Return the slot of a weight that a parametrisation (torch.nn.utils.parametrize) makes from other tensors."""
     key, prefix = f"{owner}{name}", f"{owner}{_PARAMETRIZATIONS}.{name}."
     keys = [each for each in state if _plain_name(each).startswith(prefix)]
     module = next(found for path, found in model.named_modules() if _plain_name(f"{path}.").removeprefix(".") == owner)
@@ -170,7 +170,11 @@ def _parametrized(model: nn.Module, owner: str, name: str, state: Mapping[str, t
 
 
 def _originals(module: nn.Module, name: str, key: str, value: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """What a parametrisation keeps for a value, from the last of its steps to the first, as torch assigns it."""
+    """Return what a parametrisation keeps for a value: undo its steps from the last to the first, as torch does.
+
+    Raises:
+        UsageError: A step cannot be undone.
+    """
     steps = module.parametrizations[name]  # type: ignore[index]
     assert isinstance(steps, parametrize.ParametrizationList)
     originals = list(steps.parameters(recurse=False)) + list(steps.buffers(recurse=False))

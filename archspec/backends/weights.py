@@ -49,18 +49,32 @@ def load_weights(
     leave_out: Iterable[str] = (),
     cast: bool = False,
 ) -> WeightsReport:
-    """Load a file into a model, and say what went where.
+    """Load a file into a model.
 
-    `map` renames (see `NameMap`): `{"backbone": "", "head": "fc"}` takes `backbone.conv1.weight` for `conv1.weight`,
-    and `head.bias` for `fc.bias`. "by-position" pairs modules by their place in the order; names and shapes within each
-    must agree all the way, else nothing is loaded. A torch file keeps its order, and so does one of `save_weights`; of
-    another safetensors file the names are taken in natural order. `leave_out=["fc"]` keeps a new head as it is. `cast`
-    converts from another floating-point type. `format` is "safetensors", or "torch" for a state_dict that `torch.save`
-    wrote.
+    A model that is compiled, averaged (`AveragedModel`) or in DistributedDataParallel is taken for what is inside; of a
+    sharded one (`fully_shard`) every process calls this. A parametrised weight is set through the inverse of its
+    parametrisation. What a network of `features=` has no place for is ignored.
 
-    Strict: WeightsError, the model unchanged, where a tensor is missing, unexpected, or of another shape or dtype. Not
-    strict: what fits is loaded, the report tells the rest. SpecError where the file cannot be read, UsageError where
-    the call is wrong.
+    Args:
+        model: The model.
+        path: The file.
+        map: Renames (see `NameMap`): `{"backbone": "", "head": "fc"}` takes `backbone.conv1.weight` for `conv1.weight`,
+            and `head.bias` for `fc.bias`. "by-position" pairs modules by their place in the order; names and shapes
+            within each must agree all the way, else nothing is loaded. A torch file keeps its order, and so does one
+            of `save_weights`; of another safetensors file the names are taken in natural order.
+        strict: Load all or nothing. Otherwise what fits is loaded.
+        format: "safetensors", or "torch" for a state_dict that `torch.save` wrote.
+        leave_out: Parts of the model that keep their weights, such as a new head: `["fc"]`.
+        cast: Convert from other floating-point types.
+
+    Returns:
+        What went where.
+
+    Raises:
+        WeightsError: With `strict`, a tensor is missing, unexpected, or of another shape or dtype. The model is
+            unchanged.
+        SpecError: The file cannot be read.
+        UsageError: The call is wrong.
     """
     if any(slot.on_meta for slot in slots(model).values()):
         raise UsageError("the model is on the meta device, which holds no numbers", "build it on another device")
@@ -83,18 +97,27 @@ def check_weights(
     leave_out: Iterable[str] = (),
     cast: bool = False,
 ) -> WeightsReport:
-    """What `load_weights` would do; the model may be on the meta device. SpecError where the file cannot be read."""
+    """Report what `load_weights` would do; the model may be on the meta device. Raises: as `load_weights`."""
     return _matched(model, path, map, format, leave_out, cast)[0]
 
 
 def save_weights(
     model: nn.Module, path: str | os.PathLike[str], network: Network | None = None, *, force: bool = False
 ) -> None:
-    """Write a model's state_dict as safetensors, with the spec of `network` in the header: `archspec.load(path)` gives
-    the network back.
+    """Write the weights of a model as safetensors, whole or not at all. Equal models give equal files.
 
-    The spec is that of `archspec show`: every value worked out, and nothing of the files that it came from. UsageError
-    where the model is not one of this network, or the file exists (without `force`). Written whole or not at all.
+    Wrapped models are taken as by `load_weights`. Of a sharded one every process calls this, and the first one writes.
+
+    Args:
+        model: The model.
+        path: The file.
+        network: The network of the model. Its spec goes into the header, as `archspec show --bundle` writes it:
+            `archspec.load(path)` gives the network back.
+        force: Replace the file if it exists.
+
+    Raises:
+        UsageError: The model is not one of this network, or the file exists.
+        SpecError: The file cannot be written.
     """
     need("safetensors")
     from safetensors import SafetensorError
@@ -143,12 +166,15 @@ def _sort_metadata(path: str) -> None:
 def read_weights(
     path: str | os.PathLike[str], format: str = "safetensors"
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a file and the metadata in its header. SpecError where it cannot be read.
+    """Read the tensors of a file and the metadata in its header.
 
     A torch file keeps its order. safetensors sorts the names; here they come in natural order, `2` before `10`.
+
+    Raises:
+        SpecError: The file cannot be read.
     """
     if format not in FORMATS:
-        raise UsageError(f"{format!r} is no format of weights", did_you_mean(format, FORMATS))
+        raise UsageError(f"unknown format of weights {format!r}", did_you_mean(format, FORMATS))
     text = readable(path)
     return _read_safetensors(text) if format == "safetensors" else (_read_torch(text), {})
 
@@ -164,7 +190,7 @@ def _read_safetensors(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str
         help = None
         if os.path.splitext(path)[1] in (".pt", ".pth", ".bin", ".ckpt"):
             help = 'format="torch" (--file-format torch) reads the tensors of such a file, and nothing else'
-        text = f"{path} is no whole safetensors file: {reason(error)}"
+        text = f"{path} is not a whole safetensors file: {reason(error)}"
         raise SpecError(Diagnostic("file", text, help=help)) from None
 
 
@@ -174,7 +200,7 @@ def _read_torch(path: str) -> dict[str, torch.Tensor]:
             warnings.simplefilter("ignore")  # torch has remarks on the pickles of others
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle may fail in any way; what it wanted to run did not
-        text, help = f"{path} is no state_dict of tensors alone", "torch.save(model.state_dict(), path) writes one"
+        text, help = f"{path} is not a state_dict of tensors alone", "torch.save(model.state_dict(), path) writes one"
         if not isinstance(error, pickle.UnpicklingError):
             text += f": {reason(error)}"
         elif wanted := re.search(r"GLOBAL (\S+)", str(error)):  # torch's own text advises to run it
@@ -186,7 +212,7 @@ def _read_torch(path: str) -> dict[str, torch.Tensor]:
     if not isinstance(found, Mapping) or not all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in found.items()
     ):
-        raise SpecError(Diagnostic("file", f"{path} holds no state_dict: names and their tensors"))
+        raise SpecError(Diagnostic("file", f"{path}: expected a state_dict, which maps names to tensors"))
     faults = [f"{printable(key)} is {fault}" for key, tensor in found.items() if (fault := fault_of(tensor))]
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
@@ -196,7 +222,7 @@ def _read_torch(path: str) -> dict[str, torch.Tensor]:
 
 
 def _in_order(keys: Iterable[str], metadata: Mapping[str, str]) -> list[str]:
-    """The keys as the network in the header has them; as they come where there is none."""
+    """Return the keys in the order of the network in the header; as they come if there is none."""
     try:
         order = list(loads(metadata.get("spec", "")).graph.state_dict())
     except SpecError:
@@ -284,7 +310,7 @@ def _use_originals(model: nn.Module, state: dict[str, Slot], names: set[str]) ->
 
 
 def same_numbers(left: Shape, right: Shape) -> bool:
-    """Whether tensors of two shapes hold the same numbers in the same order, and for the same purpose.
+    """Tell whether tensors of two shapes hold the same numbers in the same order, and for the same purpose.
 
     They differ in axes of 1 only; or one has all axes but the first in one, as a linear layer behind a `flatten` has
     the weights of a convolution that reads all that there is.
@@ -295,7 +321,7 @@ def same_numbers(left: Shape, right: Shape) -> bool:
 
 
 def _left_out(state: Mapping[str, Slot], prefixes: list[str]) -> set[str]:
-    """The model's keys under these prefixes; UsageError where a prefix has none."""
+    """Return the model's keys under these prefixes. Raises: UsageError if there is none under one of them."""
     found: set[str] = set()
     for prefix in prefixes:
         under = {key for key in state if key == prefix or key.startswith(f"{prefix}.")}
@@ -307,12 +333,12 @@ def _left_out(state: Mapping[str, Slot], prefixes: list[str]) -> set[str]:
 
 
 def _names(keys: list[str], state: Mapping[str, Slot], map: NameMap | None) -> dict[str, str | None]:
-    """The model's name for each of the file's; UsageError where two of them are the same."""
+    """Return the model's name for each of the file's. Raises: UsageError if two of them are the same."""
     if map is None:
         return {key: key for key in keys}
     if isinstance(map, str):
         if map != BY_POSITION:
-            raise UsageError(f"map: {map!r} is no way to map names", f"a table, a function, or {BY_POSITION!r}")
+            raise UsageError(f"map: unknown way to map names {map!r}", f"a table, a function, or {BY_POSITION!r}")
         return _by_position(keys, list(state))
     table = map
     rename = (lambda key: _renamed(key, table)) if isinstance(table, Mapping) else table
@@ -323,7 +349,7 @@ def _names(keys: list[str], state: Mapping[str, Slot], map: NameMap | None) -> d
         if name is None:
             continue
         if not isinstance(name, str):
-            raise UsageError(f"map: {name!r} for {key} is no name", "text, or None to leave it out")
+            raise UsageError(f"map: expected a name for {key}, got {name!r}", "text, or None to leave it out")
         if name in taken:
             raise UsageError(f"map: {taken[name]} and {key} both become {name}")
         taken[name] = key
@@ -339,7 +365,7 @@ def _renamed(key: str, table: Mapping[str, str | None]) -> str | None:
 
 
 def _prefixes(key: str) -> Iterator[str]:
-    """`a.b.c`, its module and the scopes around it, innermost first."""
+    """Yield the module of `a.b.c` and the scopes around it, innermost first."""
     while key := key.rpartition(".")[0]:
         yield key
 
@@ -360,7 +386,7 @@ def _by_position(keys: list[str], wanted: list[str]) -> dict[str, str | None]:
 
 
 def _finite(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Whether all numbers are finite, in the dtype that they will have."""
+    """Tell whether all numbers are finite, in the dtype that they will have."""
     return bool(torch.isfinite(tensor.to(dtype)).all())
 
 

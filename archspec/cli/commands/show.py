@@ -26,7 +26,7 @@ def command(
     output: str | None,
     force: bool,
 ) -> None:
-    """The spec as it was understood: every value, every default, and where each comes from.
+    """Show the spec as it was understood: every value, every default, and where each comes from.
 
     Blocks, repeats and conditions are worked out; with --bundle they stay, in one file that needs no other. The result
     is itself a spec, of the same network.

@@ -27,7 +27,7 @@ BY_POSITION: Final = "by-position"
 )
 @click.option("--drop", multiple=True, metavar="NAME", help="Ignore a tensor of the file, or all under a prefix.")
 @click.option("--leave-out", multiple=True, metavar="PATH", help="A part of the network that need not be in the file.")
-@click.option("--cast", is_flag=True, help="Another floating-point type is no fault.")
+@click.option("--cast", is_flag=True, help="Convert from other floating-point types.")
 @click.option(
     "--file-format",
     type=click.Choice(("safetensors", "torch")),
@@ -52,7 +52,7 @@ def command(
     output: str | None,
     force: bool,
 ) -> int:
-    """Whether the weights in a file fit a network: what would be loaded, what is missing, what does not belong there.
+    """Check whether the weights in a file fit a network: what would be loaded, what is missing, what does not belong.
 
     Exit status 1 where they do not fit. Without -o nothing is written.
 
@@ -88,7 +88,7 @@ def command(
 
 
 def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None] | Literal["by-position"] | None:
-    """The name map that the options describe."""
+    """Return the name map that the options describe."""
     if BY_POSITION in maps:
         if len(maps) > 1 or drop:
             raise UsageError(f"--map {BY_POSITION} stands alone", "it needs no names")
@@ -111,9 +111,9 @@ def _read_table(path: str) -> dict[str, str | None]:
         with open(readable(path), encoding="utf-8") as file:
             data = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--map {path} is no JSON: {error}") from None
+        raise UsageError(f"--map {path} is not JSON: {error}") from None
     except SpecError as error:
         raise UsageError(f"--map {error.diagnostics[0].message}") from None
     if not isinstance(data, dict) or not all(new is None or isinstance(new, str) for new in data.values()):
-        raise UsageError(f"--map {path}: one object of old and new names is wanted")
+        raise UsageError(f"--map {path}: expected one object of old and new names")
     return data
