@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from archspec._data import specs_folder
-from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, did_you_mean, nearest
 from archspec.header import ENDING, read_spec
 from archspec.names import MAX_NAME, value_name_fault
 from archspec.schema import DOCUMENT_KEYS, validate
@@ -327,10 +327,10 @@ class _Reader:
         if not isinstance(only, YamlList):
             return library.blocks.values()
         names = {item.value: item.span for item in only.items if isinstance(item, YamlScalar)}
-        for name, span in names.items():
-            if isinstance(name, str) and name not in library.blocks:
-                help = did_you_mean(name, library.blocks)
-                document.diagnostics.append(Diagnostic("block", f"only: unknown block `{name}`", span, help=help))
+        unknown = [name for name in names if isinstance(name, str) and name not in library.blocks]
+        for name in unknown[:MAX_FINDINGS]:
+            help = did_you_mean(name, library.blocks)
+            document.diagnostics.append(Diagnostic("block", f"only: unknown block `{name}`", names[name], help=help))
         return [block for name, block in library.blocks.items() if name in names]
 
     def _target(self, reference: YamlScalar, path: str | None) -> str:

@@ -105,13 +105,12 @@ def moved(program: Any) -> None:
 
 
 def other_step(program: Any) -> None:
-    """Another function."""
+    """Another function takes the place of one."""
     (step,) = [node for node in program.model.graph if node.op_type == "Sigmoid"]
     step.op_type = "HardSigmoid"
 
 
-@pytest.mark.parametrize("fault", [scaled_up, moved, other_step])
-@pytest.mark.parametrize("visible", [True, False], ids=["outputs that depend on the input", "outputs that do not"])
+@pytest.mark.parametrize(("fault", "visible"), [(scaled_up, True), (moved, False), (other_step, False)])
 def test_a_file_that_computes_something_else_is_not_written(
     fault: Callable[[Any], None], visible: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
