@@ -5,6 +5,7 @@ Files are read and checked against the schema one by one; values keep the place 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from archspec._data import specs_folder
-from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, did_you_mean, nearest
 from archspec.header import ENDING, read_spec
+from archspec.names import MAX_NAME, value_name_fault
 from archspec.ops import table
 from archspec.ops.base import Op
 from archspec.schema import DOCUMENT_KEYS, validate
@@ -85,10 +87,12 @@ class Document:
     @property
     def name(self) -> str:
         """The network's name: as written, else made from the file's stem."""
+        written = self.text("name")
+        if written:
+            return written
         stem = os.path.splitext(os.path.basename(self.source.name))[0]
-        return self.text("name") or re.sub(
-            r"^(?![A-Za-z])", "net_", re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")
-        )
+        made = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")[: MAX_NAME - len("net_")]
+        return f"net_{made}" if value_name_fault(made) else made
 
 
 def zoo_files() -> dict[str, str]:
@@ -194,7 +198,7 @@ class _Reader:
         self.trail: list[str] = []
         self.files: list[tuple[str, str]] = []
         self.count = self.size = 0
-        self.libraries: dict[str, Library] = {}
+        self.libraries: dict[object, Library] = {}
 
     def document(self, path: str, reference: YamlScalar | None = None) -> Document:
         """The document of the file at `path`, which `reference` names."""
@@ -272,9 +276,11 @@ class _Reader:
         """The blocks that one file brings: its own, which belong to `library`, and the included ones."""
         blocks: dict[str, Block] = {}
         include = yaml.get("include")
-        for reference in include.items if isinstance(include, YamlList) else ():
-            if isinstance(reference, YamlScalar) and isinstance(reference.value, str):
-                self._add(blocks, self._included(reference, path, document).blocks.values(), document, reference.span)
+        for item in include.items if isinstance(include, YamlList) else ():
+            if isinstance(item, YamlScalar) and isinstance(item.value, str):
+                self._add(blocks, self._included(item, path, document).blocks.values(), document, item.span)
+            elif isinstance(item, YamlMap):
+                self._add(blocks, self._included_here(item, path, document), document, item.span)
         own = yaml.get("blocks")
         if isinstance(own, YamlMap):
             entries = own.entries.items()
@@ -317,6 +323,27 @@ class _Reader:
         _add_defaults(library, yaml.get("defaults"))
         library.blocks.update(self._blocks(yaml, target, library, document))
         return library
+
+    def _included_here(self, yaml: YamlMap, path: str | None, document: Document) -> Iterable[Block]:
+        """Return the blocks that an entry of `include` brings which holds them itself.
+
+        Entries of equal content bring the same blocks, as a file does that is included twice.
+        """
+        library = Library(sees_params=False)
+        _add_defaults(library, yaml.get("defaults"))
+        library.blocks.update(self._blocks(yaml, path, library, document))
+        own = {key: value.plain() for key in ("defaults", "blocks") if (value := yaml.get(key)) is not None}
+        others = tuple(id(block) for block in library.blocks.values() if block.library is not library)
+        library = self.libraries.setdefault((json.dumps(own), others), library)
+        only = yaml.get("only")
+        if not isinstance(only, YamlList):
+            return library.blocks.values()
+        names = {item.value: item.span for item in only.items if isinstance(item, YamlScalar)}
+        unknown = [name for name in names if isinstance(name, str) and name not in library.blocks]
+        for name in unknown[:MAX_FINDINGS]:
+            help = did_you_mean(name, library.blocks)
+            document.diagnostics.append(Diagnostic("block", f"only: unknown block `{name}`", names[name], help=help))
+        return [block for name, block in library.blocks.items() if name in names]
 
     def _target(self, reference: YamlScalar, path: str | None) -> str:
         """The file that `extends` or `include` names: a sibling or a spec of the zoo by name, or a relative path."""

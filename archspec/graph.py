@@ -6,8 +6,8 @@ A value is named by its path: the dotted path of the node that makes it, or the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from archspec.errors import Span
 from archspec.ops.base import Op
@@ -134,6 +134,64 @@ class Node:
         return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
 
 
+class HasPath(Protocol):
+    """What stands at a dotted path: a node, or a figure about one."""
+
+    @property
+    def path(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=HasPath)
+
+
+class Tree(Generic[Item]):
+    """A scope with what is in it: items and the scopes inside by their names, in the order in which they come up."""
+
+    __slots__ = ("path", "children")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.children: dict[str, Item | Tree[Item]] = {}
+
+    @classmethod
+    def of(cls, items: Iterable[Item]) -> Tree[Item]:
+        """Return the tree that the dotted paths of `items` form; its root has an empty path.
+
+        Raises:
+            ValueError: Two items have one path, or one is at the path of a scope.
+        """
+        root: Tree[Item] = cls("")
+        for item in items:
+            here = root
+            *outer, name = item.path.split(".")
+            for part in outer:
+                if part not in here.children:
+                    here.children[part] = cls(f"{here.path}.{part}" if here.path else part)
+                inner = here.children[part]
+                if not isinstance(inner, Tree):
+                    raise ValueError(f"{item.path} lies inside {inner.path}, which is a node")
+                here = inner
+            if name in here.children:
+                raise ValueError(f"{item.path} is there twice")
+            here.children[name] = item
+        return root
+
+    def items(self) -> Iterator[Item]:
+        """Yield every item in this scope and in those inside, scope by scope."""
+        for child in self.children.values():
+            if isinstance(child, Tree):
+                yield from child.items()
+            else:
+                yield child
+
+
+def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
+    """Return the paths of the values from outside that the nodes of a scope read, in order, each once."""
+    nodes = list(scope.items())
+    inside = {node.path for node in nodes}
+    return tuple(dict.fromkeys(path for node in nodes for path in node.inputs if path not in inside))
+
+
 class Applied(NamedTuple):
     """A step of a spec, applied once: a node, a scope, or None where it was left out.
 
@@ -173,6 +231,10 @@ class Graph:
     def shape(self, path: str) -> Shape:
         """The shape of the value at `path`: a node's output or an input of the network."""
         return self.inputs[path] if path in self.inputs else self.node(path).shape
+
+    def tree(self) -> Tree[Node]:
+        """Return the nodes as the tree of scopes that their paths form."""
+        return Tree.of(self.nodes)
 
     def state_dict(self) -> dict[str, Shape]:
         """Key and shape of every parameter and buffer, in the order in which the modules register them."""

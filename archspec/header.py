@@ -1,4 +1,4 @@
-"""The spec in the header of a safetensors file, where `save_weights` puts it; read without torch or safetensors."""
+"""Read the spec in the header of a safetensors file, where `save_weights` puts it, without torch or safetensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_HEADER = 4 << 20
 
 
 def read_spec(path: str) -> Source:
-    """The text of the spec in a safetensors file; SpecError where it is none, or holds no spec."""
+    """Return the text of the spec in a safetensors file. Raises: SpecError if the file is invalid or holds no spec."""
     metadata = _header(path).get("__metadata__")
     spec = metadata.get("spec") if isinstance(metadata, dict) else None
     if not isinstance(spec, str):
@@ -24,18 +24,18 @@ def read_spec(path: str) -> Source:
 
 
 def _header(path: str) -> dict[str, Any]:
-    """The JSON at the start of the file, behind its length in 8 bytes."""
+    """Return the JSON at the start of the file, behind its length in 8 bytes."""
     with open(readable(path), "rb") as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")
         data = file.read(size) if size <= MAX_HEADER else b""
     if len(length) < 8 or len(data) < size:
-        message = f"{path} is no safetensors file, or one with a header of more than {MAX_HEADER >> 20} MiB"
+        message = f"{path} is not a safetensors file, or its header has more than {MAX_HEADER >> 20} MiB"
         raise SpecError(Diagnostic("file", message))
     try:
         header = json.loads(data)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise SpecError(Diagnostic("file", f"{path} is no safetensors file: its header is no JSON object"))
+        raise SpecError(Diagnostic("file", f"{path} is not a safetensors file: its header is not a JSON object"))
     return header

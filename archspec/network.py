@@ -32,7 +32,8 @@ class Network:
         self.graph: Graph = result.graph
         self.params: dict[str, Any] = result.params
         self.overrides: dict[str, Any] = dict(params or {})
-        self.overridden = bool(params) or input is not None
+        self.own_inputs = input is None
+        self.overridden = bool(params) or not self.own_inputs
         if result.diagnostics:
             raise SpecError(result.diagnostics, partial=self)
 

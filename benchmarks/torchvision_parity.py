@@ -1,12 +1,14 @@
 """archspec's networks against torchvision's own: the same logits, and how fast both run.
 
-    python benchmarks/torchvision_parity.py [--device cuda] [--dtype bfloat16] [--batch 32] [--json FILE]
+    python benchmarks/torchvision_parity.py [--how eager] [--device cuda] [--dtype bfloat16] [--batch 32] [--json FILE]
 
 Needs torchvision (and timm, for MobileNet V1). Runs unattended, network by network:
 
 1. torchvision's module is made with random weights; they are loaded strictly into the lowered module.
 2. Logits of both, in eager mode, float32, on the CPU: `torch.equal`, not nearly.
-3. Both are compiled with the same settings and timed on the device, run by run in turn; medians.
+3. Both are timed on the device, run by run in turn; medians. `--how compiled`: with the same settings of
+   torch.compile. `eager`: as they are, and ours also with no activation in place. `frozen`: ours compiled, with the
+   weights as constants or not.
 
 A network that differs makes the exit status 1.
 """
@@ -20,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from rivals import torchvision
@@ -74,18 +77,33 @@ def interleaved(runs: dict[str, Callable[[], object]], count: int, synchronize: 
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def throughput(
-    ours: nn.Module, theirs: nn.Module, shape: tuple[int, ...], options: argparse.Namespace
-) -> dict[str, float]:
-    """Images a second of both, compiled with the same settings."""
+def candidates(network: archspec.Network, ours: nn.Module, theirs: nn.Module, how: str) -> dict[str, nn.Module]:
+    """What is timed, by name."""
+
+    def another(**settings: Any) -> nn.Module:
+        found = archspec.build(network, device="cpu", **settings)
+        found.load_state_dict(ours.state_dict())
+        return found
+
+    if how == "eager":
+        return {"archspec": ours, "not in place": another(inplace=False), "reference": theirs}
+    if how == "frozen":
+        return {"frozen": another(compile=True, freeze=True), "compiled": another(compile=True)}
+    for module in (ours, theirs):
+        module.compile(fullgraph=True)
+    return {"archspec": ours, "reference": theirs}
+
+
+def throughput(modules: dict[str, nn.Module], shape: tuple[int, ...], options: argparse.Namespace) -> dict[str, float]:
+    """Images a second of each module."""
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
-    values = torch.rand(options.batch, *shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    layout = torch.contiguous_format if options.how == "eager" else torch.channels_last
+    values = torch.rand(options.batch, *shape, device=device, dtype=dtype).contiguous(memory_format=layout)
     runs: dict[str, Callable[[], object]] = {}
-    for name, module in (("archspec", ours), ("reference", theirs)):
-        ready = module.to(device=device, dtype=dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        runs[name] = partial(torch.compile(ready, fullgraph=True), values)
+    for name, module in modules.items():
+        runs[name] = partial(module.to(device=device, dtype=dtype, memory_format=layout).eval(), values)  # type: ignore[call-overload]
     synchronize = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-    with torch.inference_mode():
+    with torch.no_grad():
         seconds = interleaved(runs, options.runs, synchronize)
     return {name: options.batch / second for name, second in seconds.items()}
 
@@ -93,6 +111,7 @@ def throughput(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", default=[*TORCHVISION, *TIMM])
+    parser.add_argument("--how", choices=("compiled", "eager", "frozen"), default="compiled")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, default=32)
@@ -113,7 +132,7 @@ def main() -> None:
         row: dict[str, object] = {"network": name, "equal": equal_logits(ours, theirs, shape)}
         if not options.no_speed:
             torch.compiler.reset()
-            row.update(throughput(ours, theirs, shape, options))
+            row.update(throughput(candidates(network, ours, theirs, options.how), shape, options))
         rows.append(row)
         print(
             "  ".join(

@@ -348,7 +348,7 @@ def tree(folder: Path, **files: str) -> Path:
         ("resnet17", "file", "no spec is called `resnet17`"),
         ("main.yaml", "cycle", "leads back to itself: main.yaml -> main.yaml"),
         ('"a\\0.yaml"', "path", ""),
-        ("3", "type", "text is wanted, not the integer 3"),
+        ("3", "type", "is wanted, not the integer 3"),
     ],
 )
 @pytest.mark.parametrize(("key", "column"), [("extends: {}", 10), ("include: [{}]", 11)], ids=["extends", "include"])

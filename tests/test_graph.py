@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import networkx as nx
 import pytest
 
 import archspec
+from archspec.graph import Tree, outer_reads
+
+GATED = """
+input: [4, 8, 8]
+blocks:
+  both: {inputs: [x, y], layers: [relu: {from: y}, add: x]}
+layers:
+  - conv: {name: b, filters: 4}
+  - conv: {name: a, filters: 4}
+  - both: {name: gate, from: [b, a]}
+"""
 
 TWICE = """
 input: [4, 8, 8]
@@ -35,6 +47,39 @@ def test_networkx_view(name: str) -> None:
     assert nx.dag_longest_path_length(view) == net.analyze().totals.depth
     output = net.graph.outputs[next(iter(net.graph.outputs))]
     assert nx.ancestors(view, output) | {output} == set(view)
+
+
+def test_tree() -> None:
+    graph = archspec.load("resnet18").graph
+    tree = graph.tree()
+    assert list(tree.items()) == list(graph.nodes)
+    assert list(tree.children)[3:6] == ["maxpool", "layer1", "layer2"]
+    layer = tree.children["layer2"]
+    assert isinstance(layer, Tree)
+    block = layer.children["0"]
+    assert isinstance(block, Tree)
+    assert (layer.path, block.path, list(block.children)[-3:]) == (
+        "layer2",
+        "layer2.0",
+        ["downsample", "add", "relu_2"],
+    )
+    assert outer_reads(tree) == ("input",)
+    assert outer_reads(block) == ("layer1.1.relu_2",)
+    gated = archspec.loads(GATED).graph.tree().children["gate"]
+    assert isinstance(gated, Tree)
+    assert outer_reads(gated) == ("a", "b"), "in the order in which they are read"
+
+
+def test_what_is_no_tree() -> None:
+    class Item(NamedTuple):
+        path: str
+
+    with pytest.raises(ValueError, match=r"a\.b is there twice"):
+        Tree.of([Item("a.b"), Item("a.b")])
+    with pytest.raises(ValueError, match=r"a\.b\.c lies inside a\.b, which is a node"):
+        Tree.of([Item("a.b"), Item("a.b.c")])
+    with pytest.raises(ValueError, match=r"a is there twice"):
+        Tree.of([Item("a.b"), Item("a")])
 
 
 def test_reading_a_value_twice_has_two_edges() -> None:

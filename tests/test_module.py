@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from op_samples import SAMPLES
+from random_specs import random_spec
 
 import archspec
 from archspec.errors import Source, Span
@@ -250,6 +251,14 @@ def test_argument_names_are_the_inputs() -> None:
     assert list(inspect.signature(module.forward).parameters) == ["input"]
 
 
+def test_a_step_may_have_the_name_of_what_a_module_keeps() -> None:
+    words = ("plan", "left_out", "steps", "arguments", "names", "graph", "code", "inplace", "module")
+    text = "input: [4]\nlayers:\n" + "".join(f"  - linear: {{name: {word}, units: 4}}\n" for word in words)
+    module = build(archspec.loads(text))
+    assert [name for name, _ in module.named_children()] == list(words)
+    assert module(torch.rand(2, 4)).shape == (2, 4)
+
+
 def test_a_chain_of_ten_thousand_steps() -> None:
     module = build(archspec.loads("name: chain\ninput: [4]\nlayers:\n  - relu: {repeat: 10000}\n"))
     assert len(module._modules) == 10_000
@@ -321,7 +330,7 @@ def test_every_value_can_be_a_feature() -> None:
 def test_an_unknown_feature_names_the_nearest() -> None:
     with pytest.raises(archspec.UsageError, match=r"resnet18 has no step `layer5`(.|\n)*did you mean `layer"):
         build("resnet18", features=["layer5"])
-    with pytest.raises(archspec.UsageError, match="no step is named"):
+    with pytest.raises(archspec.UsageError, match="expected the name of a step, got none"):
         build("resnet18", features=[])
 
 
@@ -417,6 +426,158 @@ def test_two_gloo_processes(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
 
 
+# In place.
+
+
+def copy_of(module: Any, graph: Graph, **options: Any) -> Any:
+    """The same network with the same weights, built with these options."""
+    found = build_module(graph, **options)
+    found.load_state_dict(module.state_dict())
+    return found
+
+
+def gradients(module: Any, given: list[Any]) -> dict[str, Any]:
+    """What a step of training computes: results, gradients by weights and inputs, statistics."""
+    torch.manual_seed(1)
+    leaves = [x.clone().requires_grad_() for x in given]
+    results = values(module(*leaves))
+    if any(result.requires_grad for result in results):
+        torch.autograd.backward([result.square().sum() for result in results])
+    found = {f"result {place}": result.detach().clone() for place, result in enumerate(results)}
+    found |= {f"input {place}": leaf.grad for place, leaf in enumerate(leaves)}
+    return found | dict(module.state_dict()) | {name: p.grad for name, p in module.named_parameters() if name}
+
+
+def check_in_place(graph: Graph, **options: Any) -> None:
+    """In place or not, a network computes the same bits, forward and backward, and leaves what it is given alone."""
+    module = build_module(graph, **options)
+    plain = copy_of(module, graph, inplace=False, **options)
+    given = inputs(graph)
+    before = [x.clone() for x in given]
+    for training in (True, False):
+        ours, theirs = (gradients(each.train(training), given) for each in (module, plain))
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            same = ours[name] is value if value is None else torch.equal(ours[name].nan_to_num(), value.nan_to_num())
+            assert same, f"{name}, training: {training}"
+    assert all(map(torch.equal, given, before))
+
+
+def applied(op: str, sample: int, after: str = "relu") -> Graph:
+    """An op, and an activation that alone reads its result."""
+    graph = one_op(op, sample)
+    relu = OPS[after]((graph.nodes[0].shape,), {}, ("step",))
+    node = Node("after", relu, ("step",), Span(Source("sample"), 1, 1), graph.nodes[0].scope)
+    return Graph("sample", graph.inputs, (*graph.nodes, node), {"after": "after"})
+
+
+@pytest.mark.parametrize("op", [name for name, op in OPS.items() if op.overwritable])
+def test_what_may_be_overwritten(op: str) -> None:
+    for sample in range(len(SAMPLES[op].good)):
+        for after in ("relu", "hardswish"):
+            graph = applied(op, sample, after)
+            assert build_module(graph).after.inplace
+            check_in_place(graph)
+
+
+def test_every_activation_that_can_overwrites() -> None:
+    """torch's own modules say which can. Those that round gradients otherwise do not, nor where torch refuses to."""
+    found: dict[str, set[bool]] = {}
+    for op in OPS:
+        for sample in range(len(SAMPLES[op].good)):
+            graph = one_op(op, sample)
+            node = graph.nodes[0]
+            (call, *_) = node.op.calls()
+            takes = (
+                call.target.startswith("nn.")
+                and "inplace" in inspect.signature(getattr(nn, call.target[3:]).__init__).parameters
+            )
+            assert takes or not node.op.overwrites()
+            if takes and "dropout" not in op:
+                found.setdefault(op, set()).add(node.op.overwrites())
+            if node.op.overwrites() and len(node.op.inputs) == 1:
+                square = OPS["multiply"]((node.op.input, node.op.input), {}, ("x0", "x0"))
+                first = Node("first", square, ("x0", "x0"), node.span, node.scope)
+                last = Node("step", node.op, ("first",), node.span, node.scope)
+                check_in_place(Graph("sample", graph.inputs, (first, last), {"step": "step"}))
+    assert {op for op, answers in found.items() if True not in answers} == {"elu", "selu"}
+    assert {op for op, answers in found.items() if False in answers} <= {"elu", "selu", "leaky_relu"}
+    assert not OPS["leaky_relu"](((3,),), {"negative_slope": -0.1}).overwrites()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_b0", "googlenet"])
+def test_in_place_over_the_zoo(name: str) -> None:
+    check_in_place(resized(name, 32).graph)
+
+
+def test_all_of_mobilenet_is_in_place_as_torchvisions_is() -> None:
+    activations = [layer for layer in build("mobilenet_v2", device="meta").modules() if isinstance(layer, nn.ReLU6)]
+    assert [layer.inplace for layer in activations] == [True] * 35
+    assert not any(
+        getattr(layer, "inplace", False) for layer in build("mobilenet_v2", device="meta", inplace=False).modules()
+    )
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 80, 20)], ids=str)
+def test_in_place_over_random_networks(seeds: range) -> None:
+    """Every value of them can be a feature, and no module writes over its arguments."""
+    for seed in seeds:
+        graph = archspec.loads(random_spec(seed)).graph
+        check_in_place(graph)
+        paths = [node.path for node in graph.nodes]
+        check_in_place(graph, features=paths[:: max(1, len(paths) // 5)])
+        module = build_module(graph)
+        for name, part in module.named_modules():
+            if not name or not list(part.children()):
+                continue
+
+            def compare(part: Any, arguments: Any, result: Any, where: str = f"seed {seed}, {name}") -> None:
+                copies = part.arguments.pop()
+                assert all(map(torch.equal, arguments, copies)), f"{where}: wrote over what it was given"
+
+            part.__dict__["arguments"] = []
+            part.register_forward_pre_hook(lambda part, given: part.arguments.append([x.clone() for x in given]))
+            part.register_forward_hook(compare)
+        with torch.no_grad():
+            module(*inputs(graph))
+
+
+PRE_ACTIVATION = """
+input: [4, 8, 8]
+blocks:
+  unit:
+    layers:
+      - relu
+      - conv: {filters: 4, kernel: 3, padding: 1}
+      - batch_norm
+      - relu: {name: kept}
+      - add: input
+layers:
+  - conv: {filters: 4}
+  - unit
+  - unit
+  - relu: {name: last}
+outputs: {sum: unit_2, last: last, kept: unit.batch_norm}
+"""
+
+
+def test_what_is_read_elsewhere_is_not_overwritten() -> None:
+    """By a second step, by the caller, or outside the scope, where a hook or a call of the block by itself sees it."""
+    module = build(archspec.loads(PRE_ACTIVATION))
+    inplace = {name: layer.inplace for name, layer in module.named_modules() if isinstance(layer, nn.ReLU)}
+    assert inplace == {
+        "unit.relu": False,  # what the block was given
+        "unit.kept": False,  # `unit.batch_norm` is an output
+        "unit_2.relu": False,
+        "unit_2.kept": True,
+        "last": False,  # `unit_2` is an output
+    }
+    x = torch.randn(2, 4, 8, 8)
+    before = x.clone()
+    module.unit(x)
+    assert torch.equal(x, before)
+
+
 # Initialisation.
 
 
@@ -447,11 +608,12 @@ def test_initialised_as_vgg() -> None:
     [
         ({"device": "gpu"}, "the device gpu cannot be used"),
         ({"device": "cuda:99"}, "the device cuda:99 cannot be used"),
-        ({"dtype": "int8"}, "dtype: 'int8' cannot be used"),
+        ({"dtype": "int8"}, "unknown dtype 'int8'"),
         ({"dtype": "float23"}, "did you mean `float32`"),
-        ({"memory_format": "channels_first"}, "memory_format: 'channels_first' cannot be used"),
-        ({"compile": "fast"}, "compile: 'fast' is no mode"),
-        ({"init": "xavier"}, "'xavier' is no way to initialise"),
+        ({"memory_format": "channels_first"}, "unknown memory_format 'channels_first'"),
+        ({"compile": "fast"}, "unknown mode of compile 'fast'"),
+        ({"freeze": True}, "freeze: only a compiled network can be frozen"),
+        ({"init": "xavier"}, "unknown init 'xavier'"),
         ({"num_class": 3}, "did you mean `num_classes`"),
     ],
 )
@@ -535,6 +697,53 @@ def test_more_compiled_variants_than_torch_takes_of_one_code(monkeypatch: pytest
     monkeypatch.setattr(compile_fx, "compile_fx", lambda module, inputs, **_: module.forward)
     for classes in range(2, 12):
         assert compile("lenet5", device="cpu", num_classes=classes)(torch.randn(1, 1, 28, 28)).shape == (1, classes)
+
+
+SMALL = "input: [1, 8, 8]\nlayers: [conv: {filters: 4, kernel: 3}, batch_norm, relu, flatten, linear: 3]"
+
+
+@OWN_WARNINGS
+@pytest.mark.parametrize("freeze", [True, False])
+def test_frozen_weights_are_no_inputs_of_the_graph(freeze: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import compile_fx, config
+
+    seen: list[Any] = []
+
+    def compiled(module: Any, inputs: Any, **options: Any) -> Any:
+        seen.append((len(inputs), config.freezing, torch.is_grad_enabled()))
+        return module.forward
+
+    monkeypatch.setattr(compile_fx, "compile_fx", compiled)
+    net = archspec.loads(SMALL)
+    weights = len(net.graph.state_dict()) - 1  # the counter of batch norm is not read in evaluation
+    compile(net, device="cpu", freeze=freeze).eval()(torch.rand(2, 1, 8, 8))
+    assert seen == [(1, True, False) if freeze else (1 + weights, False, True)]
+    assert not config.freezing
+
+
+@OWN_WARNINGS
+def test_a_frozen_network_is_for_inference() -> None:
+    net = archspec.loads(SMALL)
+    module = compile(net, device="cpu", freeze=True)
+    assert not module.training
+    plain = build(net).eval()
+    module.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 1, 8, 8)
+    result = module(x)
+    torch.testing.assert_close(result, plain(x).detach())
+    assert not result.requires_grad
+    with pytest.raises(archspec.UsageError, match="a frozen network computes no gradients"):
+        module(x.clone().requires_grad_())
+    with torch.no_grad():
+        module(x.clone().requires_grad_())
+    module.train()
+    with pytest.raises(archspec.UsageError, match="this network is frozen for inference: its weights are constants"):
+        module(x)
+    module.eval()(x)
+    module.load_state_dict(build(net).state_dict())
+    with pytest.raises(archspec.UsageError, match="the weights of this frozen network have changed since its first"):
+        module(x)
+    torch.testing.assert_close(copy.deepcopy(module)(x), module._call_impl(x))
 
 
 def test_as_quick_to_build_as_by_hand() -> None:

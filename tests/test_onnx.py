@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import archspec
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
+onnx_ir = pytest.importorskip("onnx_ir")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+import archspec.backends.onnx as backend  # noqa: E402
 from archspec.backends.build import build  # noqa: E402
 from archspec.backends.onnx import export_onnx  # noqa: E402
 from archspec.backends.weights import save_weights  # noqa: E402
@@ -71,6 +75,119 @@ def test_a_network_with_its_weights(tmp_path: Path) -> None:
     x = torch.randn(1, 3, 32, 32)
     (found,) = run(tmp_path / "net.onnx", {"input": x})
     torch.testing.assert_close(found, module.eval()(x), rtol=1e-4, atol=1e-4)
+
+
+# What is checked.
+
+CHAIN = """
+name: chain
+input: [3, 8, 8]
+layers:
+  - conv: {name: first, filters: 4, kernel: 3, padding: 1}
+  - relu
+  - conv: {name: second, filters: 4, kernel: 3, stride: 2, padding: 1}
+  - sigmoid
+  - flatten
+  - linear: {name: fc, units: 5}
+"""
+
+
+def scaled_up(program: Any) -> None:
+    """Another weight."""
+    weights = program.model.graph.initializers["first.weight"]
+    weights.const_value = onnx_ir.tensor(weights.const_value.numpy() * 1.1)
+
+
+def moved(program: Any) -> None:
+    """The window of a convolution begins elsewhere."""
+    *_, conv = [node for node in program.model.graph if node.op_type == "Conv"]
+    conv.attributes["pads"] = onnx_ir.AttrInt64s("pads", [0, 0, 2, 2])
+
+
+def other_step(program: Any) -> None:
+    """Another function takes the place of one."""
+    (step,) = [node for node in program.model.graph if node.op_type == "Sigmoid"]
+    step.op_type = "HardSigmoid"
+
+
+@pytest.mark.parametrize(("fault", "visible"), [(scaled_up, True), (moved, False), (other_step, False)])
+def test_a_file_that_computes_something_else_is_not_written(
+    fault: Callable[[Any], None], visible: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = archspec.loads(CHAIN)
+    module = build(net)
+    with torch.no_grad():
+        if not visible:
+            for parameter in (module.first.weight, module.second.weight, module.fc.weight):
+                parameter.mul_(1e-3)
+    export_onnx(net, tmp_path / "right.onnx", module)
+    exported = backend._exported
+
+    def wrong(*arguments: Any) -> Any:
+        program = exported(*arguments)
+        fault(program)
+        return program
+
+    monkeypatch.setattr(backend, "_exported", wrong)
+    with pytest.raises(archspec.UsageError, match=r"the file of chain computes something else: fc is off by \S+ of"):
+        export_onnx(net, tmp_path / "wrong.onnx", module)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["right.onnx"]
+    if not visible:  # the file itself does not show it
+        monkeypatch.setattr(backend, "SENSITIVE", 0.0)
+        export_onnx(net, tmp_path / "wrong.onnx", module)
+
+
+def test_where_it_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = archspec.loads(CHAIN)
+    half = build(net, dtype="bfloat16")
+    with pytest.raises(archspec.UsageError, match=r"the ONNX file of chain is not valid with opset 20: .*bfloat16"):
+        export_onnx(net, tmp_path / "half.onnx", half, opset=20)
+    done = export_onnx(net, tmp_path / "half.onnx", half, opset=22)
+    assert (done.deviation, done.remark) == (None, "not run: onnxruntime has no bfloat16 on the CPU")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    done = export_onnx(net, path := tmp_path / "net.onnx")
+    assert str(done) == f"{path}: opset {done.opset}, not run: onnxruntime is not installed"
+    assert done.deviation is None
+
+
+# The file.
+
+
+def test_opsets(tmp_path: Path) -> None:
+    net = archspec.loads(CHAIN)
+    done = export_onnx(net, tmp_path / "net.onnx", opset=19)
+    assert done.opset == 19
+    assert [entry.version for entry in onnx.load(tmp_path / "net.onnx").opset_import if not entry.domain] == [19]
+    for opset in (99, 3):
+        with pytest.raises(archspec.UsageError, match=f"torch cannot export chain with opset {opset}\n"):
+            export_onnx(net, tmp_path / "other.onnx", opset=opset)
+
+
+def test_files_are_alike_and_say_nothing_of_the_machine(tmp_path: Path) -> None:
+    net = archspec.loads(CHAIN)
+    files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
+    for path in files:
+        before = torch.get_rng_state()
+        export_onnx(net, path)
+        assert torch.equal(torch.get_rng_state(), before), "torch's random state is the caller's"
+        torch.rand(1)
+    one, two = (path.read_bytes() for path in files)
+    assert one == two
+    for folder in (torch.__file__, archspec.__file__, __file__):
+        assert str(Path(folder).parent).encode() not in one
+    proto = onnx.load(files[0])
+    keys = {entry.key for node in proto.graph.node for entry in node.metadata_props}
+    assert keys == {"namespace"}
+
+
+def test_every_module_keeps_its_mode(tmp_path: Path) -> None:
+    net = archspec.loads(TWO)
+    module = build(net).train()
+    module.batch_norm.eval()  # as one freezes it
+    export_onnx(net, tmp_path / "net.onnx", module)
+    assert {name: part.training for name, part in module.named_children()} == {
+        name: name != "batch_norm" for name, _ in module.named_children()
+    }
 
 
 class Failing(torch.nn.Module):

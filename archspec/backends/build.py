@@ -1,4 +1,4 @@
-"""From a spec to a module that is ready to run: on its device, in its dtype, compiled where that is asked for.
+"""Build modules that are ready to run: on their device, in their dtype, compiled and frozen if asked for.
 
 torch is imported when something is built, not before.
 """
@@ -40,25 +40,43 @@ def build(
     dtype: str | torch.dtype | None = None,
     memory_format: str | None = None,
     compile: bool | str = False,
+    freeze: bool = False,
     init: str = "torch",
+    inplace: bool = True,
     **params: Any,
 ) -> nn.Module:
-    """The torch module of a spec (a path, a name of the zoo) or of a network that is loaded already.
+    """Build the torch module of a spec.
 
-    `input` and `params` override the spec's, as in `load`. Forward takes `(N, *input)` and returns the output: a
-    tensor, or a dict by name where the network has several. `features=["layer2", "layer4"]` makes it return a dict of
-    the values of these steps, and leaves out what they do not need. The module is in training mode, as torch's own are.
+    Initial weights are drawn from torch's generator, as every constructor of torch does: `torch.manual_seed` before
+    the call makes them the same. Of a file of `save_weights` this takes the network only; `load_weights` takes the
+    weights.
 
-    `device` is any of torch's, `meta` included; `dtype` one of `DTYPES`; `memory_format` one of `MEMORY_FORMATS`.
-    `compile=True`, or one of torch's modes such as "max-autotune", compiles it as one graph when it is first called
-    (`nn.Module.compile`: the keys of its state_dict stay as they are); it then goes to the GPU where there is one,
-    unless `device` says otherwise. Where the compiler fails, as inductor does without a C++ compiler, a RuntimeWarning
-    says so, and the network runs eagerly. `init` is "torch", torch's own defaults, or "kaiming", as torchvision's VGG.
+    Args:
+        spec: A path, a name of the zoo, or a network that is loaded already.
+        input: Another input shape, as in `load`.
+        features: Steps whose values forward returns, as a dict by these names: `["layer2", "layer4"]`. What they do
+            not need is left out.
+        device: Any of torch's, `meta` included. By default torch's own default; of a compiled network the GPU, where
+            there is one.
+        dtype: One of `DTYPES`.
+        memory_format: One of `MEMORY_FORMATS`.
+        compile: Compile the network as one graph when it is first called (`nn.Module.compile`: the keys of its
+            state_dict stay as they are). True, or one of torch's modes such as "max-autotune". If the compiler fails,
+            as inductor does without a C++ compiler, a RuntimeWarning says so, and the network runs eagerly.
+        freeze: Make the weights constants of the compiled code, which is then faster. For inference only: the module
+            is in evaluation mode, computes no gradients, and keeps the weights that it has at its first call.
+        init: How the weights are drawn: "torch" for torch's own defaults, "kaiming" as torchvision's VGG.
+        inplace: Let activations write over what they read, where nothing else reads it. Without it, hooks on other
+            layers see what these returned, and may be full backward hooks.
+        params: Params that override those of the spec, as in `load`.
 
-    Of a file of `save_weights` this takes the network only; `load_weights` takes the weights.
+    Returns:
+        A module whose forward takes `(N, *input)` and returns the output: a tensor, or a dict by name where the network
+        has several. It is in training mode, as torch's own are, unless it is frozen.
 
-    SpecError where the spec is wrong or the network too large for the memory; UsageError where the call is wrong, or
-    torch is missing.
+    Raises:
+        SpecError: The spec is wrong, or the network too large for the memory.
+        UsageError: The call is wrong, or torch is missing.
     """
     graph = graph_of(spec, input, params)
     need("torch")
@@ -72,25 +90,32 @@ def build(
     wanted_dtype = _dtype(dtype)
     wanted_format = _memory_format(memory_format, graph)
     mode = _mode(compile)
+    if freeze and mode is None:
+        raise UsageError("freeze: only a compiled network can be frozen", "compile=True")
     check_size(graph, target.type)
     with target:
-        module = build_module(graph, features=features, init=init, own_class=mode is not None)
+        module = build_module(graph, features=features, init=init, inplace=inplace, own_class=mode is not None)
     if wanted_dtype is not None:
         module = module.to(dtype=wanted_dtype)
     if wanted_format is not None:
         module = module.to(memory_format=wanted_format)  # type: ignore[call-overload]
     if mode is not None:
         module.compile(fullgraph=True, backend=_inductor_or_eager(mode))
+    if freeze:
+        module.eval()._compiled_call_impl = _Frozen(module)
     return module
 
 
 def compile(spec: Spec, **options: Any) -> nn.Module:
-    """`build(..., compile=True)`: the network of a spec compiled as one graph, on the GPU where there is one."""
+    """Build the network of a spec compiled as one graph, on the GPU where there is one: `build(..., compile=True)`.
+
+    `freeze=True` makes a network for inference, whose weights are constants of the compiled code.
+    """
     return build(spec, **{"compile": True, **options})
 
 
 def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, Any] | None = None) -> Graph:
-    """The graph of a spec with its overrides, or of a network that has its own; SpecError, UsageError as in `load`."""
+    """Return the graph of a spec with its overrides, or of a loaded network. Raises: as `archspec.load`."""
     if isinstance(spec, (str, os.PathLike)):
         return load(spec, input=input, **(params or {})).graph
     if params or input is not None:
@@ -100,10 +125,13 @@ def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, 
 
 
 def check_size(graph: Graph, device: str, itemsize: int = 4) -> None:
-    """SpecError where a network cannot be built on this kind of device, with `itemsize` bytes a number.
+    """Check that a network can be built on a kind of device, with `itemsize` bytes a number.
 
     No tensor may have 2**63 bytes, which torch could not count. The weights together, and each single value for one
     sample, must fit into the memory; `meta` has no such limit.
+
+    Raises:
+        SpecError: The network is too large.
     """
     largest: Node | None = None
     total = most = 0
@@ -131,7 +159,7 @@ def _too_large(node: Node, text: str) -> SpecError:
 
 
 def _memory(device: str) -> int | None:
-    """Bytes of memory of this kind of device, None where that is not known or does not matter."""
+    """Return the bytes of memory of a kind of device; None if unknown or without limit."""
     import torch
 
     if device == "cuda" and torch.cuda.is_available():
@@ -152,7 +180,11 @@ def _bytes(count: int) -> str:
 
 
 def device_of(device: str | torch.device | None) -> torch.device:
-    """A device that is there, torch's default for None; UsageError where it is not."""
+    """Return a device that exists; for None torch's default.
+
+    Raises:
+        UsageError: There is no such device.
+    """
     import torch
 
     if device is None:
@@ -175,7 +207,7 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     if dtype in known.values():
         return dtype  # type: ignore[return-value]
     if dtype not in known:
-        raise UsageError(f"dtype: {dtype!r} cannot be used", did_you_mean(str(dtype), known))
+        raise UsageError(f"unknown dtype {dtype!r}", did_you_mean(str(dtype), known))
     return known[str(dtype)]  # type: ignore[no-any-return]
 
 
@@ -185,7 +217,7 @@ def _memory_format(name: str | None, graph: Graph) -> torch.memory_format | None
     if name is None or name == "contiguous":
         return None
     if name != "channels_last":
-        raise UsageError(f"memory_format: {name!r} cannot be used", did_you_mean(str(name), MEMORY_FORMATS))
+        raise UsageError(f"unknown memory_format {name!r}", did_you_mean(str(name), MEMORY_FORMATS))
     axes = max(len(shape) for shape in graph.inputs.values())
     return torch.channels_last_3d if axes == 4 else torch.channels_last
 
@@ -194,12 +226,12 @@ def _mode(compile: bool | str) -> str | None:
     if isinstance(compile, bool):
         return "default" if compile else None
     if compile not in MODES:
-        raise UsageError(f"compile: {compile!r} is no mode", did_you_mean(str(compile), MODES))
+        raise UsageError(f"unknown mode of compile {compile!r}", did_you_mean(str(compile), MODES))
     return compile
 
 
 def _inductor_or_eager(mode: str) -> Callable[[fx.GraphModule, list[Any]], Callable[..., Any]]:
-    """A backend of `torch.compile`: inductor, or where it fails, the same graph eagerly, and a warning that says so."""
+    """Return a backend of `torch.compile`: inductor, or if that fails, the graph as it is and a RuntimeWarning."""
 
     def compiled(module: fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
         try:
@@ -213,3 +245,39 @@ def _inductor_or_eager(mode: str) -> Callable[[fx.GraphModule, list[Any]], Calla
             return module.forward
 
     return compiled
+
+
+class _Frozen:
+    """The call of a compiled module whose weights are constants of the compiled code, for inference only.
+
+    torch.compile has to trace the module, which it does in a call, while `freezing` is set: then weights are not inputs
+    of the graph. torch ignores the setting where gradients are enabled.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.call = module._compiled_call_impl
+        self.tensors: list[torch.Tensor] = []
+        self.version = 0
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        import torch
+        from torch._inductor import config
+
+        if self.module.training:
+            message = "this network is frozen for inference: its weights are constants of the compiled code"
+            raise UsageError(message, "`model.eval()`, or build it without `freeze` to train it")
+        if torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in (*inputs, *named.values())):
+            raise UsageError("a frozen network computes no gradients", "build it without `freeze` for these")
+        if not self.tensors:
+            self.tensors = [tensor for tensor in self.module.state_dict().values() if not tensor.is_inference()]
+            self.version = self._version()
+        elif self._version() != self.version:
+            message = "the weights of this frozen network have changed since its first call"
+            raise UsageError(message, "load the weights before the first call, or build it anew")
+        assert self.call is not None
+        with torch.no_grad(), config.patch(freezing=True):
+            return self.call(*inputs, **named)
+
+    def _version(self) -> int:
+        return sum(tensor._version for tensor in self.tensors)

@@ -1,4 +1,4 @@
-"""Packages that only some back ends need: how to get them, and what they say."""
+"""Packages that only some back ends need: require them, and quote their errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ MAX_REASON = 300
 
 
 def need(*packages: str) -> None:
-    """UsageError, naming the extra to install, where one of these packages is missing."""
+    """Require packages to be installed.
+
+    Raises:
+        UsageError: One is missing; the message names the extra to install.
+    """
     for package in packages:
         try:
             importlib.import_module(package)
@@ -25,7 +29,7 @@ def need(*packages: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of torch or of another package says, in a line."""
+    """Return the message of an error of torch or of another package, cut to a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # Wrappers say `raised:`, and what was raised on the next line.
     text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -7,7 +7,7 @@ from torch import nn
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: while training, sets a sample to 0 with probability `rate`, and scales up the others.
+    """Zero a whole sample with probability `rate` while training (stochastic depth).
 
     Source: Deep Networks with Stochastic Depth, https://arxiv.org/abs/1603.09382
     """
@@ -20,15 +20,15 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0.0:
             return x
         keep = 1.0 - self.rate
-        mask = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
-        return x * mask
+        mask = x.new_empty([x.shape[0]] + [1] * (x.ndim - 1))
+        return x * mask.bernoulli_(keep).div_(keep)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
 
 
 class Scale(nn.Module):
-    """A learned factor per channel, which starts at `init`.
+    """Multiply each channel by a learned factor that starts at `init`.
 
     Source: Going deeper with Image Transformers, https://arxiv.org/abs/2103.17239
     """
@@ -43,7 +43,7 @@ class Scale(nn.Module):
         nn.init.constant_(self.weight, self.init)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.weight.view(-1, *[1] * (x.ndim - 2))
+        return x * self.weight.view([-1] + [1] * (x.ndim - 2))
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, init={self.init}"

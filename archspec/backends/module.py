@@ -12,10 +12,11 @@ zeros in normalisations. `init="kaiming"` draws them as torchvision's VGG and Mo
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import torch
 from torch import fx, nn
@@ -23,7 +24,7 @@ from torch.nn import functional
 
 from archspec.backends import layers
 from archspec.errors import UsageError, did_you_mean
-from archspec.graph import Graph, Node
+from archspec.graph import Graph, Node, Tree, outer_reads
 from archspec.ops.base import Call
 from archspec.ops.torch_api import OPERATORS
 
@@ -43,8 +44,11 @@ class HasGraph(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a forward. `target` is a child's name where `arguments` is None, else a function; `reads` are the
-    numbers of values: first the inputs are numbered, then the steps."""
+    """One line of a forward.
+
+    `target` is a child's name if `arguments` is None, else a function. `reads` are the numbers of values: first the
+    inputs are numbered, then the steps.
+    """
 
     name: str
     target: str
@@ -55,8 +59,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The forward of a scope as plain data. It returns one value as it is, several as a tuple, or as a dict where
-    `names` gives their names."""
+    """The forward of a scope as plain data.
+
+    It returns one value as it is, several as a tuple, or as a dict if `names` gives their names.
+    """
 
     class_name: str
     inputs: tuple[str, ...]
@@ -66,41 +72,61 @@ class Plan:
 
 
 class Lowered(nn.Module):
-    """A module whose forward came from a plan. Its classes are made as they are needed, so it is pickled by its
-    plan."""
+    """A module whose forward came from a plan. Its classes are made as they are needed, so it is pickled by its plan.
 
-    plan: ClassVar[Plan]
+    Its attributes have names that no step can have.
+    """
+
+    __plan__: ClassVar[Plan]
+    __left_out__: frozenset[str] = frozenset()
+    """Keys of the network's state_dict for which this module, built for some features of it, has no place."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _blank, (type(self).plan,), self.__getstate__()  # type: ignore[no-untyped-call]
+        return _blank, (type(self).__plan__,), self.__getstate__()  # type: ignore[no-untyped-call]
 
 
 def build_module(
-    network: HasGraph | Graph, *, features: Iterable[str] | None = None, init: str = "torch", own_class: bool = False
+    network: HasGraph | Graph,
+    *,
+    features: Iterable[str] | None = None,
+    init: str = "torch",
+    inplace: bool = True,
+    own_class: bool = False,
 ) -> nn.Module:
-    """The network as a torch module on torch's default device, in its default dtype, in training mode.
+    """Build the network as a torch module on torch's default device, in its default dtype, in training mode.
 
-    Forward takes the network's inputs in order, batch first: `(N, *shape)`. It returns the output, or a dict of them by
-    name where there are several. With `features`, names of nodes or scopes, it returns a dict of their values by these
-    names, and what they do not need is left out; the value of a scope is that of its last step. Modules built with
-    `own_class` share no code with others of the same plan: torch.compile takes a piece of code eight times at most.
+    Args:
+        network: The network.
+        features: Names of nodes or scopes. Forward then returns a dict of their values by these names, and steps that
+            they do not need are left out; the value of a scope is that of its last step.
+        init: How the weights are drawn, one of `INITS`.
+        inplace: Let activations write over what they read, where nothing else reads it (`overwrites`).
+        own_class: Share no code with other modules of the same plan: torch.compile takes a piece of code eight times
+            at most.
 
-    UsageError where a feature or `init` is unknown.
+    Returns:
+        A module whose forward takes the network's inputs in order, batch first: `(N, *shape)`. It returns the output,
+        or a dict of the outputs by name if there are several.
+
+    Raises:
+        UsageError: A feature or `init` is unknown.
     """
     graph = network if isinstance(network, Graph) else network.graph
     if init not in INITS:
-        raise UsageError(f"{init!r} is no way to initialise", did_you_mean(init, INITS))
+        raise UsageError(f"unknown init {init!r}", did_you_mean(init, INITS))
     outputs = dict(graph.outputs) if features is None else feature_paths(graph, features)
     nodes = graph.nodes if features is None else needed(graph, outputs.values())
     names = None if features is None and len(outputs) == 1 else tuple(outputs)
-    module = _Lowering(graph, nodes, tuple(outputs.values())).network(names, own_class)
+    module = _Lowering(graph, nodes, tuple(outputs.values()), inplace).network(names, own_class)
+    if len(nodes) < len(graph.nodes):
+        module.__left_out__ = frozenset(graph.state_dict().keys() - module.state_dict().keys())
     if init == "kaiming":
         kaiming(module)
     return module
 
 
 def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
-    """The path of the value that each feature names; UsageError where there is none."""
+    """Return the path of the value that each feature names. Raises: UsageError if a feature names nothing."""
     wanted = [features] if isinstance(features, str) else list(features)
     values: dict[str, str] = {}
     for node in graph.nodes:
@@ -112,12 +138,12 @@ def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
         if name not in values:
             raise UsageError(f"{graph.name} has no step `{name}`", did_you_mean(name, values))
     if not wanted:
-        raise UsageError("features: no step is named", "name one: features=['layer4']")
+        raise UsageError("features: expected the name of a step, got none", "features=['layer4']")
     return {name: values[name] for name in wanted}
 
 
 def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
-    """The nodes that the values at `paths` depend on, in data-flow order."""
+    """Return the nodes that the values at `paths` depend on, in data-flow order."""
     live = set(paths)
     for node in reversed(graph.nodes):
         if node.path in live:
@@ -139,14 +165,17 @@ def kaiming(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def construct(call: Call) -> nn.Module:
-    """The module that a call constructs."""
+def construct(call: Call, **more: Any) -> nn.Module:
+    """Construct the module that a call describes, with `more` arguments."""
     family, _, name = call.target.rpartition(".")
-    made = getattr(nn if family else layers, name)(**call.arguments)
+    made = getattr(nn if family else layers, name)(**call.arguments, **more)
     return cast(nn.Module, made)
 
 
 # From the graph to modules and plans.
+
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass
@@ -156,6 +185,8 @@ class _Scope:
     modules: dict[str, nn.Module] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    functions: dict[str, Call] = field(default_factory=dict)
+    """By the name of a module, the function that takes its place outside an `nn.Sequential`."""
     count: int = 0
     chain: bool = True
     """Whether every step is a child that reads what the one before returned, and nothing else."""
@@ -165,74 +196,91 @@ class _Scope:
         self.chain = self.count == 1
 
     def add(self, step: Step) -> int:
-        """Append a step; the number of its value."""
+        """Append a step; return the number of its value."""
         self.chain &= step.arguments is None and step.reads == (self.count - 1,)
         self.steps.append(step)
         self.count += 1
         return self.count - 1
 
+    def fill(self, module: Module) -> Module:
+        """Give the children to a module."""
+        for name, child in self.modules.items():
+            module.add_module(name, child)
+        return module
+
+    def plan(
+        self, class_name: str, inputs: tuple[str, ...], returns: tuple[int, ...], names: tuple[str, ...] | None = None
+    ) -> Plan:
+        """Return the plan of the scope, its `functions` in place of modules."""
+        for name in self.functions:
+            del self.modules[name]
+        steps = tuple(
+            _function_step(step.name, self.functions[step.name], step.reads) if step.target in self.functions else step
+            for step in self.steps
+        )
+        return Plan(class_name, inputs, steps, returns, names)
+
 
 class _Lowering:
-    def __init__(self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...]) -> None:
-        self.graph, self.nodes, self.outputs = graph, nodes, outputs
+    """Makes the modules of a network, of which only `nodes` and `outputs` (paths) are asked for."""
+
+    def __init__(self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...], inplace: bool) -> None:
+        self.graph, self.outputs = graph, outputs
+        self.tree = Tree.of(nodes)
+        if list(self.tree.items()) != list(nodes):
+            raise ValueError("the nodes of a scope must follow one another")
         self.made_at = {node.path: position for position, node in enumerate(nodes)}
         self.last_read = {path: position for position, node in enumerate(nodes) for path in node.inputs}
         self.last_read.update(dict.fromkeys(outputs, len(nodes)))
+        self.overwriting = overwrites(nodes, outputs) if inplace else frozenset()
 
-    def network(self, names: tuple[str, ...] | None, own_class: bool) -> nn.Module:
-        """The whole network; `names` are the keys of the dict that it returns, None where it returns one value."""
+    def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
+        """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
         scope = _Scope(numbers={name: number for number, name in enumerate(self.graph.inputs)})
-        self._fill(scope, "", 0, len(self.nodes))
+        self._fill(scope, self.tree)
         inputs = tuple(f"{name}_" if name in _TAKEN else name for name in self.graph.inputs)
         returns = tuple(scope.numbers[path] for path in self.outputs)
-        plan = Plan(self.graph.name, inputs, tuple(scope.steps), returns, names)
-        return _filled(_new_class(plan)() if own_class else _class_of(plan)(), scope.modules)
+        plan = scope.plan(self.graph.name, inputs, returns, names)
+        return scope.fill(_new_class(plan)() if own_class else _class_of(plan)())
 
-    def _fill(self, scope: _Scope, prefix: str, start: int, stop: int) -> None:
-        """Add the nodes from `start` to `stop`, whose paths all start with `prefix`, to their scope."""
-        position = start
-        while position < stop:
-            node = self.nodes[position]
-            name, dot, _ = node.path[len(prefix) :].partition(".")
-            if not dot:
-                self._leaf(scope, name, node)
-                position += 1
-                continue
-            inner = f"{prefix}{name}."
-            end = position + 1
-            while end < stop and self.nodes[end].path.startswith(inner):
-                end += 1
-            self._child(scope, name, inner, position, end)
-            position = end
+    def _fill(self, scope: _Scope, tree: Tree[Node]) -> None:
+        for name, child in tree.children.items():
+            if isinstance(child, Node):
+                self._leaf(scope, name, child)
+            else:
+                self._child(scope, name, child)
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
         reads = tuple(scope.numbers[path] for path in node.inputs)
+        options = {"inplace": True} if node.path in self.overwriting else {}
         for call in node.op.calls():
             if call.is_module:
-                _attach(scope, name, construct(call))
+                scope.modules[name] = construct(call, **options)
                 step = Step(name, name, reads)
             else:
-                step = Step(name, call.target, reads, tuple(call.arguments.items()), call.listed)
+                step = _function_step(name, call, reads)
             reads = (scope.add(step),)
         (scope.numbers[node.path],) = reads
+        function = node.op.function()
+        if function is not None and _is_unnamed(node):
+            scope.functions[name] = function
 
-    def _child(self, scope: _Scope, name: str, prefix: str, start: int, stop: int) -> None:
-        """A scope inside the scope: its inputs are what it reads from outside, its results what is read of it there."""
-        nodes = self.nodes[start:stop]
-        reads = dict.fromkeys(path for node in nodes for path in node.inputs if self.made_at.get(path, -1) < start)
+    def _child(self, scope: _Scope, name: str, tree: Tree[Node]) -> None:
+        """Add a scope inside the scope: its inputs are what it reads from outside, its results what is read there."""
+        nodes, reads = list(tree.items()), outer_reads(tree)
+        stop = self.made_at[nodes[-1].path] + 1
         results = [node.path for node in nodes if self.last_read.get(node.path, -1) >= stop]
         inner = _Scope(numbers={path: number for number, path in enumerate(reads)})
-        self._fill(inner, prefix, start, stop)
+        self._fill(inner, tree)
         returns = tuple(inner.numbers[path] for path in results)
-        kind, class_name = _kind(nodes[0], prefix[:-1])
+        kind, class_name = _kind(nodes[0], tree.path)
         in_chain = inner.chain and returns == (inner.count - 1,)
         if in_chain and kind != "block" and not any(hasattr(nn.Sequential, child) for child in inner.modules):
-            module = _filled(nn.Sequential(), inner.modules)
+            scope.modules[name] = inner.fill(nn.Sequential())
         else:
             arguments = ("x",) if len(reads) == 1 else tuple(f"x{number}" for number in range(1, len(reads) + 1))
-            plan = Plan(class_name, arguments, tuple(inner.steps), returns)
-            module = _filled(_class_of(plan)(), inner.modules)
-        _attach(scope, name, module)
+            plan = inner.plan(class_name, arguments, returns)
+            scope.modules[name] = inner.fill(_class_of(plan)())
         value = scope.add(Step(name, name, tuple(scope.numbers[path] for path in reads)))
         if len(results) == 1:
             scope.numbers[results[0]] = value
@@ -242,14 +290,37 @@ class _Lowering:
             scope.numbers[path] = scope.add(item)
 
 
-def _attach(scope: _Scope, name: str, module: nn.Module) -> None:
-    if name in scope.modules:
-        raise ValueError(f"two modules want the name {name!r}: the nodes of a scope must stand together")
-    scope.modules[name] = module
+def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
+    """Return the paths of the nodes that may write their result over what they read.
+
+    Nothing else may read that value: no other node, not the caller as an output, and not the gradient of the op that
+    made it. Nor may it come from outside the scope of the node, so that every module leaves its arguments as they are.
+    """
+    reads = Counter(outputs)
+    made: dict[str, Node] = {}
+    found: list[tuple[str, str]] = []
+    for node in nodes:
+        reads.update(node.inputs)
+        made[node.path] = node
+        source = made.get(node.inputs[0])
+        prefix = node.path[: -len(node.name)]
+        if node.op.overwrites() and source is not None and source.op.overwritable and source.path.startswith(prefix):
+            found.append((node.path, source.path))
+    return frozenset(path for path, source in found if reads[source] == 1)
+
+
+def _is_unnamed(node: Node) -> bool:
+    """Whether the name of a node is one that its op gives."""
+    name, _, number = node.name.rpartition("_")
+    return node.name == node.op.op or name == node.op.op and number.isdecimal()
+
+
+def _function_step(name: str, call: Call, reads: tuple[int, ...]) -> Step:
+    return Step(name, call.target, reads, tuple(call.arguments.items()), call.listed)
 
 
 def _kind(node: Node, path: str) -> tuple[str, str]:
-    """What kind of scope is at `path`, somewhere above `node`, and a name for its class."""
+    """Return the kind of the scope at `path`, somewhere above `node`, and a name for its class."""
     for scope in node.scope.chain():
         if scope.path == path and scope.kind != "inline":
             return scope.kind, scope.block or scope.kind
@@ -259,14 +330,8 @@ def _kind(node: Node, path: str) -> tuple[str, str]:
 # From plans to modules.
 
 
-def _filled(module: nn.Module, children: Mapping[str, nn.Module]) -> nn.Module:
-    for name, child in children.items():
-        module.add_module(name, child)
-    return module
-
-
 def _blank(plan: Plan) -> Lowered:
-    """An instance without state, which unpickling fills."""
+    """Return an instance without state, for unpickling to fill."""
     made = _class_of(plan)
     return made.__new__(made)
 
@@ -277,12 +342,12 @@ def _class_of(plan: Plan) -> type[Lowered]:
 
 
 def _new_class(plan: Plan) -> type[Lowered]:
-    namespace = {"plan": plan, "forward": _forward(plan), "__module__": __name__, "__doc__": "Lowered from a spec."}
+    namespace = {"__plan__": plan, "forward": _forward(plan), "__module__": __name__, "__doc__": "Lowered from a spec."}
     return type(plan.class_name, (Lowered,), namespace)
 
 
 def _forward(plan: Plan) -> Callable[..., Any]:
-    """The function that a plan describes, as fx writes it. It speaks of children as attributes of `self`."""
+    """Return the function that a plan describes, as fx writes it. It reads children as attributes of `self`."""
     graph = fx.Graph()
     values = [graph.placeholder(name) for name in plan.inputs]
     for step in plan.steps:

@@ -1,12 +1,16 @@
-"""A network as an ONNX file, through torch's exporter."""
+"""Export networks to ONNX through torch's exporter, and compare the files with the modules in onnxruntime."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
+import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +26,30 @@ from archspec.graph import Graph
 SIZE_LIMIT = 2**30
 """Bytes of weights in the ONNX file itself. protobuf counts them in 31 bits; torch's exporter stops at 1.5 GiB."""
 
+TOLERANCES = {torch.float16: 1e-2, torch.float32: 1e-4, torch.float64: 1e-10}
+"""How far onnxruntime's outputs may be from the module's, of their norm, by dtype."""
+
+SENSITIVE = 1e-2
+"""How much another input must change every output, of its norm, for a comparison of outputs to say anything."""
+
+SAMPLES = 2
+SEED = 0
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """What was written, and how it was checked."""
+
+    path: str
+    opset: int
+    deviation: float | None
+    """How far onnxruntime's outputs are from the module's, at most, of their norm; None if they were not compared."""
+    remark: str
+    """How they were compared, or why not."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: opset {self.opset}, {self.remark}"
+
 
 def export_onnx(
     network: HasGraph,
@@ -29,35 +57,43 @@ def export_onnx(
     weights: str | os.PathLike[str] | nn.Module | None = None,
     dynamic_batch: bool = False,
     *,
+    opset: int | None = None,
     force: bool = False,
-) -> None:
-    """Write the network, as it runs when it is not training, to an ONNX file that `onnx.checker` accepts.
+) -> OnnxExport:
+    """Write the network, as it runs when it is not training, to an ONNX file.
 
-    Its inputs and outputs have the names that the spec gives them, and the shapes `(N, *shape)` in float32; N is 1, or
-    left open with `dynamic_batch`. `weights` is a safetensors file or a module of this network; without it the weights
-    are drawn anew. More than 1 GiB of weights go into a second file beside it, `net.onnx.data` for `net.onnx`.
-    UsageError where a file exists (without `force`), a package is missing, or torch cannot export the network;
-    SpecError where the weights do not fit.
+    `onnx.checker` looks at the file, and where onnxruntime is installed it runs it: its outputs must be the module's,
+    within `TOLERANCES`. Weights under which the outputs hardly depend on the inputs, as new ones of a deep network,
+    would hide a fault; then the same export with other weights is compared too.
+
+    The inputs and outputs have the names that the spec gives them, and the shapes `(N, *shape)` in the dtype of the
+    weights. Equal networks give equal files. torch's random state stays as it is.
+
+    Args:
+        network: The network.
+        path: The file. More than 1 GiB of weights go into a second file beside it, `net.onnx.data` for `net.onnx`.
+        weights: A safetensors file or a module of this network; by default weights are drawn, the same each time.
+        dynamic_batch: Leave N open; else it is 1.
+        opset: The version of ONNX's operators; by default that of torch's exporter.
+        force: Replace files that exist.
+
+    Raises:
+        UsageError: A file exists, a package is missing, torch cannot export the network or not with this opset, or
+            the file is not valid or computes something else.
+        SpecError: The weights do not fit.
     """
     need("onnx", "onnxscript")
-    import onnx
-
     graph = network.graph
     size = sum(4 * (node.op.params + node.op.buffer_elements) for node in graph.nodes)
     external = size > SIZE_LIMIT
     if external:
         check_target(f"{os.fspath(path)}.data", force)  # before the minutes that this takes
-    with replacing(path, force) as temporary:
+    with replacing(path, force) as temporary, _seeded():
         model = _model(graph, weights)
-        training = model.training
-        try:
-            program = _exported(model.eval(), graph, dynamic_batch)
-        except Exception as error:  # the exporter's errors have no common class
-            raise UsageError(f"torch cannot export {graph.name}: {reason(error.__cause__ or error)}") from error
-        finally:
-            model.train(training)
-        program.save(temporary, external_data=external)
-        onnx.checker.check_model(temporary, full_check=True)
+        with _evaluating(model):
+            written = _write(graph, model, temporary, dynamic_batch, opset, external)
+            deviation, remark = _compared(graph, model, temporary, dynamic_batch, opset, external)
+    return OnnxExport(os.fspath(path), written, deviation, remark)
 
 
 def _model(graph: Graph, weights: str | os.PathLike[str] | nn.Module | None) -> nn.Module:
@@ -70,11 +106,53 @@ def _model(graph: Graph, weights: str | os.PathLike[str] | nn.Module | None) -> 
     return model
 
 
-def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool) -> torch.onnx.ONNXProgram:
-    like = next(model.parameters(), torch.empty(0))
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Draw random numbers from a seed of our own, and leave the caller's as they are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into its own afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+# Writing.
+
+
+def _write(graph: Graph, model: nn.Module, path: str, dynamic_batch: bool, opset: int | None, external: bool) -> int:
+    """Export a model that is in evaluation mode; return the opset of the file."""
+    import onnx
+
+    try:
+        program = _exported(model, graph, dynamic_batch, opset)
+    except Exception as error:  # the exporter's errors have no common class
+        raise UsageError(f"torch cannot export {graph.name}: {reason(error.__cause__ or error)}") from error
+    found = program.model.opset_imports.get("", 0)
+    if opset is not None and found != opset:  # the exporter says so in its log only
+        raise UsageError(f"torch cannot export {graph.name} with opset {opset}", f"it can with opset {found}")
+    _strip(program)
+    program.save(path, external_data=external)
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except Exception as error:  # its errors have no common class either
+        text = f"the ONNX file of {graph.name} is not valid with opset {found}: {reason(error)}"
+        raise UsageError(text, "another opset may have the ops and types") from error
+    return int(found)
+
+
+def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool, opset: int | None) -> torch.onnx.ONNXProgram:
     # Two samples where the batch is open: an export with one would hold it to one.
-    batch = 2 if dynamic_batch else 1
-    inputs = tuple(torch.zeros(batch, *shape, device=like.device, dtype=like.dtype) for shape in graph.inputs.values())
+    inputs = _inputs(graph, model, 2 if dynamic_batch else 1)
     open_batch = torch.export.Dim("batch")
     with _quiet():
         program = torch.onnx.export(
@@ -83,6 +161,7 @@ def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool) -> torch.onnx
             dynamo=True,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
+            opset_version=opset,
             dynamic_shapes=tuple({0: open_batch} for _ in inputs) if dynamic_batch else None,
             verbose=False,
         )
@@ -90,18 +169,145 @@ def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool) -> torch.onnx
     return program
 
 
+def _strip(program: torch.onnx.ONNXProgram) -> None:
+    """Take out the exporter's notes for its own use: among them are stack traces with the paths of this machine."""
+    model = program.model
+    noted: list[Any] = [model, *model.graph.initializers.values()]
+    parts: list[Any] = [model.graph, *model.functions.values()]
+    for part in parts:
+        noted += [part, *part.inputs]
+        for node in part.all_nodes():
+            noted += [node, *node.outputs]
+    for each in noted:
+        for key in [key for key in each.metadata_props if key.startswith("pkg.")]:
+            del each.metadata_props[key]
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on itself: that torchvision is missing, that its own code is deprecated."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silence the exporter's remarks on itself: that torchvision is missing, that its own code is deprecated."""
+    with ExitStack() as stack, warnings.catch_warnings():
+        for name in ("torch.onnx", "onnxscript"):
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Several inputs have one batch: that is meant.
+        warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
+        yield
+
+
+# Comparing.
+
+
+def _compared(
+    graph: Graph, model: nn.Module, path: str, dynamic_batch: bool, opset: int | None, external: bool
+) -> tuple[float | None, str]:
+    """Compare a file with the model that it was made of; return how far its outputs are off at most, and a remark."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
-            # Several inputs have one batch: that is meant.
-            warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+        import onnxruntime  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        return None, "not run: onnxruntime is not installed"
+    dtype = _like(model).dtype
+    if dtype not in TOLERANCES:
+        return None, f"not run: onnxruntime has no {str(dtype).removeprefix('torch.')} on the CPU"
+    deviation, change = _deviation(graph, model, path, dynamic_batch)
+    if change < SENSITIVE:
+        drawn = _sensitive(graph, model)
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "drawn.onnx")
+            _write(graph, drawn, other, dynamic_batch, opset, external)
+            deviation = max(deviation, _deviation(graph, drawn, other, dynamic_batch)[0])
+    return deviation, f"onnxruntime {onnxruntime.__version__} is off by {deviation:.0e} of the output"
+
+
+def _deviation(graph: Graph, model: nn.Module, path: str, dynamic_batch: bool) -> tuple[float, float]:
+    """Compare what a file computes with what its model computes.
+
+    Returns:
+        How far an output of the file is off at most, and how much another input changes an output of the model at
+        least; both as parts of its norm.
+
+    Raises:
+        UsageError: An output is off by more than `TOLERANCES`, or onnxruntime cannot run the file.
+    """
+    import onnxruntime
+
+    inputs = _inputs(graph, model, SAMPLES, torch.Generator().manual_seed(SEED))
+    with torch.no_grad():
+        found = model(*inputs)
+    wanted = list(found.values()) if isinstance(found, Mapping) else [found]
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        runs = [inputs] if dynamic_batch else zip(*(torch.split(each, 1) for each in inputs), strict=True)
+        parts = [session.run(None, dict(zip(graph.inputs, map(_array, run), strict=True))) for run in runs]
+    except Exception as error:  # onnxruntime's errors have no public class
+        raise UsageError(f"onnxruntime cannot run the file of {graph.name}: {reason(error)}") from error
+    worst, least = 0.0, float("inf")
+    for name, ours, theirs in zip(graph.outputs, wanted, zip(*parts, strict=True), strict=True):
+        ours = ours.detach().cpu()
+        off = _distance(ours, torch.cat([torch.from_numpy(each) for each in theirs]))
+        if not off <= TOLERANCES[ours.dtype]:
+            allowed = f"{TOLERANCES[ours.dtype]:.0e} is allowed"
+            text = f"the file of {graph.name} computes something else: {name} is off by {off:.1e} of its norm"
+            raise UsageError(text, f"as run by onnxruntime {onnxruntime.__version__}; {allowed}")
+        worst, least = max(worst, off), min(least, _distance(ours, ours.flip(0)))
+    return worst, least
+
+
+def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Return how far two tensors are apart, of the norm of the first; infinite if their shapes differ."""
+    if left.shape != right.shape:
+        return float("inf")
+    return float((left.double() - right.double()).norm() / left.double().norm().clamp_min(1e-300))
+
+
+def _sensitive(graph: Graph, model: nn.Module) -> nn.Module:
+    """Return a copy of a model with weights under which every layer shows in the outputs.
+
+    Weights keep the scale of the signal, and batch norm has the statistics of these inputs.
+    """
+    model = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(SEED)
+
+    def draw(tensor: torch.Tensor, low: float, high: float) -> None:
+        tensor.copy_(torch.empty(tensor.shape).uniform_(low, high, generator=generator))
+
+    with torch.no_grad():
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if parameter.ndim > 1:
+                    bound = (6 * parameter.shape[0] / parameter.numel()) ** 0.5
+                    draw(parameter, -bound, bound)
+                else:
+                    draw(parameter, *((-0.5, 0.5) if name == "bias" else (0.5, 1.5)))
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 1.0
+                module.train()
+        model(*_inputs(graph, model, 4, generator))
+    return model.eval()
+
+
+def _inputs(
+    graph: Graph, model: nn.Module, batch: int, generator: torch.Generator | None = None
+) -> tuple[torch.Tensor, ...]:
+    """Draw inputs on the device and in the dtype of a model, with a mean of its own for every channel."""
+    like = _like(model)
+
+    def draw(shape: Iterable[int]) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    return tuple(
+        (draw((batch, *shape)) + draw((batch, shape[0], *(1 for _ in shape[1:])))).to(like)
+        for shape in graph.inputs.values()
+    )
+
+
+def _like(model: nn.Module) -> torch.Tensor:
+    """Return a tensor of the device and the dtype that a model has."""
+    return next(model.parameters(), torch.empty(0))
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    return tensor.detach().cpu().numpy()

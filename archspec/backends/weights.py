@@ -6,6 +6,7 @@ name, and then with `weights_only=True`.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -19,13 +20,14 @@ from torch import nn
 
 from archspec._version import __version__
 from archspec.backends.extras import need, reason
+from archspec.backends.state import Slot, fault_of, original_slots, slots, unwrapped
 from archspec.backends.weights_report import Mismatch, WeightsError, WeightsReport
 from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean, printable
 from archspec.files import readable, replacing
 from archspec.names import MAX_NAME
 from archspec.network import Network, loads
-from archspec.report.spec import show_spec
-from archspec.shapes import shape_text
+from archspec.report.bundle import bundle_spec
+from archspec.shapes import Shape, elements, shape_text
 
 NameMap = Callable[[str], str | None] | Mapping[str, str | None] | Literal["by-position"]
 """How a file's names become the model's: a function (None leaves a tensor out), a table of names or of prefixes that
@@ -47,29 +49,42 @@ def load_weights(
     leave_out: Iterable[str] = (),
     cast: bool = False,
 ) -> WeightsReport:
-    """Load a file into a model, and say what went where.
+    """Load a file into a model.
 
-    `map` renames (see `NameMap`): `{"backbone": "", "head": "fc"}` takes `backbone.conv1.weight` for `conv1.weight`,
-    and `head.bias` for `fc.bias`. "by-position" pairs modules by their place in the order; names and shapes within each
-    must agree all the way, else nothing is loaded. A torch file keeps its order, and so does one of `save_weights`; of
-    another safetensors file the names are taken in natural order. `leave_out=["fc"]` keeps a new head as it is. `cast`
-    converts from another floating-point type. `format` is "safetensors", or "torch" for a state_dict that `torch.save`
-    wrote.
+    A model that is compiled, averaged (`AveragedModel`) or in DistributedDataParallel is taken for what is inside; of a
+    sharded one (`fully_shard`) every process calls this. A parametrised weight is set through the inverse of its
+    parametrisation. What a network of `features=` has no place for is ignored.
 
-    Strict: WeightsError, the model unchanged, where a tensor is missing, unexpected, or of another shape or dtype. Not
-    strict: what fits is loaded, the report tells the rest. SpecError where the file cannot be read, UsageError where
-    the call is wrong.
+    Args:
+        model: The model.
+        path: The file.
+        map: Renames (see `NameMap`): `{"backbone": "", "head": "fc"}` takes `backbone.conv1.weight` for `conv1.weight`,
+            and `head.bias` for `fc.bias`. "by-position" pairs modules by their place in the order; names and shapes
+            within each must agree all the way, else nothing is loaded. A torch file keeps its order, and so does one
+            of `save_weights`; of another safetensors file the names are taken in natural order.
+        strict: Load all or nothing. Otherwise what fits is loaded.
+        format: "safetensors", or "torch" for a state_dict that `torch.save` wrote.
+        leave_out: Parts of the model that keep their weights, such as a new head: `["fc"]`.
+        cast: Convert from other floating-point types.
+
+    Returns:
+        What went where.
+
+    Raises:
+        WeightsError: With `strict`, a tensor is missing, unexpected, or of another shape or dtype. The model is
+            unchanged.
+        SpecError: The file cannot be read.
+        UsageError: The call is wrong.
     """
-    model = _unwrapped(model)
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
+    if any(slot.on_meta for slot in slots(model).values()):
         raise UsageError("the model is on the meta device, which holds no numbers", "build it on another device")
     report, assigned = _matched(model, path, map, format, leave_out, cast)
     if strict and not report.fits:
         raise WeightsError(replace(report, loaded=()))
-    state = model.state_dict()
+    copies = [copy for slot, tensor in assigned for copy in slot.writes(tensor)]
     with torch.no_grad():
-        for key, tensor in assigned.items():
-            state[key].copy_(tensor)
+        for target, tensor in copies:
+            target.copy_(tensor)
     return report
 
 
@@ -82,56 +97,84 @@ def check_weights(
     leave_out: Iterable[str] = (),
     cast: bool = False,
 ) -> WeightsReport:
-    """What `load_weights` would do; the model may be on the meta device. SpecError where the file cannot be read."""
-    return _matched(_unwrapped(model), path, map, format, leave_out, cast)[0]
+    """Report what `load_weights` would do; the model may be on the meta device. Raises: as `load_weights`."""
+    return _matched(model, path, map, format, leave_out, cast)[0]
 
 
 def save_weights(
     model: nn.Module, path: str | os.PathLike[str], network: Network | None = None, *, force: bool = False
 ) -> None:
-    """Write a model's state_dict as safetensors, with the spec of `network` in the header: `archspec.load(path)` gives
-    the network back.
+    """Write the weights of a model as safetensors, whole or not at all. Equal models give equal files.
 
-    The spec is that of `archspec show`: every value worked out, and nothing of the files that it came from. UsageError
-    where the model is not one of this network, or the file exists (without `force`). Written whole or not at all.
+    Wrapped models are taken as by `load_weights`. Of a sharded one every process calls this, and the first one writes.
+
+    Args:
+        model: The model.
+        path: The file.
+        network: The network of the model. Its spec goes into the header, as `archspec show --bundle` writes it:
+            `archspec.load(path)` gives the network back.
+        force: Replace the file if it exists.
+
+    Raises:
+        UsageError: The model is not one of this network, or the file exists.
+        SpecError: The file cannot be written.
     """
     need("safetensors")
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in _unwrapped(model).state_dict().items()}
+    found = slots(model)
     metadata = {"format": "pt", "archspec": __version__}
     if network is not None:
         graph = network.graph
-        if {key: tuple(tensor.shape) for key, tensor in state.items()} != graph.state_dict():
+        if {key: slot.shape for key, slot in found.items()} != graph.state_dict():
             raise UsageError(f"this model is not {graph.name} as a whole", "save it without its network")
         metadata |= {"name": graph.name, "structural_hash": graph.structural_hash(), "spec": _spec(network)}
+    if any(slot.on_meta for slot in found.values()):
+        raise UsageError("the model is on the meta device, which holds no numbers", "build it on another device")
+    state = {key: slot.read().detach().cpu().contiguous() for key, slot in found.items()}
+    if any(slot.sharded for slot in found.values()) and torch.distributed.get_rank() != 0:
+        return  # it has given its shards
     with replacing(path, force) as temporary:
         try:
             save_file(state, temporary, metadata)
         except SafetensorError as error:
             raise SpecError(Diagnostic("file", f"{os.fspath(path)} cannot be written: {reason(error)}")) from None
+        _sort_metadata(temporary)
 
 
 def _spec(network: Network) -> str:
-    """The text of a network's spec; UsageError where it is beyond what can be loaded again."""
-    text = show_spec(network.elaboration, comments=False)
+    """Return the spec of a network as it was written. Raises: UsageError if it is beyond what can be loaded again."""
     try:
-        loads(text, name=f"the spec of {network.name}")
+        return bundle_spec(network.elaboration, network.overrides, network.own_inputs)
     except SpecError as error:
         raise UsageError(error.diagnostics[0].message, "save the weights without their network") from None
-    return text
+
+
+def _sort_metadata(path: str) -> None:
+    """Sort the metadata in the header of a safetensors file: safetensors writes it in another order each time."""
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def read_weights(
     path: str | os.PathLike[str], format: str = "safetensors"
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a file and the metadata in its header. SpecError where it cannot be read.
+    """Read the tensors of a file and the metadata in its header.
 
     A torch file keeps its order. safetensors sorts the names; here they come in natural order, `2` before `10`.
+
+    Raises:
+        SpecError: The file cannot be read.
     """
     if format not in FORMATS:
-        raise UsageError(f"{format!r} is no format of weights", did_you_mean(format, FORMATS))
+        raise UsageError(f"unknown format of weights {format!r}", did_you_mean(format, FORMATS))
     text = readable(path)
     return _read_safetensors(text) if format == "safetensors" else (_read_torch(text), {})
 
@@ -147,7 +190,7 @@ def _read_safetensors(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str
         help = None
         if os.path.splitext(path)[1] in (".pt", ".pth", ".bin", ".ckpt"):
             help = 'format="torch" (--file-format torch) reads the tensors of such a file, and nothing else'
-        text = f"{path} is no whole safetensors file: {reason(error)}"
+        text = f"{path} is not a whole safetensors file: {reason(error)}"
         raise SpecError(Diagnostic("file", text, help=help)) from None
 
 
@@ -157,7 +200,7 @@ def _read_torch(path: str) -> dict[str, torch.Tensor]:
             warnings.simplefilter("ignore")  # torch has remarks on the pickles of others
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle may fail in any way; what it wanted to run did not
-        text, help = f"{path} is no state_dict of tensors alone", "torch.save(model.state_dict(), path) writes one"
+        text, help = f"{path} is not a state_dict of tensors alone", "torch.save(model.state_dict(), path) writes one"
         if not isinstance(error, pickle.UnpicklingError):
             text += f": {reason(error)}"
         elif wanted := re.search(r"GLOBAL (\S+)", str(error)):  # torch's own text advises to run it
@@ -169,12 +212,17 @@ def _read_torch(path: str) -> dict[str, torch.Tensor]:
     if not isinstance(found, Mapping) or not all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in found.items()
     ):
-        raise SpecError(Diagnostic("file", f"{path} holds no state_dict: names and their tensors"))
+        raise SpecError(Diagnostic("file", f"{path}: expected a state_dict, which maps names to tensors"))
+    faults = [f"{printable(key)} is {fault}" for key, tensor in found.items() if (fault := fault_of(tensor))]
+    if faults:
+        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
+        help = "expected dense tensors: `to_dense`, `dequantize` and the like make them"
+        raise SpecError(Diagnostic("type", f"{path}: {', '.join(faults[:3])}{more}", help=help))
     return dict(found)
 
 
 def _in_order(keys: Iterable[str], metadata: Mapping[str, str]) -> list[str]:
-    """The keys as the network in the header has them; as they come where there is none."""
+    """Return the keys in the order of the network in the header; as they come if there is none."""
     try:
         order = list(loads(metadata.get("spec", "")).graph.state_dict())
     except SpecError:
@@ -197,35 +245,45 @@ def _matched(
     format: str,
     leave_out: Iterable[str],
     cast: bool,
-) -> tuple[WeightsReport, dict[str, torch.Tensor]]:
-    """The report, and the tensor for each key of the model that gets one; WeightsError where positions do not agree."""
-    state: dict[str, torch.Tensor] = model.state_dict()
+) -> tuple[WeightsReport, list[tuple[Slot, torch.Tensor]]]:
+    """Return the report, and the tensor for each slot of the model that gets one.
+
+    Raises:
+        WeightsError: Positions do not agree.
+    """
+    state = slots(model)
     out = _left_out(state, [leave_out] if isinstance(leave_out, str) else list(leave_out))
+    absent_here: frozenset[str] = getattr(unwrapped(model), "__left_out__", frozenset())
     tensors, metadata = read_weights(path, format)
     names = _names(_in_order(tensors, metadata) if map == BY_POSITION else list(tensors), state, map)
+    _use_originals(model, state, {name for name in names.values() if name})
     targets: dict[str, torch.Tensor] = {}
-    kinds = ("unexpected", "ignored", "wrong_shape", "wrong_dtype", "not_finite", "renamed")
+    kinds = ("unexpected", "ignored", "reshaped", "wrong_shape", "wrong_dtype", "not_finite", "renamed")
     found: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for key, tensor in tensors.items():
         name = names[key]
-        if name is None or name in out:
+        if name is None or name in out or name in absent_here:
             found["ignored"].append(key)
-        elif name not in state:
+            continue
+        if name not in state:
             found["unexpected"].append(key)
-        elif tensor.shape != state[name].shape:
-            found["wrong_shape"].append(Mismatch(name, _shape(tensor), _shape(state[name])))
-        elif tensor.dtype != state[name].dtype and not (
-            cast and tensor.is_floating_point() and state[name].is_floating_point()
-        ):
-            found["wrong_dtype"].append(Mismatch(name, _dtype(tensor), _dtype(state[name])))
-        else:
-            targets[name] = tensor
-            if not _finite(tensor, state[name].dtype):
-                found["not_finite"].append(name)
-        if name in state and name != key:
+            continue
+        slot = state[name]
+        if name != key:
             found["renamed"].append((key, name))
+        shapes = Mismatch(name, _shape(tensor), shape_text(slot.shape))
+        if not same_numbers(tuple(tensor.shape), slot.shape):
+            found["wrong_shape"].append(shapes)
+        elif tensor.dtype != slot.dtype and not (cast and tensor.is_floating_point() and slot.dtype.is_floating_point):
+            found["wrong_dtype"].append(Mismatch(name, _dtype(tensor.dtype), _dtype(slot.dtype)))
+        else:
+            targets[name] = tensor.reshape(slot.shape)
+            if tensor.shape != slot.shape:
+                found["reshaped"].append(shapes)
+            if not _finite(tensor, slot.dtype):
+                found["not_finite"].append(name)
     place = {key: position for position, key in enumerate(state)}
-    for kind in ("wrong_shape", "wrong_dtype"):
+    for kind in ("reshaped", "wrong_shape", "wrong_dtype"):
         found[kind].sort(key=lambda mismatch: place[mismatch.key])
     absent = state.keys() - {name for name in names.values() if name} - out
     report = WeightsReport(
@@ -234,16 +292,36 @@ def _matched(
         missing=tuple(key for key in state if key in absent and not key.endswith(_COUNTER)),
         kept=tuple(key for key in state if key in absent and key.endswith(_COUNTER)),
         left_out=tuple(key for key in state if key in out),
+        parametrized=tuple(key for key in state if key in targets and state[key].parametrized),
         network=printable(metadata.get("name", "")[:MAX_NAME]) or None,
         **{kind: tuple(entries) for kind, entries in found.items()},
     )
     if map == BY_POSITION and not report.fits:
         raise WeightsError(replace(report, loaded=()))
-    return report, targets
+    return report, [(state[name], tensor) for name, tensor in targets.items()]
 
 
-def _left_out(state: Mapping[str, torch.Tensor], prefixes: list[str]) -> set[str]:
-    """The model's keys under these prefixes; UsageError where a prefix has none."""
+def _use_originals(model: nn.Module, state: dict[str, Slot], names: set[str]) -> None:
+    """Where a file has what a parametrisation keeps in place of a weight, put these tensors in place of the weight."""
+    for key, slot in list(state.items()):
+        if names.intersection(slot.replaces):
+            del state[key]
+            state.update(original_slots(model, slot))
+
+
+def same_numbers(left: Shape, right: Shape) -> bool:
+    """Tell whether tensors of two shapes hold the same numbers in the same order, and for the same purpose.
+
+    They differ in axes of 1 only; or one has all axes but the first in one, as a linear layer behind a `flatten` has
+    the weights of a convolution that reads all that there is.
+    """
+    if [size for size in left if size != 1] == [size for size in right if size != 1]:
+        return True
+    return 2 in (len(left), len(right)) and left[:1] == right[:1] and elements(left) == elements(right)
+
+
+def _left_out(state: Mapping[str, Slot], prefixes: list[str]) -> set[str]:
+    """Return the model's keys under these prefixes. Raises: UsageError if there is none under one of them."""
     found: set[str] = set()
     for prefix in prefixes:
         under = {key for key in state if key == prefix or key.startswith(f"{prefix}.")}
@@ -254,13 +332,13 @@ def _left_out(state: Mapping[str, torch.Tensor], prefixes: list[str]) -> set[str
     return found
 
 
-def _names(keys: list[str], state: Mapping[str, torch.Tensor], map: NameMap | None) -> dict[str, str | None]:
-    """The model's name for each of the file's; UsageError where two of them are the same."""
+def _names(keys: list[str], state: Mapping[str, Slot], map: NameMap | None) -> dict[str, str | None]:
+    """Return the model's name for each of the file's. Raises: UsageError if two of them are the same."""
     if map is None:
         return {key: key for key in keys}
     if isinstance(map, str):
         if map != BY_POSITION:
-            raise UsageError(f"map: {map!r} is no way to map names", f"a table, a function, or {BY_POSITION!r}")
+            raise UsageError(f"map: unknown way to map names {map!r}", f"a table, a function, or {BY_POSITION!r}")
         return _by_position(keys, list(state))
     table = map
     rename = (lambda key: _renamed(key, table)) if isinstance(table, Mapping) else table
@@ -271,7 +349,7 @@ def _names(keys: list[str], state: Mapping[str, torch.Tensor], map: NameMap | No
         if name is None:
             continue
         if not isinstance(name, str):
-            raise UsageError(f"map: {name!r} for {key} is no name", "text, or None to leave it out")
+            raise UsageError(f"map: expected a name for {key}, got {name!r}", "text, or None to leave it out")
         if name in taken:
             raise UsageError(f"map: {taken[name]} and {key} both become {name}")
         taken[name] = key
@@ -287,7 +365,7 @@ def _renamed(key: str, table: Mapping[str, str | None]) -> str | None:
 
 
 def _prefixes(key: str) -> Iterator[str]:
-    """`a.b.c`, its module and the scopes around it, innermost first."""
+    """Yield the module of `a.b.c` and the scopes around it, innermost first."""
     while key := key.rpartition(".")[0]:
         yield key
 
@@ -307,19 +385,8 @@ def _by_position(keys: list[str], wanted: list[str]) -> dict[str, str | None]:
     return names
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The module inside of `torch.compile` and DistributedDataParallel, which put their own names before its keys."""
-    while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
-            model = inner
-        else:
-            return model
-
-
 def _finite(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Whether all numbers are finite, in the dtype that they will have."""
+    """Tell whether all numbers are finite, in the dtype that they will have."""
     return bool(torch.isfinite(tensor.to(dtype)).all())
 
 
@@ -327,8 +394,8 @@ def _shape(tensor: torch.Tensor) -> str:
     return shape_text(tuple(tensor.shape))
 
 
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What of a file of weights goes into a model, and what does not."""
+"""The report of what of a file of weights goes into a model, and what does not."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What of a file goes into a model. `missing`, `loaded`, `kept` and `left_out` are keys of the model, `unexpected`
-    and `ignored` of the file, `renamed` pairs of both."""
+    """What of a file goes into a model.
+
+    `missing`, `loaded`, `kept`, `parametrized` and `left_out` are keys of the model, `unexpected` and `ignored` of the
+    file, `renamed` pairs of both.
+    """
 
     path: str
     loaded: tuple[str, ...]
@@ -34,18 +37,22 @@ class WeightsReport:
     """In the model, but not in the file."""
     unexpected: tuple[str, ...] = ()
     """In the file, but not in the model."""
+    reshaped: tuple[Mismatch, ...] = ()
+    """Loaded, though the shapes differ in axes of 1 or by a `flatten`; not a fault."""
     wrong_shape: tuple[Mismatch, ...] = ()
     wrong_dtype: tuple[Mismatch, ...] = ()
     left_out: tuple[str, ...] = ()
     """Not loaded on purpose (`leave_out`)."""
+    parametrized: tuple[str, ...] = ()
+    """Loaded through a parametrisation (torch.nn.utils.parametrize), which may make other numbers of them."""
     ignored: tuple[str, ...] = ()
-    """The file's tensors that belong there, or that the name map drops."""
+    """The file's tensors that belong there, that the name map drops, or that a network of features has no place for."""
     kept: tuple[str, ...] = ()
-    """Batch norm's counters, which old files do not have; no fault, as in torch."""
+    """Batch norm's counters, which old files do not have; not a fault, as in torch."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Names in the file, and what they are called in the model, where these differ."""
     not_finite: tuple[str, ...] = ()
-    """Keys of the model that get a NaN or an infinity; no fault, since the file may mean it."""
+    """Keys of the model that get a NaN or an infinity; not a fault, since the file may mean it."""
     network: str | None = None
     """The name of the network that the file was written for, where its header tells."""
 
@@ -55,11 +62,11 @@ class WeightsReport:
         return not (self.missing or self.unexpected or self.wrong_shape or self.wrong_dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data."""
+        """Return the report as plain data."""
         return {**asdict(self), "fits": self.fits}
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """One finding for each kind of fault."""
+        """Return one finding for each kind of fault."""
         faults: list[tuple[str, str, tuple[object, ...], str | None]] = [
             ("key", "missing in the file", self.missing, "`leave_out` keeps a new head; `map` renames"),
             ("key", "unexpected in the file", self.unexpected, "`map` renames or drops names"),
@@ -78,6 +85,8 @@ class WeightsReport:
             "loaded": self.loaded,
             "missing": self.missing,
             "unexpected": self.unexpected,
+            "reshaped": self.reshaped,
+            "parametrized": self.parametrized,
             "wrong shape": self.wrong_shape,
             "wrong dtype": self.wrong_dtype,
             "left out": self.left_out,

@@ -18,7 +18,17 @@ class _Activation(Op):
         return (Call(self.torch_name, {name: getattr(self, name) for name in self.fields}),)
 
 
-class ReLU(_Activation):
+class _InPlaceActivation(_Activation):
+    """An activation that can overwrite its input without a change of any bit, those of gradients included. Abstract.
+
+    ELU and SELU are not among them: in place, torch works out their gradient from the result, rounded otherwise.
+    """
+
+    def overwrites(self) -> bool:
+        return True
+
+
+class ReLU(_InPlaceActivation):
     """Rectified linear unit: the positive part, max(x, 0) (torch.nn.ReLU).
 
     Source: https://icml.cc/Conferences/2010/papers/432.pdf
@@ -29,7 +39,7 @@ class ReLU(_Activation):
     also_called = ("rectifier", "rectified_linear", "rectified_linear_unit")
 
 
-class ReLU6(_Activation):
+class ReLU6(_InPlaceActivation):
     """Rectified linear unit that stops at 6, min(max(x, 0), 6) (torch.nn.ReLU6).
 
     Source: https://www.cs.toronto.edu/~kriz/conv-cifar10-aug2010.pdf
@@ -40,7 +50,7 @@ class ReLU6(_Activation):
     also_called = ("relu_6", "clipped_relu")
 
 
-class LeakyReLU(_Activation):
+class LeakyReLU(_InPlaceActivation):
     """Rectified linear unit with a small slope for negative numbers (torch.nn.LeakyReLU).
 
     Source: https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf
@@ -53,6 +63,9 @@ class LeakyReLU(_Activation):
     negative_slope: float = arg(
         Float(), "slope for negative numbers", 0.01, also_called=("slope", "alpha", "leak", "leakiness"), free=True
     )
+
+    def overwrites(self) -> bool:
+        return self.negative_slope >= 0  # else the result hides the sign of the input, which the gradient needs
 
 
 class PReLU(_Activation):
@@ -134,7 +147,7 @@ class GELU(_Activation):
     )
 
 
-class SiLU(_Activation):
+class SiLU(_InPlaceActivation):
     """Sigmoid linear unit, also called swish: x * sigmoid(x) (torch.nn.SiLU).
 
     Source: https://arxiv.org/abs/1702.03118
@@ -145,7 +158,7 @@ class SiLU(_Activation):
     also_called = ("swish", "sigmoid_linear", "sigmoid_linear_unit")
 
 
-class Mish(_Activation):
+class Mish(_InPlaceActivation):
     """Self-regularised smooth activation: x * tanh(softplus(x)) (torch.nn.Mish).
 
     Source: https://arxiv.org/abs/1908.08681
@@ -172,7 +185,7 @@ class Tanh(_Activation):
     also_called = ("hyperbolic_tangent", "tan_h")
 
 
-class HardSigmoid(_Activation):
+class HardSigmoid(_InPlaceActivation):
     """Piecewise linear sigmoid: relu6(x + 3) / 6 (torch.nn.Hardsigmoid).
 
     Source: MobileNetV3, https://arxiv.org/abs/1905.02244
@@ -183,7 +196,7 @@ class HardSigmoid(_Activation):
     also_called = ("hard_sigmoid", "h_sigmoid", "hsigmoid")
 
 
-class HardSwish(_Activation):
+class HardSwish(_InPlaceActivation):
     """Piecewise quadratic swish: x * relu6(x + 3) / 6 (torch.nn.Hardswish).
 
     Source: MobileNetV3, https://arxiv.org/abs/1905.02244

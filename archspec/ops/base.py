@@ -99,6 +99,8 @@ class Op:
     """The fill of its box in a drawing; empty for the plain one."""
     example: ClassVar[str] = ""
     """What follows `- op: ` in the sample step of the reference; empty where any values of its fields do."""
+    overwritable: ClassVar[bool] = False
+    """Whether its result is new memory that its own gradient does not need: what reads it alone may overwrite it."""
 
     _defaults: ClassVar[dict[int, dict[str, Any]]] = {}
     """The default arguments in canonical form, by the rank of the input; without those that do not fit it."""
@@ -221,6 +223,14 @@ class Op:
         arithmetic, so that `symbolic_calls` can tell where it comes from.
         """
         raise NotImplementedError
+
+    def overwrites(self) -> bool:
+        """Whether its torch module can write the result over what it reads (`inplace=True`). Default: False."""
+        return False
+
+    def function(self) -> Call | None:
+        """The same as one function of torch, if users do not expect a module of their network for it. Default: None."""
+        return None
 
     def summary(self) -> str:
         """Return its arguments as a table shows them: `7x7/2, 64`. By default those that are not at their default."""

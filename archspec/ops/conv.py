@@ -35,6 +35,7 @@ class _Convolution(Op):
     ranks = (1, 2, 3)
     weighted = True
     color = "#cfe2f3"
+    overwritable = True
 
     kernel: Shape
     stride: Shape

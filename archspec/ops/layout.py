@@ -30,6 +30,9 @@ class Flatten(Op):
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name),)
 
+    def function(self) -> Call:
+        return Call("torch.flatten", {"start_dim": 1})
+
 
 class Reshape(Op):
     """The same numbers in the same order, in another shape (torch.reshape)."""

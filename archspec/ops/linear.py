@@ -19,6 +19,7 @@ class Linear(Op):
     weighted = True
     color = "#d9d2e9"
     example = "1000"
+    overwritable = True
 
     units: int = arg(
         Int(1),

@@ -13,6 +13,7 @@ class _Elementwise(Op):
 
     arity = None
     color = "#fce5cd"
+    overwritable = True
     work_doc = "1 per element of the output, for each operand after the first"
 
     def flops(self) -> int:
@@ -91,6 +92,7 @@ class Concat(Op):
     )
     arity = None
     color = "#fce5cd"
+    overwritable = True
 
     axis: str = arg(
         Axis(), "the axis along which the sizes add up", "channels", also_called=("dim", "dimension", "along")

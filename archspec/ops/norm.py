@@ -25,6 +25,7 @@ class BatchNorm(Op):
     work = 2
     batch_statistics = True
     on_line_of_input = True
+    overwritable = True
 
     eps: float = arg(
         Float(0, open_minimum=True),
@@ -60,6 +61,7 @@ class _SampleNorm(Op):
 
     on_line_of_input = True
     work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
+    overwritable = True
 
     eps: float
     affine: bool

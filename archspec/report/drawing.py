@@ -9,7 +9,7 @@ from html import escape
 
 from archspec.analysis.cost import cost
 from archspec.errors import printable
-from archspec.graph import Graph, Node
+from archspec.graph import Graph, Node, Tree
 from archspec.shapes import shape_text
 
 MERMAID_EDGES = 500
@@ -78,7 +78,7 @@ def as_dot(graph: Graph, depth: int | None = None) -> str:
     ]
     for name, shape in drawing.inputs.items():
         lines.append(f"  {_quoted(name)} [label={_lines((name, shape))}, shape=ellipse]")
-    lines += _dot_scope(_tree(drawing), "", "  ")
+    lines += _dot_scope(Tree.of(drawing.boxes.values()), "  ")
     for start, end, shape in drawing.arrows:
         lines.append(f"  {_quoted(start)} -> {_quoted(end)} [label={_quoted(shape)}]")
     for path in drawing.outputs:
@@ -93,7 +93,7 @@ def as_mermaid(graph: Graph, depth: int | None = None) -> str:
     lines = ["flowchart TD"]
     for name, shape in drawing.inputs.items():
         lines.append(f'  {ids[name]}(["{_mermaid(name)}<br>{shape}"])')
-    lines += _mermaid_scope(_tree(drawing), "", "  ", ids, itertools.count())
+    lines += _mermaid_scope(Tree.of(drawing.boxes.values()), "  ", ids, itertools.count())
     for start, end, shape in drawing.arrows:
         lines.append(f"  {ids[start]} -->|{shape}| {ids[end]}")
     return "\n".join(lines) + "\n"
@@ -112,46 +112,27 @@ def mermaid_depth(graph: Graph) -> int | None:
     return next((depth for depth in depths if mermaid_renders(as_mermaid(graph, depth))), None)
 
 
-Tree = dict[str, "Tree | Box"]
-
-
-def _tree(drawing: Drawing) -> Tree:
-    """Return the boxes by the parts of their paths."""
-    root: Tree = {}
-    for box in drawing.boxes.values():
-        here = root
-        *outer, name = box.path.split(".")
-        for part in outer:
-            inner = here.setdefault(part, {})
-            assert isinstance(inner, dict)
-            here = inner
-        here[name] = box
-    return root
-
-
-def _dot_scope(scope: Tree, path: str, indent: str) -> list[str]:
+def _dot_scope(scope: Tree[Box], indent: str) -> list[str]:
     lines: list[str] = []
-    for name, child in scope.items():
-        inner = f"{path}.{name}" if path else name
+    for child in scope.children.values():
         if isinstance(child, Box):
             color = f', fillcolor="{child.color}"' if child.color else ""
-            lines.append(f"{indent}{_quoted(inner)} [label={_lines(child.lines)}{color}]")
+            lines.append(f"{indent}{_quoted(child.path)} [label={_lines(child.lines)}{color}]")
             continue
-        lines.append(f"{indent}subgraph {_quoted(f'cluster_{inner}')} {{")
-        lines.append(f'{indent}  label={_quoted(inner)}; color="#bbbbbb"; fontname="sans-serif"; fontsize=10')
-        lines += [*_dot_scope(child, inner, indent + "  "), f"{indent}}}"]
+        lines.append(f"{indent}subgraph {_quoted(f'cluster_{child.path}')} {{")
+        lines.append(f'{indent}  label={_quoted(child.path)}; color="#bbbbbb"; fontname="sans-serif"; fontsize=10')
+        lines += [*_dot_scope(child, indent + "  "), f"{indent}}}"]
     return lines
 
 
-def _mermaid_scope(scope: Tree, path: str, indent: str, ids: dict[str, str], count: Iterator[int]) -> list[str]:
+def _mermaid_scope(scope: Tree[Box], indent: str, ids: dict[str, str], count: Iterator[int]) -> list[str]:
     lines: list[str] = []
-    for name, child in scope.items():
-        inner = f"{path}.{name}" if path else name
+    for child in scope.children.values():
         if isinstance(child, Box):
-            lines.append(f'{indent}{ids[inner]}["{"<br>".join(map(_mermaid, child.lines))}"]')
+            lines.append(f'{indent}{ids[child.path]}["{"<br>".join(map(_mermaid, child.lines))}"]')
             continue
-        lines.append(f'{indent}subgraph s{next(count)} ["{_mermaid(inner)}"]')
-        lines += [*_mermaid_scope(child, inner, indent + "  ", ids, count), f"{indent}end"]
+        lines.append(f'{indent}subgraph s{next(count)} ["{_mermaid(child.path)}"]')
+        lines += [*_mermaid_scope(child, indent + "  ", ids, count), f"{indent}end"]
     return lines
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from archspec.analysis.cost import Costs, LayerCost
+from archspec.graph import Tree
 from archspec.shapes import Shape
 
 
@@ -56,22 +57,21 @@ class Branch:
 
 
 def module_tree(costs: Costs) -> Branch:
-    """The modules of a network as a tree, equal neighbouring scopes folded."""
-    root = Branch("", "network", [costs.name])
-    scopes: dict[str, Branch] = {"": root}
-    for layer in costs.layers:
-        parent = ""
-        *outer, name = layer.path.split(".")
-        for part in outer:
-            path = f"{parent}.{part}" if parent else part
-            if path not in scopes:
-                scopes[path] = Branch(path, costs.scopes[path], [part])
-                scopes[parent].children.append(scopes[path])
-            parent = path
-        scopes[parent].children.append(Branch(layer.path, layer.op, [name], layer))
+    """Return the modules of a network as a tree, equal neighbouring scopes folded."""
+    root = _branch(costs, costs.name, "network", Tree.of(costs.layers))
     _ = root.layers  # of every branch, before equal ones are folded
     _fold(root)
     return root
+
+
+def _branch(costs: Costs, name: str, kind: str, scope: Tree[LayerCost]) -> Branch:
+    branch = Branch(scope.path, kind, [name])
+    for inner, child in scope.children.items():
+        if isinstance(child, Tree):
+            branch.children.append(_branch(costs, inner, costs.scopes[child.path], child))
+        else:
+            branch.children.append(Branch(child.path, child.op, [inner], child))
+    return branch
 
 
 def _fold(branch: Branch) -> None:

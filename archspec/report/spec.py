@@ -7,41 +7,36 @@ values from outside cannot be one of those, and becomes a block with named input
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.elaborate import Elaboration
 from archspec.errors import printable
-from archspec.graph import Graph, Node
+from archspec.graph import Node, Tree, outer_reads
 from archspec.ops.fields import REQUIRED, Padding, Sizes
+from archspec.report.yaml_text import flow
 
 _COMMENT_COLUMN = 100
 
 
-def show_spec(elaboration: Elaboration, overrides: Collection[str] = (), comments: bool = True) -> str:
-    """The elaborated network as the text of a spec, which loads to an equal graph.
-
-    Without `comments` it says nothing of the files that the network comes from, and is about half as long.
-    """
+def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
+    """Return the elaborated network as the text of a spec, which loads to an equal graph."""
     graph, document = elaboration.graph, elaboration.program.document
-    root = _scopes(graph)
-    writer = _Writer(graph, comments)
-    layers = writer.steps(root, {name: name for name in graph.inputs}, "  ", top=True)
+    writer = _Writer()
+    names = {name: name for name in graph.inputs}
+    layers = writer.steps(graph.tree(), names, next(iter(names)), "  ")
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
-        *(_origin(elaboration, overrides) if comments else ()),
-        f"name: {_flow(graph.name)}",
-        *(f"{key}: {_flow(document.text(key))}" for key in ("description", "reference") if document.text(key)),
-        f"input: {_flow(inputs['input'] if list(inputs) == ['input'] else inputs)}",
+        *_origin(elaboration, overrides),
+        f"name: {flow(graph.name)}",
+        *(f"{key}: {flow(document.text(key))}" for key in ("description", "reference") if document.text(key)),
+        f"input: {flow(inputs['input'] if list(inputs) == ['input'] else inputs)}",
         *(["", "blocks:", *writer.blocks] if writer.blocks else []),
         "",
         "layers:",
         *layers,
         "",
-        f"outputs: {_flow(graph.outputs)}",
+        f"outputs: {flow(graph.outputs)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -52,93 +47,67 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
     yield f"# {printable(document.name)}, as understood from {printable(document.source.name)}."
     for name, value in elaboration.params.items():
         declared = document.params[name]
-        origin = f"given; {_flow(declared.plain())} at {declared.span}" if name in overrides else f"{declared.span}"
-        yield f"#   {name} = {_flow(value)}  ({origin})"
-
-
-@dataclass
-class _Scope:
-    """The nodes of one path prefix; `reads` are the values from outside that they read, in order."""
-
-    path: str
-    children: dict[str, Node | _Scope] = field(default_factory=dict)
-    reads: list[str] = field(default_factory=list)
-    paths: set[str] = field(default_factory=set)
-
-    def last(self) -> str:
-        """The path of the value that the scope gives: that of its last node."""
-        child = next(reversed(self.children.values()))
-        return child.path if isinstance(child, Node) else child.last()
-
-
-def _scopes(graph: Graph) -> _Scope:
-    root = _Scope("")
-    for node in graph.nodes:
-        *outer, name = node.path.split(".")
-        trail = [root]
-        for part in outer:
-            here = trail[-1]
-            inner = here.children.setdefault(part, _Scope(f"{here.path}.{part}" if here.path else part))
-            assert isinstance(inner, _Scope)
-            trail.append(inner)
-        trail[-1].children[name] = node
-        for scope in trail:
-            inputs = dict.fromkeys(node.inputs)
-            scope.reads += [path for path in inputs if path not in scope.paths and path not in scope.reads]
-            scope.paths.add(node.path)
-    return root
+        origin = f"given; {flow(declared.plain())} at {declared.span}" if name in overrides else f"{declared.span}"
+        yield f"#   {name} = {flow(value)}  ({origin})"
 
 
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self, graph: Graph, comments: bool) -> None:
-        self.graph = graph
-        self.comments = comments
+    def __init__(self) -> None:
         self.blocks: list[str] = []
         self.count = 0
 
-    def steps(self, scope: _Scope, names: Mapping[str, str], indent: str, top: bool = False) -> list[str]:
-        """The steps of a scope. `names` tells what the values from outside are called within."""
+    def steps(self, scope: Tree[Node], names: Mapping[str, str], previous: str, indent: str) -> list[str]:
+        """Return the steps of a scope as lines.
+
+        Args:
+            scope: The scope.
+            names: What the values from outside are called within.
+            previous: The path of the value that the first step reads if nothing else is said.
+            indent: What every line starts with.
+        """
         lines: list[str] = []
-        previous = next(iter(self.graph.inputs)) if top else scope.reads[0]
         for name, child in scope.children.items():
-            reads = child.inputs if isinstance(child, Node) else tuple(child.reads)
+            reads = child.inputs if isinstance(child, Node) else outer_reads(child)
             called = [names[path] if path in names else self._inside(scope, path) for path in reads]
-            implied = len(reads) == 1 and reads[0] == previous
+            source = None if reads == (previous,) else called
             if isinstance(child, Node):
-                lines.append(self._op(name, child, None if implied else called, indent))
+                lines.append(self._op(name, child, source, indent))
                 previous = child.path
-                continue
-            lines += self._scope(name, child, None if implied else called, indent)
-            previous = child.last()
+            else:
+                lines += self._scope(name, child, reads, source, indent)
+                *_, last = child.items()
+                previous = last.path
         return lines
 
     @staticmethod
-    def _inside(scope: _Scope, path: str) -> str:
+    def _inside(scope: Tree[Node], path: str) -> str:
         return path[len(scope.path) + 1 :] if scope.path else path
 
-    def _scope(self, name: str, scope: _Scope, reads: list[str] | None, indent: str) -> list[str]:
-        source = [] if reads is None else [f"from: {_flow(reads[0] if len(reads) == 1 else reads)}"]
-        if len(scope.reads) == 1:
+    def _scope(
+        self, name: str, scope: Tree[Node], reads: tuple[str, ...], called: list[str] | None, indent: str
+    ) -> list[str]:
+        source = [] if called is None else [f"from: {flow(called[0] if len(called) == 1 else called)}"]
+        if len(reads) == 1:
             head = [
                 f"{indent}- sequential:",
-                f"{indent}    name: {_flow(name)}",
+                f"{indent}    name: {flow(name)}",
                 *(f"{indent}    {line}" for line in source),
             ]
-            inner = self.steps(scope, {scope.reads[0]: "input"}, indent + "      ")
+            inner = self.steps(scope, {reads[0]: "input"}, reads[0], indent + "      ")
             return [*head, f"{indent}    layers:", *inner]
         self.count += 1
         block = f"scope_{self.count}"
-        inputs = {path: f"value_{position}" for position, path in enumerate(scope.reads)}
-        inner = self.steps(scope, inputs, "      ")
-        self.blocks += [f"  {block}:", f"    inputs: {_flow(list(inputs.values()))}", "    layers:", *inner]
-        return [f"{indent}- {block}: {{{', '.join([f'name: {_flow(name)}', *source])}}}"]
+        inputs = {path: f"value_{position}" for position, path in enumerate(reads)}
+        inner = self.steps(scope, inputs, reads[0], "      ")
+        self.blocks += [f"  {block}:", f"    inputs: {flow(list(inputs.values()))}", "    layers:", *inner]
+        return [f"{indent}- {block}: {{{', '.join([f'name: {flow(name)}', *source])}}}"]
 
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
         source = {} if reads is None else {"from": reads[0] if len(reads) == 1 else reads}
-        line = f"{indent}- {node.op.op}: {_flow({'name': name, **source, **_written(node)})}"
-        return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}" if self.comments else line
+        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node)})}"
+        return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
 
 
 def _origins(node: Node) -> Iterable[str]:
@@ -163,22 +132,3 @@ def _written(node: Node) -> dict[str, Any]:
         if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
             found[name] = value[0] if isinstance(value[0], int) else value
     return found
-
-
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_WORDS = {"null", "true", "false"}
-
-
-def _flow(value: Any) -> str:
-    """A value in YAML's flow style."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
-    if not isinstance(value, str):
-        return json.dumps(value)
-    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
-    # JSON's quoted text is YAML's, but for characters that a spec may not hold as they are.
-    quoted = json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

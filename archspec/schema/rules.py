@@ -73,7 +73,7 @@ def _document() -> Rule:
         "description": _text("What it is, in a line."),
         "reference": _text("Where it comes from: a paper, an address."),
         "extends": _text("Another spec, by name or relative path; this file is laid over it."),
-        "include": _texts("Files that only bring `blocks`, and `defaults` for those blocks."),
+        "include": _ref("include"),
         "input": {
             "description": "Shape without the batch, channels first; or a mapping of names to shapes.",
             **_if_mapping({"additionalProperties": _ref("shape"), "minProperties": 1}, _ref("shape")),
@@ -82,12 +82,8 @@ def _document() -> Rule:
             "description": "Named values, in order; a value may use the ones before it.",
             "type": ["object", "null"],
         },
-        "defaults": _defaults(),
-        "blocks": {
-            "description": "Named, parameterised groups of steps.",
-            "type": ["object", "null"],
-            "additionalProperties": _ref("block"),
-        },
+        "defaults": _ref("defaults"),
+        "blocks": _ref("blocks"),
         "layers": {"description": "The network: a list of steps.", **_ref("steps")},
         "outputs": {
             "description": "Names of steps, as a list or a mapping; default: the last step.",
@@ -98,6 +94,36 @@ def _document() -> Rule:
             "minProperties": 1,
         },
         "expect": _expect(),
+    }
+
+
+def _include() -> Rule:
+    return {
+        "description": "Files that only bring `blocks`, and `defaults` for those blocks; or what such a file holds.",
+        "type": "array",
+        "items": _ref("library"),
+    }
+
+
+def _library() -> Rule:
+    """What a file that is included holds, written in its place."""
+    keys = _mapping(
+        {
+            "description": _text("What the blocks are for, in a line."),
+            "only": _texts("Names of the blocks that it brings; default: all."),
+            "include": _ref("include"),
+            "defaults": _ref("defaults"),
+            "blocks": _ref("blocks"),
+        }
+    )
+    return {**keys, "type": ["string", "object"]}
+
+
+def _blocks() -> Rule:
+    return {
+        "description": "Named, parameterised groups of steps.",
+        "type": ["object", "null"],
+        "additionalProperties": _ref("block"),
     }
 
 
@@ -145,6 +171,10 @@ def _definitions() -> Rule:
             "then": {"properties": _step_keys()},
         },
         "block": _block(),
+        "blocks": _blocks(),
+        "defaults": _defaults(),
+        "include": _include(),
+        "library": _library(),
     }
 
 

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: while training, sets a sample to 0 with probability `rate`, and scales up the others."""
+    """Zero a whole sample with probability `rate` while training (stochastic depth)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -15,8 +15,8 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0.0:
             return x
         keep = 1.0 - self.rate
-        mask = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
-        return x * mask
+        mask = x.new_empty([x.shape[0]] + [1] * (x.ndim - 1))
+        return x * mask.bernoulli_(keep).div_(keep)
 
 
 class ConvUnit(nn.Sequential):
