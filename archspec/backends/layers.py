@@ -7,7 +7,7 @@ from torch import nn
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: while training, sets a sample to 0 with probability `rate`, and scales up the others.
+    """Stochastic depth: in training, drop whole samples with probability `rate`.
 
     Source: Deep Networks with Stochastic Depth, https://arxiv.org/abs/1603.09382
     """
@@ -20,11 +20,46 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0.0:
             return x
         keep = 1.0 - self.rate
-        mask = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
-        return x * mask
+        mask = x.new_empty([x.shape[0]] + [1] * (x.ndim - 1))
+        return x * mask.bernoulli_(keep).div_(keep)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
+
+
+class LayerNorm1d(nn.LayerNorm):
+    """Layer normalisation over the channels of `(N, C, L)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 1)).permute(0, 2, 1)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of `(N, C, H, W)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class LayerNorm3d(nn.LayerNorm):
+    """Layer normalisation over the channels of `(N, C, D, H, W)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+
+
+class Permute(nn.Module):
+    """The axes in another order, as a module for `nn.Sequential`."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(self.dims)
+
+    def extra_repr(self) -> str:
+        return f"dims={self.dims}"
 
 
 class Scale(nn.Module):
@@ -43,7 +78,7 @@ class Scale(nn.Module):
         nn.init.constant_(self.weight, self.init)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.weight.view(-1, *[1] * (x.ndim - 2))
+        return x * self.weight.view([-1] + [1] * (x.ndim - 2))
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, init={self.init}"
