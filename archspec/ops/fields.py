@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from archspec.errors import Complaint
+from archspec.ops.symbolic import SymBool, like
 from archspec.shapes import LIMIT, SPATIAL_AXES
 
 MAX_AXES: Final = 1 + max(SPATIAL_AXES)
@@ -24,6 +25,8 @@ class Kind:
     """A kind of argument. Abstract: `parse` checks and normalises a value, `schema` says the same to an editor."""
 
     wanted = "a value"
+    example = "2"
+    """A value that the reference shows, as a spec would write it."""
 
     def parse(self, value: object, rank: int) -> Any:
         """The value in its canonical form for an input with `rank` spatial axes; Complaint where it is not one."""
@@ -75,6 +78,11 @@ def hint(value: object) -> str | None:
     return None
 
 
+def is_integer(value: object) -> TypeGuard[int]:
+    """Tell whether a value is an integer, plain or symbolic, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool | SymBool)
+
+
 class Int(Kind):
     """An integer of at least `minimum`."""
 
@@ -83,7 +91,7 @@ class Int(Kind):
         self.wanted = "an integer"
 
     def parse(self, value: object, rank: int) -> int:
-        if type(value) is not int:
+        if not is_integer(value):
             raise self.refuse(value)
         if self.minimum is not None and value < self.minimum:
             raise Complaint("value", f"{value} is below {self.minimum}")
@@ -102,6 +110,7 @@ class Float(Kind):
     """A number between bounds; an integer stands for the float."""
 
     wanted = "a number"
+    example = "0.5"
 
     def __init__(
         self,
@@ -114,9 +123,9 @@ class Float(Kind):
         self.minimum, self.maximum, self.open_minimum, self.open_maximum = minimum, maximum, open_minimum, open_maximum
 
     def parse(self, value: object, rank: int) -> float:
-        if type(value) is not float and type(value) is not int:
+        if not isinstance(value, float) and not is_integer(value):
             raise self.refuse(value)
-        if type(value) is int and not -LIMIT < value < LIMIT:
+        if isinstance(value, int) and not -LIMIT < value < LIMIT:
             raise Complaint("limit", f"{value} is beyond the size limit of 2**63")
         if not isfinite(value):
             raise Complaint("number", f"{value} is not a finite number")
@@ -125,7 +134,8 @@ class Float(Kind):
             raise Complaint("value", f"{value} is {'not above' if self.open_minimum else 'below'} {low:g}")
         if high is not None and (value > high or (self.open_maximum and value == high)):
             raise Complaint("value", f"{value} is {'not below' if self.open_maximum else 'above'} {high:g}")
-        return float(value) + 0.0  # of the two zeros, the positive one
+        number: float = like(float(value) + 0.0, value)  # of the two zeros, the positive one
+        return number
 
     def schema(self) -> dict[str, Any]:
         found: dict[str, Any] = {"type": "number"}
@@ -140,11 +150,12 @@ class Bool(Kind):
     """`true` or `false`."""
 
     wanted = "true or false"
+    example = "true"
 
     def parse(self, value: object, rank: int) -> bool:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | SymBool):
             raise self.refuse(value)
-        return value
+        return value  # type: ignore[return-value]
 
     def schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
@@ -155,6 +166,7 @@ class Choice(Kind):
 
     def __init__(self, *options: str) -> None:
         self.options = options
+        self.example = options[0]
         self.wanted = f"one of {', '.join(options)}"
 
     def parse(self, value: object, rank: int) -> str:
@@ -195,7 +207,7 @@ class Sizes(Kind):
         self.element = Int(minimum)
 
     def parse(self, value: object, rank: int) -> tuple[int, ...]:
-        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+        if not is_integer(value) and not isinstance(value, list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):
             return (self.element.parse(value, rank),) * rank
@@ -212,6 +224,7 @@ class Integers(Kind):
     """A list of integers, one per axis of a shape."""
 
     wanted = "a list of integers"
+    example = "[2]"
 
     def __init__(self, minimum: int | None = None) -> None:
         self.element = Int(minimum)
@@ -249,7 +262,7 @@ class Padding(Kind):
             return value
         if isinstance(value, str) and self.words and not hint(value):
             raise Complaint("value", f"{value[:40]!r} is not a padding", f"a number, or {' or '.join(self.words)}")
-        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+        if not is_integer(value) and not isinstance(value, list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):
             return ((self.element.parse(value, rank),) * 2,) * rank
@@ -290,12 +303,16 @@ class Field(NamedTuple):
     kind: Kind
     doc: str
     default: Any = REQUIRED
+    also_called: tuple[str, ...] = ()
+    """What other frameworks and people call it: messages answer these words with its name."""
+    free: bool = False
+    """Whether generated code stays right for any other value, so that a param may stay an argument of its class."""
 
     def parse(self, value: object, rank: int) -> Any:
         """As `Kind.parse`; nothing stands for itself where it is the default."""
         return None if value is None and self.default is None else self.kind.parse(value, rank)
 
 
-def arg(kind: Kind, doc: str, default: Any = REQUIRED) -> Any:
+def arg(kind: Kind, doc: str, default: Any = REQUIRED, *, also_called: tuple[str, ...] = (), free: bool = False) -> Any:
     """Declare an argument in the body of an `Op`: `filters: int = arg(Int(1), "output channels")`."""
-    return Field(kind, doc, default)
+    return Field(kind, doc, default, also_called, free)

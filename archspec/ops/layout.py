@@ -11,7 +11,7 @@ from archspec.shapes import Pair, Shape, elements, shape_text
 
 
 def narrow(axis: int, start: int, length: int) -> Call:
-    """A stretch of one axis, counted without the batch."""
+    """Return a call that takes a stretch of one axis, counted without the batch."""
     return Call("torch.narrow", {"dim": 1 + axis, "start": start, "length": length})
 
 
@@ -20,6 +20,9 @@ class Flatten(Op):
 
     op = "flatten"
     torch = "nn.Flatten"
+    also_called = ("flat", "ravel", "vectorize", "vectorise", "to_vector", "flattened")
+    functional = True
+    on_line_of_input = True
 
     def infer(self) -> Shape:
         return (elements(self.input),)
@@ -33,8 +36,14 @@ class Reshape(Op):
 
     op = "reshape"
     torch = "torch.reshape"
+    also_called = ("view", "unflatten", "squeeze", "unsqueeze", "expand_dims", "rearrange", "refold")
+    example = "[64, -1]"
 
-    shape: Shape = arg(Integers(-1), "the shape without the batch; one axis may be -1, what is left for it")
+    shape: Shape = arg(
+        Integers(-1),
+        "the shape without the batch; one axis may be -1, what is left for it",
+        also_called=("size", "sizes", "dims", "new_shape", "target_shape", "output_shape", "to"),
+    )
 
     def infer(self) -> Shape:
         if 0 in self.shape or self.shape.count(-1) > 1:
@@ -59,8 +68,23 @@ class Permute(Op):
 
     op = "permute"
     torch = "torch.permute"
+    also_called = (
+        "transpose",
+        "permutation",
+        "permute_axes",
+        "swapaxes",
+        "swap_axes",
+        "swapdims",
+        "movedim",
+        "moveaxis",
+    )
+    example = "[1, 2, 0]"
 
-    order: Shape = arg(Integers(0), "the input's axes in their new order, counted from 0 for the channels")
+    order: Shape = arg(
+        Integers(0),
+        "the input's axes in their new order, counted from 0 for the channels",
+        also_called=("dims", "axes", "axis", "perm", "permutation", "dim_order"),
+    )
 
     def infer(self) -> Shape:
         if sorted(self.order) != list(range(len(self.input))):
@@ -80,13 +104,31 @@ class Pad(Op):
 
     op = "pad"
     torch = "nn.ZeroPad*d"
-    ranks = (1, 2, 3)
-
-    padding: tuple[Pair, ...] = arg(Padding(), "how much is added before and after: a number, per axis, or pairs")
-    mode: str = arg(
-        Choice("constant", "reflect", "replicate", "circular"), "where the added numbers come from", "constant"
+    also_called = (
+        *("padding", "pad2d", "zero_pad", "zeropad", "zeropad2d", "zero_padding", "zeropadding", "zeropadding2d"),
+        *("zero_padding2d", "constant_pad", "constantpad2d", "reflect_pad", "reflection_pad", "reflectionpad2d"),
+        *("replicate_pad", "replication_pad", "replicationpad2d", "circular_pad", "circularpad2d"),
     )
-    value: float = arg(Float(), "the added number, where the mode is constant", 0.0)
+    ranks = (1, 2, 3)
+    example = "1"
+
+    padding: tuple[Pair, ...] = arg(
+        Padding(),
+        "how much is added before and after: a number, per axis, or pairs",
+        also_called=("pad", "pads", "paddings", "amount", "size", "width"),
+    )
+    mode: str = arg(
+        Choice("constant", "reflect", "replicate", "circular"),
+        "where the added numbers come from",
+        "constant",
+        also_called=("padding_mode", "pad_mode", "kind", "type", "method"),
+    )
+    value: float = arg(
+        Float(),
+        "the added number, where the mode is constant",
+        0.0,
+        also_called=("constant", "constant_value", "constant_values", "fill", "fill_value", "pad_value"),
+    )
 
     def infer(self) -> Shape:
         if self.value and self.mode != "constant":
@@ -114,9 +156,16 @@ class Crop(Op):
 
     op = "crop"
     torch = "torch.narrow"
+    also_called = ("cropping", "cropping1d", "cropping2d", "cropping3d", "center_crop", "cut", "trim", "unpad")
     ranks = (1, 2, 3)
+    functional = True
+    example = "1"
 
-    amount: tuple[Pair, ...] = arg(Padding(), "how much is cut before and after: a number, per axis, or pairs")
+    amount: tuple[Pair, ...] = arg(
+        Padding(),
+        "how much is cut before and after: a number, per axis, or pairs",
+        also_called=("crop", "cropping", "crops", "margin", "margins", "padding", "border", "size"),
+    )
 
     def infer(self) -> Shape:
         out = tuple(size - sum(pair) for size, pair in zip(self.spatial, self.amount, strict=True))
@@ -139,10 +188,21 @@ class Slice(Op):
 
     op = "slice"
     torch = "torch.narrow"
+    also_called = ("narrow", "strided_slice", "index_select", "select", "split", "chunk", "take", "subset")
+    example = "{start: 0, stop: 1}"
 
-    start: int = arg(Int(), "the first that is kept; negative numbers count from the end")
-    stop: int | None = arg(Int(), "the first that is no longer kept; by default all that follow are", None)
-    axis: str = arg(Axis(), "the axis that is cut", "channels")
+    start: int = arg(
+        Int(),
+        "the first that is kept; negative numbers count from the end",
+        also_called=("begin", "first", "offset", "low"),
+    )
+    stop: int | None = arg(
+        Int(),
+        "the first that is no longer kept; by default all that follow are",
+        None,
+        also_called=("end", "to", "until", "last", "high"),
+    )
+    axis: str = arg(Axis(), "the axis that is cut", "channels", also_called=("dim", "dimension", "along"))
 
     @property
     def position(self) -> int:
@@ -151,10 +211,11 @@ class Slice(Op):
 
     def infer(self) -> Shape:
         at = self.position
-        start, stop, _ = slice(self.start, self.stop).indices(self.input[at])
+        size = self.input[at]
+        start, stop = _from_zero(self.start, size), size if self.stop is None else _from_zero(self.stop, size)
         if stop <= start:
             text = f"[{self.start}:{'' if self.stop is None else self.stop}]"
-            raise self.error("shape", f"{text} of {self.input[at]} ({self.axis}) is empty", "start")
+            raise self.error("shape", f"{text} of {size} ({self.axis}) is empty", "start")
         self.start, self.stop = start, stop
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
@@ -165,6 +226,11 @@ class Slice(Op):
         return f"{self.start}:{self.stop}" + ("" if self.axis == "channels" else f", axis={self.axis}")
 
 
+def _from_zero(position: int, size: int) -> int:
+    """Return a position within an axis counted from its start, as Python's slices read it."""
+    return min(position, size) if position >= 0 else max(size + position, 0)
+
+
 class ChannelShuffle(Op):
     """Channels dealt out anew, so that groups of channels mix (torch.nn.ChannelShuffle).
 
@@ -173,9 +239,14 @@ class ChannelShuffle(Op):
 
     op = "channel_shuffle"
     torch = "nn.ChannelShuffle"
+    also_called = ("channelshuffle", "shuffle", "shuffle_channels", "shuffle_channel")
     ranks = (1, 2, 3)
+    functional = True
+    example = "2"
 
-    groups: int = arg(Int(1), "how many groups the channels come from")
+    groups: int = arg(
+        Int(1), "how many groups the channels come from", also_called=("group", "num_groups", "n_groups", "g")
+    )
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
@@ -197,12 +268,22 @@ class PixelShuffle(Op):
 
     op = "pixel_shuffle"
     torch = "nn.PixelShuffle"
+    also_called = (
+        *("pixelshuffle", "depth_to_space", "depthtospace", "subpixel", "sub_pixel", "subpixel_conv"),
+        *("sub_pixel_conv", "periodic_shuffle"),
+    )
     ranks = (2,)
+    functional = True
+    example = "2"
 
-    factor: int = arg(Int(1), "how many times higher and wider the output is")
+    factor: int = arg(
+        Int(1),
+        "how many times higher and wider the output is",
+        also_called=("upscale_factor", "scale_factor", "scale", "upscale", "block_size", "r"),
+    )
 
     def infer(self) -> Shape:
-        channels, rest = divmod(self.channels, self.factor**2)
+        channels, rest = divmod(self.channels, self.factor * self.factor)
         if rest:
             message = f"{self.channels} channels are no multiple of factor squared, {self.factor**2}"
             raise self.error("shape", message, "factor")
@@ -220,16 +301,34 @@ class Upsample(Op):
 
     op = "upsample"
     torch = "nn.Upsample"
+    also_called = (
+        *("resize", "interpolate", "interpolation", "upsampling", "upsampling1d", "upsampling2d", "upsampling3d"),
+        *("upsample1d", "upsample2d", "upsample3d", "up_sampling", "up_sampling2d", "upscale", "up", "zoom", "unpool"),
+        *("resize_nearest", "resize_bilinear", "bilinear", "nearest"),
+    )
     ranks = (1, 2, 3)
+    example = "2"
     work_doc = (
         "2 per element and neighbour: 2, 4 or 8 neighbours by rank for linear, 16 for cubic, 0 for the nearest modes"
     )
 
-    scale: Shape = arg(Sizes(1), "how many times larger the output is")
-    mode: str = arg(
-        Choice("nearest", "nearest-exact", "linear", "cubic"), "how the numbers in between are found", "nearest"
+    scale: Shape = arg(
+        Sizes(1),
+        "how many times larger the output is",
+        also_called=("scale_factor", "scale_factors", "factor", "factors", "upscale", "stride", "times"),
     )
-    align_corners: bool = arg(Bool(), "whether the corner pixels keep their values (linear and cubic)", False)
+    mode: str = arg(
+        Choice("nearest", "nearest-exact", "linear", "cubic"),
+        "how the numbers in between are found",
+        "nearest",
+        also_called=("interpolation", "interp", "method", "resample", "kind", "type"),
+    )
+    align_corners: bool = arg(
+        Bool(),
+        "whether the corner pixels keep their values (linear and cubic)",
+        False,
+        also_called=("align", "corners", "aligned"),
+    )
 
     def infer(self) -> Shape:
         if self.mode == "cubic" and self.rank != 2:

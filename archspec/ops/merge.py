@@ -12,6 +12,7 @@ class _Elementwise(Op):
     """What the merges with an operator between all operands share. Abstract."""
 
     arity = None
+    color = "#fce5cd"
     work_doc = "1 per element of the output, for each operand after the first"
 
     def flops(self) -> int:
@@ -26,6 +27,10 @@ class Add(_Elementwise):
 
     op = "add"
     torch = "+"
+    also_called = (
+        *("sum", "plus", "addition", "added", "eltwise_add", "elementwise_add", "add_n", "shortcut", "skip"),
+        *("skip_connection", "skip_add", "residual_add", "merge_add", "eltwise"),
+    )
 
     def infer(self) -> Shape:
         for n, shape in enumerate(self.inputs):
@@ -35,7 +40,7 @@ class Add(_Elementwise):
         return self.input
 
     def _projection(self, one: int, other: int) -> str | None:
-        """Which layer on operand `one` gives it the shape of `other`, if a single one does."""
+        """Return which layer on operand `one` gives it the shape of `other`, if a single one does."""
         (_, *sizes), (filters, *wanted) = self.inputs[one], self.inputs[other]
         strides = [-(-size // goal) for size, goal in zip(sizes, wanted, strict=False)]
         fits = [-(-size // stride) == goal for size, stride, goal in zip(sizes, strides, wanted, strict=False)]
@@ -58,6 +63,10 @@ class Multiply(_Elementwise):
 
     op = "multiply"
     torch = "*"
+    also_called = (
+        *("mul", "times", "product", "prod", "multiplication", "multiplied", "eltwise_mul", "elementwise_mul"),
+        *("elementwise_multiply", "elementwise_product", "hadamard", "gate", "gating", "excite"),
+    )
 
     def infer(self) -> Shape:
         full = max(self.inputs, key=elements)
@@ -76,9 +85,16 @@ class Concat(Op):
 
     op = "concat"
     torch = "torch.cat"
+    also_called = (
+        *("cat", "concatenate", "concatenation", "concatenated", "join", "merge", "route", "depth_concat"),
+        *("depthconcat", "channel_concat", "filter_concat"),
+    )
     arity = None
+    color = "#fce5cd"
 
-    axis: str = arg(Axis(), "the axis along which the sizes add up", "channels")
+    axis: str = arg(
+        Axis(), "the axis along which the sizes add up", "channels", also_called=("dim", "dimension", "along")
+    )
 
     @property
     def position(self) -> int:

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 from archspec.errors import MAX_FINDINGS, Diagnostic, did_you_mean, listed, nearest
-from archspec.ops import OPS
+from archspec.ops import OPS, SHIPPED, table
+from archspec.ops.base import Op
 from archspec.ops.fields import hint, kind_of
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
 from archspec.syntax import Yaml, YamlMap, find
@@ -30,10 +31,13 @@ _BOUND_WORDS = {
 }
 
 
-@lru_cache(maxsize=1)
-def _validator() -> Any:
+@lru_cache(maxsize=2)
+def _validator(ops: tuple[type[Op], ...]) -> Any:
+    """Return the compiled schema of a table of ops: the shipped file, unless others are registered for a time."""
     import jsonschema_rs
 
+    if ops != SHIPPED:
+        return jsonschema_rs.validator_for(json.dumps(schema()))
     package = os.path.dirname(os.path.dirname(__file__))
     with open(os.path.join(package, "schema.json"), encoding="utf-8") as file:
         return jsonschema_rs.validator_for(file.read())
@@ -45,12 +49,13 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
     These are the wrong values themselves, the steps around them, and the values of the document's keys around those.
     """
     plain = document.plain()
-    if _validator().is_valid(plain):
+    validator = _validator(table())
+    if validator.is_valid(plain):
         return [], set()
     rules = schema()
     found: list[Diagnostic] = []
     broken: set[Yaml] = set()
-    for error in _validator().iter_errors(plain):
+    for error in validator.iter_errors(plain):
         path = list(error.instance_path)
         value = find(document, path)
         found += _explain(rules, list(error.schema_path), path, value)
