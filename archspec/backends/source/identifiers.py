@@ -17,11 +17,11 @@ _LETTERS = "bcdefghijklmnopqrstuvw"
 
 
 def value_name(name: str) -> str:
-    """Return `name` as an argument or a variable, without a clash with what the code itself uses."""
-    found = re.sub(r"\W", "_", name, flags=re.ASCII)
+    """Return `name` as an argument or a variable, in small letters, without a clash with what the code itself uses."""
+    found = re.sub(r"\W", "_", name, flags=re.ASCII).lower()
     if not found or found[0].isdigit():
         found = f"x{found}"
-    return f"{found}_" if found in _TAKEN or keyword.iskeyword(found) else found
+    return f"{found}_" if found in _TAKEN or found == "l" or keyword.iskeyword(found) else found
 
 
 def class_name(name: str, spelling: str = "") -> str:
@@ -41,7 +41,7 @@ def class_name(name: str, spelling: str = "") -> str:
     else:
         for word in re.split(r"[_-]+", name):
             spelled = _word(word, spelling)
-            joint = "_" if found and found[-1].isdigit() and spelled[:1].isdigit() else ""
+            joint = "x" if found and found[-1].isdigit() and spelled[:1].isdigit() else ""
             found += joint + spelled
     found = found[:1].upper() + found[1:]
     return found if found and not found[0].isdigit() else f"Net{found}"

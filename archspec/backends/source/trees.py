@@ -281,6 +281,8 @@ def simplified(tree: ast.expr) -> ast.expr:
             return rest
         case ast.BinOp(op=ast.Add(), left=ast.Constant(value=0), right=rest) if _is_whole(tree.left):
             return rest
+        case ast.BinOp(op=ast.Add(), left=low, right=ast.BinOp(op=ast.Sub(), left=high, right=base)) if equal(low, base):
+            return high
         case ast.BinOp(op=ast.Add()):
             return _collected(tree)
         case ast.BoolOp():

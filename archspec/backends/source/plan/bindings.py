@@ -234,6 +234,10 @@ class ClassBindings(Bindings):
     def free_name(self, name: str, kind: str) -> str:
         """Return a name for something of a kind; what follows each other may share one, but arguments never do."""
 
+        if name in (self.kept or ()):  # a param of the spec, by which callers know it
+            self.kinds[name] = kind
+            return name
+
         def taken(printed: str) -> bool:
             return self.kinds.get(printed, kind) != kind or (kind in ("argument", "table") and printed in self.kinds)
 
@@ -371,9 +375,14 @@ class LoopBindings(Bindings):
         known = self.known(name, active, values)
         if known is not None:
             return known
-        printed = self.free_name(name, "loop")
+        printed = self.free_name(name, loop_kind(values))
         self.columns.append(self.bind(name if name not in self.by_spec else "", printed, active, values))
         return trees.name(printed)
+
+
+def loop_kind(values: Sequence[Any]) -> str:
+    """Return the kind of a loop's variable: loops that follow each other may share a name for values of one type."""
+    return f"loop over {type(values[0]).__name__ if values else 'nothing'}"
 
 
 def value_in(environment: Environment, spec_name: str) -> Any:

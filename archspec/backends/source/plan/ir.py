@@ -186,7 +186,14 @@ class Copies(Statement):
     """Equal copies in a chain."""
 
     statement: Statement = field(default_factory=Statement)
-    count: int = 1
+    count: ast.expr = field(default_factory=lambda: ast.Constant(1))
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return (self.count,)
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of the number of copies."""
+        self.count = change(self.count)
 
     def inside(self) -> Sequence[Statement]:
         """Return the one copy."""
@@ -194,7 +201,7 @@ class Copies(Statement):
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
-        return f"{self.count} times"
+        return f"{ast.unparse(self.count)} times"
 
 
 @dataclass(eq=False)

@@ -228,9 +228,21 @@ def _halved(tree: ast.expr) -> ast.expr | None:
 
 def label_of(step: Step) -> str:
     """Return what to call the result of a step."""
+    if step.name is not None and step.fixed_name is None:
+        stem = _stem(step)
+        if stem:
+            return stem
     if isinstance(step, ScopeStep):
         return step.fixed_name or (step.repeat.binds if step.repeat else "") or "layers"
     return step.fixed_name or step.label
+
+
+def _stem(step: Step) -> str:
+    """Return the text that a name with expressions starts with."""
+    assert step.name is not None
+    found = compile_text(str(step.name.yaml.plain()))
+    parts = found.parts if isinstance(found, Template) else ()
+    return parts[0].rstrip("_") if parts and isinstance(parts[0], str) else ""
 
 
 def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True) -> Name:

@@ -14,6 +14,7 @@ from archspec.backends.source.plan.bindings import (
     Binding,
     CannotPlan,
     LoopBindings,
+    loop_kind,
     plain,
 )
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
@@ -255,7 +256,7 @@ class _Rolled:
         starts = {found[0] for found in numbers}
         if len(starts) == 1 and all(found == list(range(found[0], found[0] + len(found))) for found in numbers):
             self.start = starts.pop()
-            self.index = self.bindings.free_name("index", "loop")
+            self.index = self.bindings.free_name("index", loop_kind([0]))
             self.bindings.bind("index", self.index, self.uses, [number for found in numbers for number in found])
 
     def _bind_entries(self) -> None:
@@ -267,7 +268,7 @@ class _Rolled:
         if all(same(value, number) for value, number in zip(values, self._numbers(), strict=True)):
             self.bindings.by_spec[binds] = self.bindings.by_name[self.index]
             return
-        printed = self.bindings.free_name(binds, "loop")
+        printed = self.bindings.free_name(binds, loop_kind(values))
         self.targets.append(self.bindings.bind(binds, printed, self.uses, values))
 
     def _numbers(self) -> list[Any]:

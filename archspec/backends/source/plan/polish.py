@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from archspec.backends.source import trees
-from archspec.backends.source.identifiers import numbered
+from archspec.backends.source.identifiers import numbered, value_name
 from archspec.backends.source.plan.ir import (
     Branch,
     CallPlan,
@@ -165,7 +165,7 @@ def unpack_tables(plan: ClassPlan) -> None:
         if not _only_columns(loop.statements, target, loop):
             continue
         kinds = plan.bindings.kinds
-        names = {column: numbered(column, lambda name: kinds.get(name, "loop") != "loop") for column in columns}
+        names = {column: numbered(value_name(column), lambda name: not kinds.get(name, "loop").startswith("loop")) for column in columns}
         taken = names_used(loop.statements) - {target}
         if any(name in taken for name in names.values()) or len(set(names.values())) != len(names):
             continue
@@ -297,7 +297,7 @@ def zip_lists(plan: ClassPlan) -> None:
             entry = table.removesuffix("s") if table.endswith("s") and len(table) > 2 else f"{table}_entry"
             let = next((e for e in loop.statements if isinstance(e, Let) and _is_lookup(e.value, table, loop.index)), None)
             name = let.target if let is not None else entry
-            if plan.bindings.kinds.get(name, "loop") not in ("loop", "let") or name in loop.targets:
+            if not plan.bindings.kinds.get(name, "loop").startswith(("loop", "let")) or name in loop.targets:
                 return
             names[table] = name
             parts[ast.dump(ast.Subscript(trees.name(table), trees.name(loop.index), ast.Load()))] = trees.name(name)
@@ -414,8 +414,7 @@ def name_often(plan: ClassPlan) -> None:
         parts = {ast.dump(value): trees.name(base)}
         for statement in walk(plan.statements):
             statement.change(partial(trees.replaced, parts=parts))
-        at = next((place for place, each in enumerate(plan.statements) if not isinstance(each, Let)), 0)
-        plan.statements.insert(at, Let(target=base, value=value))
+        plan.statements.insert(0, Let(target=base, value=value))
 
 
 def drop_unused(plan: ClassPlan) -> None:

@@ -276,7 +276,7 @@ class ModuleWriter:
 
     def table(self, name: str, source: ast.expr, columns: Sequence[str], level: int) -> None:
         """Write a table, with a comment that names its columns."""
-        self.add(level, f"{name} = ", _table(source, columns))
+        self.add(level, f"{name}{_table_hint(source)} = ", _table(source, columns))
 
     def _end_loop(self, loop: Loop, level: int) -> None:
         """Write what stands at the end of the body of a loop."""
@@ -452,6 +452,18 @@ def _table(source: ast.expr, columns: Sequence[str]) -> Doc:
         names = ", ".join(column.removeprefix("_") for column in columns)
         return Brackets("[", rows, "]", tall=True, comment=f"# {names}")
     return Brackets("[", rows, "]", tall=True)
+
+
+def _table_hint(source: ast.expr) -> str:
+    """Return the type of a table whose mappings hold values of several types; empty if it need not be said."""
+    rows = [node for node in ast.walk(source) if isinstance(node, ast.Dict)]
+    kinds = {type(value.value) for row in rows for value in row.values if isinstance(value, ast.Constant)}
+    if len(kinds) < 2:
+        return ""
+    levels, inner = 0, source
+    while isinstance(inner, ast.List) and inner.elts:
+        levels, inner = levels + 1, inner.elts[0]
+    return f": {'list[' * levels}dict[str, Any]{']' * levels}"
 
 
 def folded(modules: Sequence[Doc]) -> Doc | None:

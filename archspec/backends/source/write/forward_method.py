@@ -105,7 +105,8 @@ class ForwardWriter:
         self.lines: list[_Line] = []
         self.pending: _Pending | None = None
         self.forced: dict[Slot, str] = {}  # where two ways, or two rounds, end in one variable
-        self.typed: dict[str, bool] = {}
+        self.typed: dict[str, bool] = {}  # whether torch declares that what a variable holds is a tensor
+        self.declared: set[str] = set()  # variables with a type hint
         self.lists: dict[Statement, tuple[Listing, int]] = {}  # modules of lists, and their place
         self.attribute_of: dict[Statement, str] = {}
 
@@ -122,6 +123,7 @@ class ForwardWriter:
         for slot, name in zip(plan.inputs, names, strict=True):
             self.variables.names[slot] = name
             self.typed[name] = True
+            self.declared.add(name)
         kind = "dict[str, torch.Tensor]" if plan.outputs else "torch.Tensor"
         if not plan.outputs and len(plan.results) > 1:
             kind = f"tuple[{', '.join(['torch.Tensor'] * len(plan.results))}]"
@@ -140,7 +142,7 @@ class ForwardWriter:
         if self.shapes is not None and slot.paths.get(0) in self.shapes:
             comment = f"# {shape_text(self.shapes[slot.paths[0]])}"
         self.lines.append(_Line(level, doc, (name,), comment))
-        self.typed.setdefault(name, typed)
+        self.typed[name] = typed or name in self.declared
 
     def _return(self) -> None:
         plan = self.plan
@@ -181,11 +183,10 @@ class ForwardWriter:
         """Give a variable a type where it is first set, if it has none."""
         if self.typed.get(name):
             return
-        for line in self.lines:
-            if line.names == (name,):
-                line.annotated = True
-                self.typed[name] = True
-                return
+        line = next((line for line in self.lines if name in line.names), None)
+        if line is not None and line.names == (name,):
+            line.annotated = self.typed[name] = True
+            self.declared.add(name)
 
     def _declare_operands(self, pending: _Pending) -> bool:
         """Give the operands of an operator types; False if that is not all there is."""
@@ -466,7 +467,11 @@ class ForwardWriter:
         head = "" if isinstance(start, ast.Constant) and start.value == 0 else text(start)
         size = leaf.reads[0].shape
         whole = size is not None and isinstance(stop, ast.Constant) and stop.value == size[place["dim"].value - 1]
-        return f"{value}[{':, ' * place['dim'].value}{head}:{'' if whole else text(stop)}]"
+        bounds = ["" if start_ is None else text(start_) for start_ in (None if not head else start, None if whole else stop)]
+        wide = any(not isinstance(bound, ast.Name | ast.Constant) or "." in text(bound) for bound in (start, stop))
+        between = " : " if wide else ":"
+        inner = f"{bounds[0]}{between}{bounds[1]}".strip()
+        return f"{value}[{':, ' * place['dim'].value}{inner}]"
 
     def _argument(self, call: CallPlan, key: str) -> ast.expr:
         held = self.init.kept_arguments.get((id(call), key))
@@ -512,7 +517,7 @@ class ForwardWriter:
             name = name or numbered(label or "y", lambda each: each in busy or each in names)
             self.variables.names[slot] = name
             names.append(name)
-            self.typed.setdefault(name, False)
+            self.typed[name] = name in self.declared
         call = Brackets(f"{self._attribute(statement)}(", docs)
         if fits(level, f"{', '.join(names)} = {call.flat()}"):
             self.lines.append(_Line(level, call, tuple(names)))
@@ -649,7 +654,10 @@ class ForwardWriter:
         if initial is None:
             label = value_name(last.label or entry.label or "y")
             stem = label.rstrip("0123456789") or label
-            return self._new(stem, position, taken=self.typed)
+            name = self._new(stem, position, taken=self.typed)
+            self._add(level, f"{name} = torch.empty(0)  # set in the first round")
+            self.typed[name] = True
+            return name
         before = self.variables.names[initial]
         if initial not in inside and not self.variables.is_needed_after(initial, position):
             return before

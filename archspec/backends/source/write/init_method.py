@@ -25,6 +25,7 @@ from archspec.backends.source.plan.ir import (
 from archspec.backends.source.trees import literal, names_in, text
 from archspec.backends.source.write.chains import ModuleWriter, has_module, is_simple, name_code, range_of, targets_of
 from archspec.backends.source.write.code import expression, is_function
+from archspec.names import MODULE_ATTRIBUTES
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 
 
@@ -152,7 +153,7 @@ class InitWriter(ModuleWriter):
         base = name if name.isidentifier() else "value"
         found = base
         letters = iter("bcdefghijklmnopqrstuvwxyz")
-        while found in self.attributes:
+        while found in self.attributes or found in MODULE_ATTRIBUTES:
             found = f"{base}_{next(letters)}"
         self.attributes.add(found)
         return found
@@ -277,12 +278,13 @@ def annotation(values: Sequence[Any]) -> str:
         if value is MISSING:
             continue
         if isinstance(value, tuple | list):
-            inner = annotation(list(value)) if value else "int"
-            kinds[f"tuple[{inner}, ...]"] = None
+            kinds[f"tuple[{', '.join(annotation([item]) for item in value)}]"] = None
         elif value is None:
             optional = True
         else:
             kinds[type(value).__name__] = None
+    if len(kinds) > 1 and all(kind.startswith("tuple") for kind in kinds):
+        kinds = {"tuple[int, ...]": None}
     if not kinds:
         return "object"
     if set(kinds) == {"int", "float"}:
