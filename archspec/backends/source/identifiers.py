@@ -36,10 +36,14 @@ def class_name(name: str, spelling: str = "") -> str:
     """
     whole = _spelled(name.replace("_", "").replace("-", ""), re.sub(r"[^A-Za-z0-9]", "", spelling[:200]))
     found = ""
-    if whole is not None and not whole.islower():
-        found = whole
+    words = re.split(r"[_-]+", name)
+    if whole is not None and not whole.islower() and (len(words) == 1 or whole != whole.capitalize()):
+        at = 0
+        for word in words:
+            found += whole[at : at + 1].upper() + whole[at + 1 : at + len(word)]
+            at += len(word)
     else:
-        for word in re.split(r"[_-]+", name):
+        for word in words:
             spelled = _word(word, spelling)
             joint = "x" if found and found[-1].isdigit() and spelled[:1].isdigit() else ""
             found += joint + spelled

@@ -329,7 +329,7 @@ class LoopBindings(Bindings):
 
     def _is_around(self, name: str) -> bool:
         here: Bindings | None = self
-        while here is not None:
+        while isinstance(here, LoopBindings):
             if name in here.by_name:
                 return True
             here = here.parent

@@ -6,6 +6,7 @@ structure get a class of their own.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -258,12 +259,19 @@ class Planner(StepPlanner):
             return []
         found: list[Statement] = []
         for name, default in definition.params.items():
-            if default is None or default.constant or any(name in _given(self.trace, scope) for scope in scopes):
+            if default is None or default.constant:
+                continue
+            given = [name in _given(self.trace, scope) for scope in scopes]
+            if all(given):
                 continue
             values = [environment_of(scope).values.get(name) for scope in scopes]
             if all_same(values) or not all(isinstance(value, bool | int | float | str) for value in values):
                 continue
-            found += _local(name, default, values, {use: environment_of(scope) for use, scope in enumerate(scopes)}, cursor)
+            environments = {use: environment_of(scope) for use, scope in enumerate(scopes)}
+            if any(given):
+                found += _optional(name, default, values, given, environments, cursor)
+            else:
+                found += _local(name, default, values, environments, cursor)
         return found
 
     def _finish(self, plan: ClassPlan, definition: BlockProgram | None) -> None:
@@ -314,6 +322,33 @@ def _local(
     printed = cursor.bindings.of_class.free_name(name, "let")
     cursor.bindings.bind(name, printed, cursor.active, values)
     return [Let(target=printed, value=tree)]
+
+
+def _optional(
+    name: str,
+    value: Value,
+    values: list[Any],
+    given: list[bool],
+    environments: Mapping[int, Environment],
+    cursor: Cursor,
+) -> list[Statement]:
+    """Return the default of an argument that some uses leave out, and that follows from others."""
+    left_out = [use for use in cursor.active if not given[use]]
+    inner = cursor.narrowed(left_out)
+    try:
+        tree = inner.translated(value, {use: environments[use] for use in left_out})
+    except Unprintable:
+        return []
+    if tree is None or not cursor.bindings.holds(tree, left_out, [values[use] for use in left_out]):
+        return []
+    bindings = cursor.bindings.of_class
+    own = [each if here else None for each, here in zip(values, given, strict=True)]
+    argument = bindings.add_argument(name, name, cursor.active, own)
+    assert isinstance(argument, ast.Name)
+    bindings.arguments[argument.id].default = None
+    bindings.bind(name, argument.id, cursor.active, values)
+    is_none = ast.Compare(argument, [ast.Is()], [ast.Constant(None)])
+    return [Let(target=argument.id, value=ast.IfExp(is_none, tree, argument))]
 
 
 def _is_numbered_chain(scope: Scope) -> bool:

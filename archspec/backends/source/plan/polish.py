@@ -34,7 +34,10 @@ SHORT = 44
 """Characters of a local value that may be written where it is used."""
 
 MAX_COLUMNS = 4
-"""How many columns a table of tuples may have; one with more stays a list of mappings."""
+"""How many columns a table of tuples may have; one with more stays a list of mappings, if these fit on a line each."""
+
+WIDTH = 76
+"""Characters that a row of a table may have."""
 
 
 def polish(plan: ClassPlan) -> None:
@@ -159,7 +162,7 @@ def unpack_tables(plan: ClassPlan) -> None:
         if len(loop.targets) != 1 or loop.is_range:
             continue
         rows = _rows(plan, loop)
-        if rows is None or not 1 <= len(rows[0]) <= MAX_COLUMNS:
+        if rows is None or not rows[0] or len(rows[0]) > MAX_COLUMNS and _fit_as_mappings(rows):
             continue
         target, columns = loop.targets[0], list(rows[0])
         if not _only_columns(loop.statements, target, loop):
@@ -201,6 +204,11 @@ def _rows(plan: ClassPlan, loop: Loop) -> list[dict[str, ast.expr]] | None:
     if any(list(row) != list(rows[0]) for row in rows):
         return None
     return rows
+
+
+def _fit_as_mappings(rows: list[dict[str, ast.expr]]) -> bool:
+    """Return whether each row of a table fits on a line as a mapping."""
+    return all(sum(len(key) + 6 + len(ast.unparse(value)) for key, value in row.items()) <= WIDTH for row in rows)
 
 
 def _table(plan: ClassPlan, name: str) -> Let | None:
@@ -354,7 +362,9 @@ def inline_once(plan: ClassPlan) -> None:
 
     def inline(statements: list[Statement]) -> None:
         for place, let in enumerate(statements):
-            if isinstance(let, Let) and not let.table and _mentions(plan, let.target) == 1:
+            if not isinstance(let, Let) or let.table or let.target in names_in(let.value):
+                continue
+            if _mentions(plan, let.target) == 1:
                 rest = statements[place + 1 :]
                 short = len(trees.text(let.value)) <= SHORT and not any(
                     isinstance(node, ast.comprehension) for node in ast.walk(let.value)

@@ -241,9 +241,12 @@ class StepPlanner:
 
 
 def is_numbered(scope: Scope) -> bool:
-    """Return whether the modules of a scope are numbered from 0 on."""
+    """Return whether the modules of a scope are numbered, in order; a number may be left out for what is no module."""
     names = [name_of(applied) for applied in flat(scope.items) if _makes_module(applied)]
-    return bool(names) and names == [str(number) for number in range(len(names))]
+    if not names or not all(name.isdecimal() and len(name) < 6 for name in names):
+        return False
+    numbers = [int(name) for name in names]
+    return numbers == sorted(set(numbers)) and numbers[-1] < 2 * len(numbers) + 4
 
 
 def _makes_module(applied: Applied) -> bool:

@@ -62,8 +62,9 @@ def _signature(scope: Scope, closely: bool) -> Hashable:
 
     def entry(applied: Applied) -> Hashable:
         reads = tuple(map(relative, applied.reads))
-        here: tuple[Hashable, ...] = (id(applied.step), name_of(applied), reads, relative(applied.result))
         made = applied.made
+        name = "" if isinstance(made, Scope) and made.kind == "inline" else name_of(applied)
+        here: tuple[Hashable, ...] = (id(applied.step), name, reads, relative(applied.result))
         if isinstance(made, Scope) and (closely or made.kind != "block"):
             return (*here, tuple(map(entry, made.items)))
         if isinstance(made, Node) and closely:

@@ -25,7 +25,7 @@ from archspec.backends.source.plan.ir import (
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import is_constant, literal, text
 from archspec.backends.source.write.code import call_arguments, expression, module_of
-from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text, fits, laid_out
+from archspec.backends.source.write.layout import Brackets, Choice, Comprehension, Doc, Named, Text, fits, laid_out
 
 POSITIONAL = 4
 """With more required arguments than this, a class is given them all by position."""
@@ -75,6 +75,15 @@ class ModuleWriter:
                 return Brackets("nn.ModuleList(", [self._listed(statement, level)])
         raise AssertionError(statement)
 
+    def numbered(self, statements: Sequence[Statement], level: int) -> list[Doc]:
+        """Return the modules of a list, each at its number; what no module stands at is an identity."""
+        found: list[Doc] = []
+        for statement in statements:
+            if has_module(statement):
+                found += [Brackets("nn.Identity(", [])] * (number_of(statement, len(found)) - len(found))
+                found.append(self.held(statement, level))
+        return found
+
     def held(self, statement: Statement, level: int) -> Doc:
         """Return the code that makes the module of a statement; functions of a leaf stay in `forward`."""
         if not isinstance(statement, Leaf):
@@ -94,7 +103,7 @@ class ModuleWriter:
 
     def _listed(self, listing: Listing, level: int) -> Doc:
         """Return what an nn.ModuleList is made of: a list, or an expression for copies that differ in one number."""
-        modules = [self.held(statement, level) for statement in listing.statements if has_module(statement)]
+        modules = self.numbered(listing.statements, level)
         return folded(modules) or Brackets("[", modules, "]", tall=True)
 
     def _items(self, statements: Sequence[Statement], keyed: bool, level: int) -> list[Doc]:
@@ -121,6 +130,10 @@ class ModuleWriter:
         match statement:
             case Let():
                 return []
+            case Branch():
+                choice = self.choice(statement, level)
+                assert choice is not None
+                return [choice]
             case Leaf():
                 return [Brackets(f"{c.target}(", call_arguments(c.target, c.arguments)) for c in modules_of(statement)]
             case Copies():
@@ -196,25 +209,10 @@ class ModuleWriter:
 
     def choice(self, branch: Branch, level: int) -> Doc | None:
         """Return `a if test else b`, if either way of a branch is one module that needs no statement before."""
-        from archspec.backends.source.write.layout import Choice
-
-        if len(branch.statements) != 1 or len(branch.otherwise) != 1:
+        if not is_choice(branch):
             return None
-        ways: list[Doc] = []
-        for statement in (branch.statements[0], branch.otherwise[0]):
-            if isinstance(statement, Branch):
-                inner = self.choice(statement, level)
-                if inner is None:
-                    return None
-                ways.append(inner)
-                continue
-            if not is_simple([statement]) or isinstance(statement, Loop | Copies | Let):
-                return None
-            found = self._elements(statement, level)
-            if len(found) != 1:
-                return None
-            ways += found
-        return Choice(ways[0], text(branch.test), ways[1])
+        first, other = (self._elements(way[0], level)[0] for way in (branch.statements, branch.otherwise))
+        return Choice(first, text(branch.test), other)
 
     def _either(self, branch: Branch, level: int, write: object) -> None:
         """Write a branch of statements, each way by `write`."""
@@ -347,10 +345,16 @@ def has_module(statement: Statement) -> bool:
     return not isinstance(statement, Let) and (not isinstance(statement, Leaf) or statement.module() is not None)
 
 
+def number_of(statement: Statement, place: int) -> int:
+    """Return the number of a module in a list: its name, or else its place."""
+    name = statement.name
+    return int(name) if isinstance(name, str) and name.isdecimal() else place
+
+
 def is_simple(statements: Sequence[Statement]) -> bool:
     """Return whether a chain can be written as one expression."""
     for place, statement in enumerate(statements):
-        if isinstance(statement, Branch):
+        if isinstance(statement, Branch) and not is_choice(statement):
             return False
         if isinstance(statement, Loop) and not (_is_comprehension(statement) and _is_short(statement)):
             return False
@@ -359,6 +363,16 @@ def is_simple(statements: Sequence[Statement]) -> bool:
         if isinstance(statement, Chain) and not is_simple(statement.statements):
             return False
         if isinstance(statement, Copies) and not is_simple([statement.statement]):
+            return False
+    return True
+
+
+def is_choice(branch: Branch) -> bool:
+    """Return whether either way of a branch is one module that is written as one expression."""
+    for way in (branch.statements, branch.otherwise):
+        if len(way) != 1 or isinstance(way[0], Loop | Copies | Let) or not is_simple(way):
+            return False
+        if isinstance(way[0], Leaf) and (len(way[0].calls) != 1 or module_of(way[0].calls[0]) is None):
             return False
     return True
 

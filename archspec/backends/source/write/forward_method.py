@@ -24,7 +24,7 @@ from archspec.backends.source.plan.ir import (
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
 from archspec.backends.source.write import layout
-from archspec.backends.source.write.chains import has_module, name_code, range_of
+from archspec.backends.source.write.chains import has_module, name_code, number_of, range_of
 from archspec.backends.source.write.code import call_arguments, is_function
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
@@ -332,6 +332,7 @@ class ForwardWriter:
         for statement in listing.statements:
             if not has_module(statement):
                 continue
+            place = number_of(statement, place)
             self.lists[statement] = listing, place
             place += 1
         if self._is_run(listing):
@@ -497,8 +498,14 @@ class ForwardWriter:
         return f"getattr(self, {name_code(name_)})"
 
     def _place(self, statement: Statement) -> int:
-        modules = [each for each in self.plan.statements if has_module(each)]
-        return modules.index(statement)
+        place = 0
+        for each in self.plan.statements:
+            if has_module(each):
+                place = number_of(each, place)
+                if each is statement:
+                    break
+                place += 1
+        return place
 
     def _several_results(self, statement: Instance, level: int) -> None:
         """Write a call of a class that returns more than its result."""

@@ -23,7 +23,7 @@ from archspec.backends.source.plan.ir import (
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, has_module, is_simple, name_code, range_of, targets_of
+from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code, range_of, targets_of
 from archspec.backends.source.write.code import expression, is_function
 from archspec.names import MODULE_ATTRIBUTES
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
@@ -44,6 +44,7 @@ class InitWriter(ModuleWriter):
         self.conditions: dict[Branch, tuple[str, bool]] = {}
         self.chosen: dict[Branch, str] = {}
         self.kept: dict[str, str] = {}
+        self.flags: dict[str, str] = {}
 
     def method(self) -> list[str]:
         """Return the lines of the method; none if it would only call its parent's."""
@@ -54,7 +55,7 @@ class InitWriter(ModuleWriter):
         if plan.base == "Sequential":
             self._sequential_class()
         elif plan.base == "ModuleList":
-            modules = [self.held(statement, 2) for statement in plan.statements if has_module(statement)]
+            modules = self.numbered(plan.statements, 2)
             self.add(2, "", Brackets("super().__init__(", [Brackets("[", modules, "]", tall=True)]))
         else:
             self.add(2, "super().__init__()")
@@ -186,11 +187,14 @@ class InitWriter(ModuleWriter):
             self._or_none(branch, str(held), level)
 
     def _with_flag(self, branch: Branch, level: int) -> None:
+        test = text(branch.test)
         if isinstance(branch.test, ast.Name):
             attribute = self._keep_argument(branch.test.id, level)
+        elif test in self.flags:
+            attribute = self.flags[test]
         else:
-            attribute = self._new_attribute(_flag(branch))
-            self.add(level, f"self.{attribute} = {text(branch.test)}")
+            attribute = self.flags[test] = self._new_attribute(_flag(branch))
+            self.add(level, f"self.{attribute} = {test}")
         self.conditions[branch] = f"self.{attribute}", False
         for body, head in ((branch.statements, "if"), (branch.otherwise, "if not")):
             if all(map(is_function, body)):

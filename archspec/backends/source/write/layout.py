@@ -131,7 +131,13 @@ def laid_out(level: int, prefix: str, doc: Doc, suffix: str = "") -> list[str]:
                 return [*laid_out(level, prefix, doc.element), f"{indent}{doc.loop}{suffix}"]
             inner = [*laid_out(level + 1, "", doc.element), f"{INDENT * (level + 1)}{doc.loop}"]
             return [f"{indent}{prefix}*(", *inner, f"{indent}){suffix}"]
-        case Choice() if prefix:
+        case Choice() if not prefix:
+            return [
+                *laid_out(level, "", doc.first),
+                f"{indent}if {doc.test}",
+                *laid_out(level, "else ", doc.other, suffix),
+            ]
+        case Choice():
             if fits(level + 1, doc.flat()):
                 return [f"{indent}{prefix}(", f"{INDENT * (level + 1)}{doc.flat()}", f"{indent}){suffix}"]
             inner = [
