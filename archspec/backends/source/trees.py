@@ -117,6 +117,10 @@ def negated(test: ast.expr) -> ast.expr:
 
 def names_in(tree: ast.AST) -> set[str]:
     """Return every name that an expression reads from around it: no functions, no loop variables of its own."""
+    if isinstance(tree, ast.Constant):
+        return set()
+    if isinstance(tree, ast.Name):
+        return {tree.id}
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     bound = {
         node.target.id

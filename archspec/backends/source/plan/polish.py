@@ -21,6 +21,7 @@ from archspec.backends.source.plan.ir import (
     Let,
     Listing,
     Loop,
+    Slot,
     Statement,
     names_used,
     walk,
@@ -49,11 +50,13 @@ def polish(plan: ClassPlan) -> None:
 def cancel_permutes(plan: ClassPlan) -> None:
     """Leave out permutes in a row that undo each other."""
 
+    counts = _reader_counts(plan)
+
     def cancel(statements: list[Statement], allowed: bool) -> None:
         for before, after in zip(statements, statements[1:], strict=False):
             if not isinstance(before, Leaf) or not isinstance(after, Leaf) or not before.calls or not after.calls:
                 continue
-            reads_only_it = after.reads == [before.out] and _readers(plan, before) == 1
+            reads_only_it = after.reads == [before.out] and counts[before.out] == 1
             if allowed and reads_only_it and _undo(before.calls[-1], after.calls[0]):
                 before.calls, after.calls = before.calls[:-1], after.calls[1:]
         for statement in statements:
@@ -63,16 +66,15 @@ def cancel_permutes(plan: ClassPlan) -> None:
     cancel(plan.statements, plan.cancelled)
 
 
-def _readers(plan: ClassPlan, statement: Statement) -> int:
-    """Return how often the result of a statement is read."""
-    slot = statement.out
-    found = plan.results.count(slot)
+def _reader_counts(plan: ClassPlan) -> Counter[Slot]:
+    """Return how often each value is read."""
+    found = Counter(plan.results)
     for each in walk(plan.statements):
-        found += each.reads.count(slot)
+        found.update(each.reads)
         if isinstance(each, Branch):
-            found += (each.result is slot) + (each.other_result is slot)
+            found.update(slot for slot in (each.result, each.other_result) if slot is not None)
         if isinstance(each, Loop):
-            found += sum((value.last is slot) + (value.initial is slot) for value in each.values)
+            found.update(slot for value in each.values for slot in (value.last, value.initial) if slot is not None)
     return found
 
 
@@ -105,7 +107,9 @@ def join_branches(plan: ClassPlan) -> None:
                 continue
             if before.otherwise or after.otherwise or not equal(before.test, after.test):
                 continue
-            if after.other_result is not before.out or _readers(plan, before) > _reads_of(before, after):
+            if after.other_result is not before.out:
+                continue
+            if _reader_counts(plan)[before.out] > _reads_of(before, after):
                 continue
             _rewire(after.statements, before)
             after.statements[:0] = before.statements

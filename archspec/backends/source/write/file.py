@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,10 @@ from archspec.expressions import make_divisible
 from archspec.network import Network
 from archspec.ops.torch_api import LAYERS
 from archspec.shapes import Shape, shape_text
+
+
+_STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?!\w|=[^=])")
 
 
 def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, Shape], template: str | None) -> str:
@@ -84,7 +89,7 @@ def _summary(network: Network) -> str:
 
 def _names(code: str) -> set[str]:
     """Return the names that the classes use."""
-    return {node.id for node in ast.walk(ast.parse("class _:\n" + code)) if isinstance(node, ast.Name)}
+    return set(_NAME.findall(_STRING.sub('""', code)))
 
 
 def _rendered(variables: Mapping[str, Any], template: str | None) -> str:

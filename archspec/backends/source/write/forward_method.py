@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from archspec.backends.source.identifiers import numbered, value_name
@@ -74,25 +74,44 @@ class _Line:
         return laid_out(self.level, prefix, self.doc)
 
 
-@dataclass
 class _Variables:
     """Which variable holds which value; one may hold several, one after the other."""
 
-    live: Liveness
-    names: dict[Slot, str] = field(default_factory=dict)
+    def __init__(self, live: Liveness) -> None:
+        self.live = live
+        self._names: dict[Slot, str] = {}
+        self._held: dict[str, list[Slot]] = {}
+
+    def __getitem__(self, slot: Slot) -> str:
+        return self._names[slot]
+
+    def __setitem__(self, slot: Slot, name: str) -> None:
+        self._names[slot] = name
+        self._held.setdefault(name, []).append(slot)
+
+    def get(self, slot: Slot) -> str | None:
+        """Return the variable of a value, if it has one yet."""
+        return self._names.get(slot)
 
     def is_needed_after(self, slot: Slot, position: int) -> bool:
         """Return whether a later step reads what the variable of a value holds: the value itself, or another."""
-        if self.live.last_use(slot) > position:
-            return True
-        return any(
-            name == self.names[slot] and other is not slot and self.live.last_use(other) > position
-            for other, name in self.names.items()
-        )
+        name = self._names[slot]
+        held = self._held[name]
+        if len(held) > 8:  # most have been read for the last time
+            held = self._held[name] = [other for other in held if self.live.last_use(other) > position] or held[-1:]
+        return any(self.live.last_use(other) > position for other in held)
 
     def in_use(self, position: int) -> set[str]:
         """Return the variables whose value a later step reads."""
-        return {name for slot, name in self.names.items() if self.live.last_use(slot) > position}
+        return {name for name, slots in self._held.items() if any(self.live.last_use(s) > position for s in slots)}
+
+    def snapshot(self) -> tuple[dict[Slot, str], dict[str, list[Slot]]]:
+        """Return what holds what, to come back to."""
+        return dict(self._names), {name: list(slots) for name, slots in self._held.items()}
+
+    def restore(self, state: tuple[dict[Slot, str], dict[str, list[Slot]]]) -> None:
+        """Come back to a snapshot."""
+        self._names, self._held = dict(state[0]), {name: list(slots) for name, slots in state[1].items()}
 
 
 class ForwardWriter:
@@ -121,7 +140,7 @@ class ForwardWriter:
         elif names == ["input"]:
             names = ["x"]
         for slot, name in zip(plan.inputs, names, strict=True):
-            self.variables.names[slot] = name
+            self.variables[slot] = name
             self.typed[name] = True
             self.declared.add(name)
         kind = "dict[str, torch.Tensor]" if plan.outputs else "torch.Tensor"
@@ -150,7 +169,7 @@ class ForwardWriter:
             self._return_one(plan.results[0])
             return
         self._flush(2)
-        names = [Text(self.variables.names[slot]) for slot in plan.results]
+        names = [Text(self.variables[slot]) for slot in plan.results]
         if plan.outputs is None:
             line = f"return {', '.join(name.text for name in names)}"
             self._add(2, line) if fits(2, line) else self._add(2, "return ", Brackets("(", names, tall=True))
@@ -163,7 +182,7 @@ class ForwardWriter:
         pending = self.pending
         if pending is None or pending.slot is not result or self._is_alias(pending):
             self._flush(2)
-            name = self.variables.names[result]
+            name = self.variables[result]
             self._declare(name)
             self._add(2, f"return {name}")
             return
@@ -201,7 +220,7 @@ class ForwardWriter:
 
     def _is_alias(self, pending: _Pending) -> bool:
         """Return whether nothing happens to a value: an identity."""
-        names = [self.variables.names.get(slot) for slot in pending.operands]
+        names = [self.variables.get(slot) for slot in pending.operands]
         return isinstance(pending.doc, Text) and pending.doc.text in names
 
     def _flush(self, level: int) -> None:
@@ -212,10 +231,10 @@ class ForwardWriter:
         self.pending = None
         if self._is_alias(pending):
             assert isinstance(pending.doc, Text)
-            self.variables.names[pending.slot] = pending.doc.text
+            self.variables[pending.slot] = pending.doc.text
             return
         name = self._name(pending)
-        self.variables.names[pending.slot] = name
+        self.variables[pending.slot] = name
         self._assign(level, name, pending.doc, pending.slot, pending.typed)
 
     def _name(self, pending: _Pending) -> str:
@@ -229,7 +248,7 @@ class ForwardWriter:
             return self._new(label, position)
         first = pending.operands[0] if pending.operands else None
         if first is not None and not self.variables.is_needed_after(first, position):
-            name = self.variables.names[first]
+            name = self.variables[first]
             if name in RUNNING:
                 return name
         busy = self.variables.in_use(position)
@@ -268,7 +287,7 @@ class ForwardWriter:
         if isinstance(reader, Instance) and len(reader.reads) > 1:
             return True
         first = pending.operands[0] if pending.operands else None
-        goes_on = first is not None and self.variables.names.get(first) in RUNNING
+        goes_on = first is not None and self.variables.get(first) in RUNNING
         if reader is not None and self.live.position[reader] > self.live.position[pending.last] + 1 and not goes_on:
             return True
         if reader is None and slot in self.plan.results:
@@ -360,7 +379,7 @@ class ForwardWriter:
         first, last = statements[0], statements[-1]
         position = self.live.position[last]
         start = first.reads[0]
-        before = self.variables.names[start]
+        before = self.variables[start]
         name = before
         if self.variables.is_needed_after(start, self.live.position[first]) or start in first.reads[1:]:
             name = next((each for each in RUNNING if each not in self.variables.in_use(position)), None) or self._new(
@@ -369,10 +388,10 @@ class ForwardWriter:
             self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
         single = value_name(str(listing.name).removesuffix("s"))
         item = numbered(single if single != listing.name else "module", lambda each: each in self.variables.in_use(0) or each == name)
-        others = [Text(self.variables.names[slot]) for slot in first.reads[1:]]
+        others = [Text(self.variables[slot]) for slot in first.reads[1:]]
         self._add(level, f"for {item} in {self._attribute(listing)}:")
         self._assign(level + 1, name, Brackets(f"{item}(", [Text(name), *others]), last.out, False)
-        self.variables.names[last.out] = name
+        self.variables[last.out] = name
 
     def _step(self, statement: Statement, reads: Sequence[Slot], level: int) -> None:
         """Write a step with one result, which then waits; what has waited is taken into its line, or gets a variable."""
@@ -387,7 +406,7 @@ class ForwardWriter:
                 docs.append(pending.doc)
                 operands += pending.operands
             else:
-                docs.append(Text(self.variables.names[slot]))
+                docs.append(Text(self.variables[slot]))
                 operands.append(slot)
         first = pending.first if folded and pending is not None else statement
         doc, typed = self._call(statement, docs)
@@ -399,7 +418,7 @@ class ForwardWriter:
         """Return whether torch declares that a value is a tensor."""
         if pending is not None and slot is pending.slot:
             return pending.typed
-        return self.typed.get(self.variables.names[slot], False)
+        return self.typed.get(self.variables[slot], False)
 
     def _folds(self, pending: _Pending, statement: Statement, reads: Sequence[Slot], level: int) -> bool:
         """Return whether a person would write a step on the line of what it reads."""
@@ -421,7 +440,7 @@ class ForwardWriter:
             if any(self.live.maker.get(slot) is None for slot in later):
                 return False
         docs: list[Doc] = [
-            pending.doc if slot is pending.slot else Text(self.variables.names.get(slot, "x")) for slot in reads
+            pending.doc if slot is pending.slot else Text(self.variables.get(slot) or "x") for slot in reads
         ]
         return fits(level, f"return {self._call(statement, docs)[0].flat()}")
 
@@ -509,7 +528,7 @@ class ForwardWriter:
 
     def _several_results(self, statement: Instance, level: int) -> None:
         """Write a call of a class that returns more than its result."""
-        docs: list[Doc] = [Text(self.variables.names[slot]) for slot in statement.reads]
+        docs: list[Doc] = [Text(self.variables[slot]) for slot in statement.reads]
         names: list[str] = []
         position = self.live.position[statement]
         busy = self.variables.in_use(position)
@@ -522,7 +541,7 @@ class ForwardWriter:
             choices = [*running, label or "y"]
             name = next((each for each in choices if each not in busy and each not in names), None)
             name = name or numbered(label or "y", lambda each: each in busy or each in names)
-            self.variables.names[slot] = name
+            self.variables[slot] = name
             names.append(name)
             self.typed[name] = name in self.declared
         call = Brackets(f"{self._attribute(statement)}(", docs)
@@ -544,14 +563,15 @@ class ForwardWriter:
 
     def _as_expression(self, statements: Sequence[Statement], result: Slot | None, level: int) -> str | None:
         """Return the steps of a way as one expression, if they are one."""
-        mark, names, forced = len(self.lines), dict(self.variables.names), dict(self.forced)
+        mark, names, forced = len(self.lines), self.variables.snapshot(), dict(self.forced)
         self._emit(statements, level)
         found = self.pending
         self.pending = None
         if len(self.lines) == mark and found is not None and found.slot is result:
             return found.doc.flat()
         del self.lines[mark:]
-        self.variables.names, self.forced = names, forced
+        self.variables.restore(names)
+        self.forced = forced
         return None
 
     def _branch(self, branch: Branch, level: int) -> None:
@@ -566,10 +586,10 @@ class ForwardWriter:
             return
         if passed.lost:  # nothing reads the result where the steps are left out
             self._way(branch, branch.statements, inner, level, None)
-            self.variables.names[result] = self.variables.names[inner]
+            self.variables[result] = self.variables[inner]
             return
         position = self.live.position[branch]
-        before = self.variables.names[passed]
+        before = self.variables[passed]
         wanted = self.forced.get(result)
         apart = self.variables.is_needed_after(passed, position) or wanted is not None and wanted != before
         name = wanted or (self._fresh(branch, position) if apart else before)
@@ -579,11 +599,11 @@ class ForwardWriter:
                 line = self._choice(branch, expression, before)
                 if fits(level, f"{name} = {line}"):
                     self._assign(level, name, Text(line), result, False)
-                    self.variables.names[result] = name
+                    self.variables[result] = name
                     return
             self._assign(level, name, Text(before), result, self.typed.get(before, False))
         self._way(branch, branch.statements, inner, level, name)
-        self.variables.names[result] = name
+        self.variables[result] = name
 
     def _fresh(self, branch: Branch, position: int) -> str:
         """Return a variable for what comes of a branch while the value before it is still read."""
@@ -607,7 +627,7 @@ class ForwardWriter:
             self.forced[result] = name
         self._emit(statements, level + 1)
         self._flush(level + 1)
-        held = self.variables.names[result]
+        held = self.variables[result]
         if name is not None and held != name:
             self._assign(level + 1, name, Text(held), Slot({}), self.typed.get(held, False))
         if len(self.lines) == mark:
@@ -622,14 +642,14 @@ class ForwardWriter:
         start = branch.statements[0].reads[:1] or branch.otherwise[0].reads[:1]
         name = self.forced.get(result)
         if name is None and start and not self.variables.is_needed_after(start[0], position):
-            name = self.variables.names[start[0]]
+            name = self.variables[start[0]]
         name = name or self._fresh(branch, position)
-        names = dict(self.variables.names)
+        names = self.variables.snapshot()
         self._way(branch, branch.statements, inner, level, name)
-        self.variables.names = names
+        self.variables.restore(names)
         self._add(level, "else:")
         self._body(branch.otherwise, other, level, name)
-        self.variables.names[result] = name
+        self.variables[result] = name
 
     # Loops over modules with names of their own.
 
@@ -639,7 +659,7 @@ class ForwardWriter:
         late: list[tuple[str, Slot]] = []
         for value in loop.values:
             name = self._carrier(value.entry, value.initial, value.last, loop, inside, position, level)
-            self.variables.names[value.entry] = name
+            self.variables[value.entry] = name
             last_read = self.live.last_use(value.entry)
             made = self.live.position.get(self.live.maker.get(value.last, loop), position)
             if last_read > made or value.last in self.forced:
@@ -650,9 +670,9 @@ class ForwardWriter:
         self._emit(loop.statements, level + 1)
         self._flush(level + 1)
         for name, slot in late:
-            self._assign(level + 1, name, Text(self.variables.names[slot]), Slot({}), False)
+            self._assign(level + 1, name, Text(self.variables[slot]), Slot({}), False)
         for value in loop.values:
-            self.variables.names[value.out] = self.variables.names[value.entry]
+            self.variables[value.out] = self.variables[value.entry]
 
     def _carrier(
         self, entry: Slot, initial: Slot | None, last: Slot, loop: Loop, inside: set[Slot], position: int, level: int
@@ -665,7 +685,7 @@ class ForwardWriter:
             self._add(level, f"{name} = torch.empty(0)  # set in the first round")
             self.typed[name] = True
             return name
-        before = self.variables.names[initial]
+        before = self.variables[initial]
         if initial not in inside and not self.variables.is_needed_after(initial, position):
             return before
         busy = self.variables.in_use(position) | {before}

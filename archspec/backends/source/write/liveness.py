@@ -21,6 +21,7 @@ class Liveness:
         self.maker: dict[Slot, Statement] = {}
         self.readers: dict[Slot, list[Statement]] = {}
         self._uses: dict[Slot, list[int]] = {}
+        self._last: dict[Slot, int] = {}
         self._count = 0
         self._follow(plan.statements, [])
         for slot in plan.results:
@@ -63,6 +64,7 @@ class Liveness:
 
     def _use(self, slot: Slot, position: int) -> None:
         self._uses.setdefault(slot, []).append(position)
+        self._last[slot] = max(position, self._last.get(slot, -1))
 
     def is_read(self, slot: Slot) -> bool:
         """Return whether anything reads a value."""
@@ -74,7 +76,7 @@ class Liveness:
 
     def last_use(self, slot: Slot) -> int:
         """Return the position of the last statement that reads a value; -1 if none does."""
-        return max(self._uses.get(slot, (-1,)))
+        return self._last.get(slot, -1)
 
     def sole_reader(self, slot: Slot) -> Statement | None:
         """Return the statement that reads a value, if nothing else does."""
