@@ -6,6 +6,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable
+from itertools import chain, count
 
 _TAKEN = frozenset({*dir(builtins), "self", "torch", "nn", "F", "math", "OrderedDict", "make_divisible"}) - {"input"}
 _SPELLED = {
@@ -89,10 +90,7 @@ class Names:
 
     def unique(self, name: str) -> str:
         """Return `name`, or `NameB`, `NameC`, ... where that is taken."""
-        found = name
-        for letter in ("", *_LETTERS.upper(), *(f"X{number}" for number in range(100_000))):
-            found = f"{name}{letter}"
-            if found not in self.taken:
-                break
+        endings = chain(("",), _LETTERS.upper(), (f"X{number}" for number in count()))
+        found = next(made for ending in endings if (made := f"{name}{ending}") not in self.taken)
         self.taken.add(found)
         return found

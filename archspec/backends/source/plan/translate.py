@@ -63,13 +63,6 @@ def syntax_of(value: Value) -> ast.expr | None:
     return None
 
 
-def _evaluate(tree: ast.expr, environment: Environment) -> Any:
-    """Return the value of an expression of the spec, by the spec's own rules."""
-    seen = Environment({}, environment)
-    seen.budget = Budget()
-    return Compiler().compile(tree)(seen)
-
-
 class _Translator:
     """Turns an expression of the spec into one of the code: what is constant in all uses becomes its value."""
 
@@ -85,6 +78,7 @@ class _Translator:
         self.bindings, self.active, self.environments, self.sizes = bindings, active, environments, sizes
         self.bold = bold  # leave out roundings whose effect cannot be told; whoever asked for it tries the whole
         self.bound: set[str] = set()  # variables of comprehensions around
+        self._values: dict[ast.expr, list[Any] | None] = {}
 
     def run(self, tree: ast.expr) -> ast.expr:
         """Return the code of an expression or of a part of it. Raises: Unprintable."""
@@ -102,10 +96,22 @@ class _Translator:
         """Return the value of a part of the expression in every use, if it can be told."""
         if self.bound and self.bound & names_in(tree):
             return None
+        if tree not in self._values:
+            self._values[tree] = self._evaluated(tree)
+        return self._values[tree]
+
+    def _evaluated(self, tree: ast.expr) -> list[Any] | None:
+        """Return the values of an expression by the spec's own rules."""
+        found: list[Any] = []
         try:
-            return [_evaluate(tree, self.environments[use]) for use in self.active]
+            evaluate = Compiler().compile(tree)
+            for use in self.active:
+                seen = Environment({}, self.environments[use])
+                seen.budget = Budget()
+                found.append(evaluate(seen))
         except (Complaint, UnknownShape):
             return None
+        return found
 
     def _varies(self, tree: ast.expr) -> bool:
         """Return whether a name has other values in uses that a condition leaves out."""

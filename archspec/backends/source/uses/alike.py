@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from archspec.backends.source.uses.trace import Trace, name_of
 from archspec.expressions import Tensor
 from archspec.graph import Applied, Node, Scope
+from archspec.ops.base import Op
 
 
 def distinct(trace: Trace, scopes: Sequence[Scope]) -> tuple[list[Scope], dict[Scope, int]]:
@@ -54,7 +57,23 @@ def split(scopes: Iterable[Scope], closely: bool) -> list[list[Scope]]:
     return list(groups.values())
 
 
+_signatures: WeakKeyDictionary[Scope, dict[bool, Hashable]] = WeakKeyDictionary()
+
+
 def _signature(scope: Scope, closely: bool) -> Hashable:
+    known = _signatures.setdefault(scope, {})
+    if closely not in known:
+        known[closely] = _worked_out(scope, closely)
+    return known[closely]
+
+
+@lru_cache(maxsize=4096)
+def _calls(op: Op) -> str:
+    """Return the torch calls of an op as text."""
+    return str(op.calls())
+
+
+def _worked_out(scope: Scope, closely: bool) -> Hashable:
     outside: dict[str, int] = {}
 
     def relative(path: str) -> Hashable:
@@ -68,7 +87,7 @@ def _signature(scope: Scope, closely: bool) -> Hashable:
         if isinstance(made, Scope) and (closely or made.kind != "block"):
             return (*here, tuple(map(entry, made.items)))
         if isinstance(made, Node) and closely:
-            return (*here, str(made.op.calls()))
+            return (*here, _calls(made.op))
         return here
 
     return tuple(map(entry, scope.items))
@@ -78,5 +97,5 @@ def content(applied: Applied) -> Hashable:
     """Return what a step made, comparable between copies: the torch calls in it, not where they stand."""
     made = applied.made
     if isinstance(made, Node):
-        return str(made.op.calls())
+        return _calls(made.op)
     return None if made is None else _signature(made, closely=True)
