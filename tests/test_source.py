@@ -364,6 +364,24 @@ def test_what_the_features_look_like(golden: Callable[[str, str], None]) -> None
     golden("source_features.txt", "\n\n".join(parts))
 
 
+def test_a_default_sees_the_params_of_the_document() -> None:
+    """Even where a block has another value of that name, with which the op would be other calls."""
+    network = loads("""
+        input: [4, 8, 8]
+        params: {p: 1}
+        defaults: {conv: {kernel: 3, padding: $p}}
+        blocks:
+          unit:
+            params: {p: }
+            layers: [{conv: "${p[0][1]}"}]
+        layers:
+          - unit: [[0, 6], [0, 1]]
+          - unit: [[0, 8], [0, 1]]
+    """)
+    assert [node.op.output for node in network.graph.nodes] == [(6, 8, 8), (8, 8, 8)]
+    check(network, generate_source(network))
+
+
 # Random networks.
 
 

@@ -16,8 +16,9 @@ from op_samples import SAMPLES, Good
 
 from archspec.errors import Complaint
 from archspec.ops import OPS
+from archspec.ops.base import symbolic_calls
 from archspec.ops.fields import Bool, Float, Int, Padding, Sizes
-from archspec.ops.symbolic import MAX_TERMS, Sym, binary, name, substituted, symbolic, symbolic_calls, tree_of
+from archspec.ops.symbolic import MAX_TERMS, Sym, binary, name, substituted, symbolic, tree_of
 
 GOOD = [pytest.param(op, use, id=f"{op}-{n}") for op in OPS for n, use in enumerate(SAMPLES[op].good)]
 

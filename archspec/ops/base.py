@@ -292,6 +292,21 @@ class Op:
         return f"{self.op}({given})"
 
 
+def symbolic_calls(
+    op: type[Op], inputs: tuple[Shape, ...], arguments: Mapping[str, Any]
+) -> tuple[tuple[Call, ...], Shape]:
+    """Apply an op to symbolic shapes and arguments, and return its torch calls and the shape of its output.
+
+    All numbers are those of the plain run; those that follow from what is symbolic remember their expressions: see
+    `symbolic.py`. The applied op is not shared with any network: symbolic shapes equal the plain ones, so they must not
+    get into a cache of ops.
+
+    Raises: Complaint if the op does not fit.
+    """
+    applied = op(inputs, arguments)
+    return applied.calls(), applied.output
+
+
 def _signature(target: str) -> Signature:
     try:
         return SIGNATURES[target]

@@ -29,11 +29,16 @@ class Kind:
     """A value that the reference shows, as a spec would write it."""
 
     def parse(self, value: object, rank: int) -> Any:
-        """The value in its canonical form for an input with `rank` spatial axes; Complaint where it is not one."""
+        """Return the value in its canonical form, for an input with `rank` spatial axes.
+
+        A symbolic value is taken like the plain one, and keeps its expression.
+
+        Raises: Complaint if the value is not of this kind.
+        """
         raise NotImplementedError
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema (draft-07) of the literal values."""
+        """Return the JSON Schema (draft-07) of the literal values."""
         raise NotImplementedError
 
     def refuse(self, value: object) -> Complaint:
@@ -194,7 +199,7 @@ class Axis(Choice):
 
 
 def axis_names(rank: int) -> tuple[str, ...]:
-    """The axes of a shape with `rank` spatial axes, in order: `channels, height, width`."""
+    """Return the axes of a shape with `rank` spatial axes, in order: `channels, height, width`."""
     return ("channels", *SPATIAL_AXES[rank])
 
 
@@ -246,7 +251,7 @@ PaddingValue = str | tuple[tuple[int, int], ...]
 class Padding(Kind):
     """A number (both sides), one per axis, or a pair per axis; canonical: a pair per axis.
 
-    With `words`, also `half` and `same`, which the op resolves once it knows its input (see `Window`).
+    With `words`, also `half` and `same`, which `windows.resolved_padding` works out once the op knows its input.
     """
 
     wanted = "a number, one per axis, or a pair per axis,"
@@ -289,7 +294,7 @@ class Padding(Kind):
 
 
 def axes_text(rank: int) -> str:
-    """`2 spatial axes`."""
+    """Return a count of axes in words: `2 spatial axes`."""
     return f"{rank} spatial {'axis' if rank == 1 else 'axes'}"
 
 
@@ -309,7 +314,10 @@ class Field(NamedTuple):
     """Whether generated code stays right for any other value, so that a param may stay an argument of its class."""
 
     def parse(self, value: object, rank: int) -> Any:
-        """As `Kind.parse`; nothing stands for itself where it is the default."""
+        """Return the value in its canonical form, as `Kind.parse` does; nothing stays nothing if that is the default.
+
+        Raises: Complaint if the value is not of the kind.
+        """
         return None if value is None and self.default is None else self.kind.parse(value, rank)
 
 

@@ -57,7 +57,7 @@ class _WindowPool(Op):
 
     @property
     def torch_sees(self) -> tuple[Shape, tuple[Pair, ...]]:
-        """The spatial axes and the padding that torch's pooling is given; it knows no uneven one."""
+        """The spatial axes and the padding that torch's pooling is given: none where it is uneven."""
         if symmetric(self.padding):
             return self.spatial, self.padding
         return padded(self.spatial, self.padding), ((0, 0),) * self.rank

@@ -4,6 +4,7 @@ The arithmetic of an op (a padding of half the kernel, the channels of a concate
 integers, it gives each argument of the torch call both as a number and as an expression of what the op was given:
 
     >>> from archspec.ops import OPS
+    >>> from archspec.ops.base import symbolic_calls
     >>> given = {"filters": symbolic(128, name("filters")), "kernel": symbolic(3, name("kernel")), "padding": "half"}
     >>> (call,), output = symbolic_calls(OPS["conv"], ((symbolic(64, name("width")), 56, 56),), given)
     >>> call.arguments["padding"], ast.unparse(tree_of(call.arguments["padding"]))
@@ -19,13 +20,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
-
-from archspec.shapes import Shape
-
-if TYPE_CHECKING:
-    from archspec.ops.base import Call, Op
+from collections.abc import Callable
+from typing import Any, Final
 
 MAX_TERMS: Final = 32
 """Names and numbers in the longest expression that is remembered: nobody would read a longer one."""
@@ -136,20 +132,6 @@ def like(value: Any, given: Any) -> Any:
     """Return `value`, with the expression of `given` where that has one."""
     tree = tree_of(given)
     return value if tree is None else symbolic(value, tree)
-
-
-def symbolic_calls(
-    op: type[Op], inputs: tuple[Shape, ...], arguments: Mapping[str, Any]
-) -> tuple[tuple[Call, ...], Shape]:
-    """Apply an op to symbolic shapes and arguments, and return its torch calls and the shape of its output.
-
-    All numbers are those of the plain run; those that follow from what is symbolic are `Sym`s. The applied op is not
-    shared with any network: symbolic shapes equal the plain ones, so they must not get into a cache of ops.
-
-    Raises: Complaint if the op does not fit.
-    """
-    applied = op(inputs, arguments)
-    return applied.calls(), applied.output
 
 
 def substituted(tree: ast.expr, replacement: Callable[[str], ast.expr]) -> ast.expr:

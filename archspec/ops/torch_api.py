@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 REQUIRED: Final[Any] = object()
@@ -17,17 +16,16 @@ AS_KERNEL: Final[Any] = object()
 """The default of a pooling's stride: its kernel. (torch writes `None`.)"""
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """The parameters of a torch callable in torch's order, each with its default.
 
     Those that no op needs (`device`, `dtype`, `return_indices`) are left out, and so are a function's input tensors.
     """
 
     parameters: Mapping[str, Any]
-    by_name: frozenset[str] = frozenset()
+    by_name: tuple[str, ...] = ()
     """Parameters that people write by name although their place would do: `nn.Softmax(dim=1)`."""
-    by_place: frozenset[str] = frozenset()
+    by_place: tuple[str, ...] = ()
     """Optional parameters whose order everybody knows: `nn.Conv2d(width, width, kernel, stride, kernel // 2)`."""
 
 
@@ -51,9 +49,10 @@ IDENTITY: Final = "nn.Identity"
 """The module whose function form is its input."""
 
 
-def _signature(*required: str, by_name: str = "", by_place: str = "", **optional: Any) -> Signature:
-    parameters = {**dict.fromkeys(required, REQUIRED), **optional}
-    return Signature(parameters, frozenset(by_name.split()), frozenset(by_place.split()))
+def _signature(
+    *required: str, by_name: tuple[str, ...] = (), by_place: tuple[str, ...] = (), **optional: Any
+) -> Signature:
+    return Signature({**dict.fromkeys(required, REQUIRED), **optional}, by_name, by_place)
 
 
 def _ranked(name: str) -> list[str]:
@@ -69,7 +68,7 @@ _CONV = _signature(
     groups=1,
     bias=True,
     padding_mode="zeros",
-    by_place="stride padding",
+    by_place=("stride", "padding"),
 )
 _CONV_TRANSPOSE = _signature(
     *("in_channels", "out_channels", "kernel_size"),
@@ -118,13 +117,13 @@ _MODULES = {
     "nn.Hardshrink": _signature(lambd=0.5),
     "nn.Softshrink": _signature(lambd=0.5),
     "nn.Tanhshrink": _PLAIN,
-    "nn.Threshold": _signature("threshold", "value", inplace=False, by_name="value"),
+    "nn.Threshold": _signature("threshold", "value", inplace=False, by_name=("value",)),
     "nn.Softplus": _signature(beta=1.0, threshold=20.0),
     "nn.Softsign": _PLAIN,
-    "nn.Softmax": _signature(dim=None, by_name="dim"),
-    "nn.Softmin": _signature(dim=None, by_name="dim"),
-    "nn.LogSoftmax": _signature(dim=None, by_name="dim"),
-    "nn.GLU": _signature(dim=-1, by_name="dim"),
+    "nn.Softmax": _signature(dim=None, by_name=("dim",)),
+    "nn.Softmin": _signature(dim=None, by_name=("dim",)),
+    "nn.LogSoftmax": _signature(dim=None, by_name=("dim",)),
+    "nn.GLU": _signature(dim=-1, by_name=("dim",)),
     # Poolings.
     "nn.MaxPool*d": _signature("kernel_size", stride=AS_KERNEL, padding=0, dilation=1, ceil_mode=False),
     "nn.AvgPool*d": _signature("kernel_size", stride=AS_KERNEL, padding=0, ceil_mode=False, count_include_pad=True),
@@ -136,7 +135,7 @@ _MODULES = {
     "nn.ReflectionPad*d": _PADDING,
     "nn.ReplicationPad*d": _PADDING,
     "nn.CircularPad*d": _PADDING,
-    "nn.ConstantPad*d": _signature("padding", "value", by_name="value"),
+    "nn.ConstantPad*d": _signature("padding", "value", by_name=("value",)),
     "nn.Flatten": _signature(start_dim=1, end_dim=-1),
     "nn.Unflatten": _signature("dim", "unflattened_size"),
     "nn.Fold": _signature("output_size", "kernel_size", dilation=1, padding=0, stride=1),

@@ -16,8 +16,8 @@ from archspec.backends.source.uses.trace import name_of
 from archspec.errors import Complaint
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Applied, Node
-from archspec.ops.base import Call, Op
-from archspec.ops.symbolic import symbolic, symbolic_calls, tree_of
+from archspec.ops.base import Call, Op, symbolic_calls
+from archspec.ops.symbolic import symbolic, tree_of
 from archspec.program.steps import OpStep, ScopeStep, Step, Value
 from archspec.shapes import Shape
 
