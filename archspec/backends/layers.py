@@ -7,7 +7,7 @@ from torch import nn
 
 
 class DropPath(nn.Module):
-    """Zero a whole sample with probability `rate` while training (stochastic depth).
+    """Stochastic depth: in training, drop whole samples with probability `rate`.
 
     Source: Deep Networks with Stochastic Depth, https://arxiv.org/abs/1603.09382
     """
@@ -25,6 +25,41 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
+
+
+class LayerNorm1d(nn.LayerNorm):
+    """Layer normalisation over the channels of `(N, C, L)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 1)).permute(0, 2, 1)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of `(N, C, H, W)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class LayerNorm3d(nn.LayerNorm):
+    """Layer normalisation over the channels of `(N, C, D, H, W)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+
+
+class Permute(nn.Module):
+    """The axes in another order, as a module for `nn.Sequential`."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(self.dims)
+
+    def extra_repr(self) -> str:
+        return f"dims={self.dims}"
 
 
 class Scale(nn.Module):

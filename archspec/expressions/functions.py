@@ -83,11 +83,18 @@ NUMBERS = frozenset({int, float, bool})
 
 
 def make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> int:
-    """The multiple of `divisor` nearest to `value`, at least `min_ratio` of it (Sandler et al. 2018, MobileNetV2)."""
-    if type(divisor) is not int or divisor < 1:
-        raise ValueError("make_divisible(...): the divisor is an integer of at least 1")
+    """Round to a multiple of `divisor`, but not below `min_ratio` of the value.
+
+    Source: MobileNetV2, https://arxiv.org/abs/1801.04381
+    """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < min_ratio * value else rounded
+
+
+def _make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> int:
+    if type(divisor) is not int or divisor < 1:
+        raise ValueError("make_divisible(...): the divisor is an integer of at least 1")
+    return make_divisible(value, divisor, min_ratio)
 
 
 def _sum(values: Any, start: float = 0) -> Any:
@@ -112,7 +119,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "round": _round,
     "ceil": math.ceil,
     "floor": math.floor,
-    "make_divisible": make_divisible,
+    "make_divisible": _make_divisible,
 }
 KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}}
 

@@ -223,8 +223,14 @@ _FUNCTIONS_BY_NAME = {
     "unsqueeze": _signature("dim"),
 }
 
+_LAYER_NORM = _signature("normalized_shape", eps=1e-5, elementwise_affine=True)
+
 LAYERS: Final[dict[str, Signature]] = {
     "DropPath": _signature("rate"),
+    "LayerNorm1d": _LAYER_NORM,
+    "LayerNorm2d": _LAYER_NORM,
+    "LayerNorm3d": _LAYER_NORM,
+    "Permute": _signature("dims"),
     "Scale": _signature("channels", init=1.0),
 }
 """The layers of `archspec.backends.layers`, which torch lacks."""

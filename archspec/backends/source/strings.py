@@ -25,12 +25,17 @@ def quoted(text: str) -> str:
     return f'"{escaped(text)}"'
 
 
-def docstring_lines(text: str, width: int) -> list[str]:
-    """Text as lines for within a docstring: on one paragraph, without what could end it."""
+def docstring_lines(text: str, width: int, first: int = 0) -> list[str]:
+    """Return text as lines for within a docstring: one paragraph, without what could end it.
+
+    The first line is at most `first` wide, if that is given.
+    """
     line = " ".join(text.split())
     safe = "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
         for character in line.replace("\\", "\\\\")
     )
     safe = safe.replace('"""', '\\"\\"\\"')
-    return textwrap.wrap(safe, width, break_long_words=False, break_on_hyphens=False)
+    indent = " " * (width - first if first else 0)
+    lines = textwrap.wrap(safe, width, initial_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [lines[0][len(indent) :], *lines[1:]] if lines else []

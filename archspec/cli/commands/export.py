@@ -51,4 +51,4 @@ def command(
 
     if weights is None and spec.endswith(ENDING):
         weights = spec
-    emit(export_onnx(network, onnx, weights, dynamic_batch, opset=opset, force=force))
+    emit(str(export_onnx(network, onnx, weights, dynamic_batch, opset=opset, force=force)))

@@ -22,12 +22,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Brackets:
-    """`head(item, item)`, or a list or tuple. Where `tall`, its items stand one a line if they do not fit into one."""
+    """`head(item, item)`, or a list or tuple. If `tall`, its items stand one a line when they do not fit into one.
+
+    With a `comment`, they always do, below it.
+    """
 
     head: str
     items: Sequence[Doc]
     tail: str = ")"
     tall: bool = False
+    comment: str = ""
 
     def flat(self) -> str:
         """It on one line."""
@@ -59,18 +63,33 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Copies:
-    """`*(element for _ in range(count))`."""
+class Comprehension:
+    """`element for target in source`, with `star` as `*(...)` among other items."""
 
     element: Doc
-    count: int
+    loop: str
+    star: bool = False
 
     def flat(self) -> str:
-        """It on one line."""
-        return f"*({self.element.flat()} for _ in range({self.count}))"
+        """Return it on one line."""
+        inner = f"{self.element.flat()} {self.loop}"
+        return f"*({inner})" if self.star else inner
 
 
-Doc = Text | Brackets | Named | Chain | Copies
+@dataclass(frozen=True)
+class Choice:
+    """`first if test else other`."""
+
+    first: Doc
+    test: str
+    other: Doc
+
+    def flat(self) -> str:
+        """Return it on one line."""
+        return f"{self.first.flat()} if {self.test} else {self.other.flat()}"
+
+
+Doc = Text | Brackets | Named | Chain | Comprehension | Choice
 
 
 @dataclass
@@ -93,7 +112,7 @@ def laid_out(level: int, prefix: str, doc: Doc, suffix: str = "") -> list[str]:
     """`prefix`, the code, and `suffix`, on as many lines as it takes."""
     indent = INDENT * level
     line = prefix + doc.flat() + suffix
-    if fits(level, line):
+    if fits(level, line) and not (isinstance(doc, Brackets) and doc.comment):
         return [indent + line]
     match doc:
         case Named():
@@ -103,11 +122,30 @@ def laid_out(level: int, prefix: str, doc: Doc, suffix: str = "") -> list[str]:
             first, last = f"{indent}{prefix}{doc.head}", f"{indent}{doc.tail}{suffix}"
             if not doc.tall and fits(level + 1, body) and not (len(items) == 1 and doc.tail == ",)"):
                 return [first, f"{INDENT * (level + 1)}{body}", last]
-            comma = "," if len(items) > 1 or isinstance(items[0], Copies | Text) else ""
-            return [first, *(line for item in items for line in laid_out(level + 1, "", item, comma)), last]
-        case Copies():
-            rest = f"{INDENT * (level + 1)}for _ in range({doc.count})"
-            return [f"{indent}{prefix}*(", *laid_out(level + 1, "", doc.element), rest, f"{indent}){suffix}"]
+            bare = len(items) == 1 and isinstance(items[0], Comprehension) and not items[0].star
+            comma = "" if bare or len(items) == 1 and not isinstance(items[0], Comprehension | Text | Named) else ","
+            note = [INDENT * (level + 1) + doc.comment] if doc.comment else []
+            return [first, *note, *(line for item in items for line in laid_out(level + 1, "", item, comma)), last]
+        case Comprehension():
+            if not doc.star:
+                return [*laid_out(level, prefix, doc.element), f"{indent}{doc.loop}{suffix}"]
+            inner = [*laid_out(level + 1, "", doc.element), f"{INDENT * (level + 1)}{doc.loop}"]
+            return [f"{indent}{prefix}*(", *inner, f"{indent}){suffix}"]
+        case Choice() if not prefix:
+            return [
+                *laid_out(level, "", doc.first),
+                f"{indent}if {doc.test}",
+                *laid_out(level, "else ", doc.other, suffix),
+            ]
+        case Choice():
+            if fits(level + 1, doc.flat()):
+                return [f"{indent}{prefix}(", f"{INDENT * (level + 1)}{doc.flat()}", f"{indent}){suffix}"]
+            inner = [
+                *laid_out(level + 1, "", doc.first),
+                f"{INDENT * (level + 1)}if {doc.test}",
+                *laid_out(level + 1, "else ", doc.other),
+            ]
+            return [f"{indent}{prefix}(", *inner, f"{indent}){suffix}"]
         case Chain() if prefix:
             if fits(level + 1, doc.flat()):
                 return [f"{indent}{prefix}(", f"{INDENT * (level + 1)}{doc.flat()}", f"{indent}){suffix}"]

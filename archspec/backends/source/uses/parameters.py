@@ -1,6 +1,6 @@
-"""Which params of a spec stay arguments of the network's class: those whose other values need no other code.
+"""Which params of a spec may stay arguments of the network's class: each by itself, where other values need no other code.
 
-The network is elaborated a second time, with other values for them; the planner then finds code that is right for both.
+The network is traced once more for each of them, with another value; the planner then finds code that is right for all.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from archspec.backends.source.context import CannotPlan, NotKept
-from archspec.backends.source.plan import Planner
+from archspec.backends.source.uses.trace import Trace
 from archspec.elaborate import Elaboration, elaborate
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Graph
@@ -18,36 +17,32 @@ from archspec.network import Network
 from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, Value
 
 HEAD = "num_classes"
-"""The param that every network's class keeps, where it can."""
+"""The param that every network's class keeps, where it can; others stay out of blocks."""
 
 
-def planned(network: Network) -> Planner:
-    """The classes, with as many params kept as arguments of the network's class as can be."""
-    elaboration = network.elaboration
-    traced = _traced(network, {})
-    assert traced is not None, f"{network.name} is sound, but not when it is traced"
-    wanted = _candidates(elaboration)
-    choices = [wanted, [name for name in wanted if name == HEAD], []]
-    for number, names in enumerate(choices):
-        if names in choices[:number]:
-            continue
-        other = _traced(network, {name: _different(network.params[name]) for name in names}) if names else None
-        if names and other is None:
-            continue
-        graphs = [traced, other] if other is not None else [traced]
-        planner = Planner(graphs, elaboration.program.steps, network.description, names)
-        try:
-            planner.run()
-        except (NotKept, CannotPlan):
-            if not names:
-                raise
-            continue
-        return planner
-    raise AssertionError("a network without params always has its code")
+def traced(network: Network, names: Sequence[str]) -> tuple[Trace, dict[str, list[Any]]]:
+    """Return the trace of a network with variants for params, and the values of these params in each variant.
+
+    A param whose other value does not fit the network is left out.
+    """
+    graph = _graph(network, {})
+    assert graph is not None, f"{network.name} is sound, but not when it is traced"
+    graphs, kept = [graph], []
+    for name in names:
+        other = _graph(network, {name: _different(network.params[name])})
+        if other is not None:
+            graphs.append(other)
+            kept.append(name)
+    values = {
+        name: [network.params[name]]
+        + [_different(network.params[name]) if name == other else network.params[name] for other in kept]
+        for name in kept
+    }
+    return Trace(graphs), values
 
 
-def _traced(network: Network, values: Mapping[str, Any]) -> Graph | None:
-    """The graph with what became of every step, and other `values` for some params; None where these do not fit."""
+def _graph(network: Network, values: Mapping[str, Any]) -> Graph | None:
+    """Return the graph with what became of every step; None if other `values` for some params do not fit."""
     program = network.elaboration.program
     shapes = {name: list(shape) for name, shape in network.graph.inputs.items()}
     result = elaborate(program.document, {**network.params, **values}, shapes, program, trace=True)
@@ -55,30 +50,38 @@ def _traced(network: Network, values: Mapping[str, Any]) -> Graph | None:
 
 
 def _different(value: Any) -> Any:
-    """Another value for a param: what follows it in the graph then shows."""
+    """Return another value for a param: what follows it in the graph then shows."""
     if isinstance(value, float):
         return value / 2 if value else 0.25
     return value + 8
 
 
-def _candidates(elaboration: Elaboration) -> list[str]:
-    """Params of one number, which only arguments of layers outside blocks use, in sums and products."""
+def candidates(elaboration: Elaboration) -> list[str]:
+    """Return the params of one number that only free arguments of layers use, in sums and products."""
     program = elaboration.program
     found = {
         name
         for name, value in elaboration.params.items()
         if type(value) in (int, float) and program.params[name].constant
     }
-    derived = {name for value in program.params.values() for name in value.names}
-    found -= derived
+    behind = _behind(program)
     for value, free in _values(program):
-        if value.names & found and not (free and _plain(value)):
-            found -= value.names
+        names = value.names.union(*(behind.get(name, ()) for name in value.names))
+        if names & found and not (free and _is_plain(value)):
+            found -= names
     return sorted(found, key=lambda name: (name != HEAD, list(elaboration.params).index(name)))
 
 
-def _plain(value: Value) -> bool:
-    """Whether a value is an expression that goes well with any number."""
+def _behind(program: Program) -> dict[str, set[str]]:
+    """Return the params that each other param follows from."""
+    found: dict[str, set[str]] = {}
+    for name, value in program.params.items():
+        found[name] = value.names.union(*(found.get(other, ()) for other in value.names)) if value.names else set()
+    return found
+
+
+def _is_plain(value: Value) -> bool:
+    """Return whether a value is an expression that goes well with any number."""
     yaml = value.yaml.plain()
     parsed = compile_text(yaml) if isinstance(yaml, str) else None
     if isinstance(parsed, Template) or not isinstance(parsed, Expression):
@@ -87,11 +90,13 @@ def _plain(value: Value) -> bool:
 
 
 def _values(program: Program) -> Iterator[tuple[Value, bool]]:
-    """Every value of the steps, and whether a param in it may vary."""
+    """Yield every value of the steps, and whether a param in it may vary."""
     document = program.document
     for key in ("input", "outputs"):
         if key in document.keys:
             yield Value(document.keys[key]), False
+    for value in program.params.values():
+        yield value, True
     yield from _step_values(program.steps, False)
     for block in program.blocks.values():
         yield from ((value, False) for value in block.params.values() if value is not None)
@@ -99,7 +104,7 @@ def _values(program: Program) -> Iterator[tuple[Value, bool]]:
 
 
 def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, bool]]:
-    """As `_values`; `within` a block, only `num_classes` may vary."""
+    """Yield the same of steps; `within` a block, only `num_classes` may vary."""
     for step in steps:
         fixed = [step.name, step.reads, step.when, step.repeat.count if step.repeat else None]
         yield from ((value, False) for value in fixed if value is not None)
@@ -109,5 +114,5 @@ def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, b
         elif isinstance(step, CallStep):
             yield from ((value, not within) for value in step.arguments.values())
         elif isinstance(step, ScopeStep):
-            yield from ((value, False) for value in step.let.values())
+            yield from ((value, not within) for value in step.let.values())
             yield from _step_values(step.steps, within)

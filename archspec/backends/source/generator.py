@@ -1,0 +1,76 @@
+"""Generation: a network is traced, planned, polished and written."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from archspec.backends.source.identifiers import Names, class_name
+from archspec.backends.source.plan.bindings import Open
+from archspec.backends.source.plan.classes import Planner
+from archspec.backends.source.plan.ir import ClassPlan
+from archspec.backends.source.plan.polish import polish
+from archspec.backends.source.uses.parameters import candidates, traced
+from archspec.backends.source.uses.trace import Trace
+from archspec.backends.source.write.file import rendered
+from archspec.errors import UsageError
+from archspec.network import Network, load
+from archspec.ops.torch_api import LAYERS
+
+
+def generate(spec: str | os.PathLike[str] | Network, *, template: str | None = None, **params: Any) -> str:
+    """Return the Python source of a network: a spec by its path or name, with `params` set, or a `Network`."""
+    network = spec if isinstance(spec, Network) else load(spec, **params)
+    if isinstance(spec, Network) and params:
+        raise UsageError("params cannot be set of a network that is loaded already", "give them to `load`")
+    return generate_source(network, template)
+
+
+def generate_source(network: Network, template: str | None = None) -> str:
+    """Return the Python source of a network.
+
+    Args:
+        network: The network, loaded.
+        template: A jinja2 template file in place of `templates/module.py.jinja`.
+    """
+    trace, classes = plan(network)
+    for each in classes:
+        polish(each)
+    graph = trace.graphs[0]
+    shapes = {**graph.inputs, **{node.path: node.shape for node in graph.nodes}}
+    return rendered(network, classes, shapes, template)
+
+
+def plan(network: Network) -> tuple[Trace, list[ClassPlan]]:
+    """Return the trace of a network and its classes, the network's own last.
+
+    As many params as can stay arguments of the network's class; each that cannot is left out by itself.
+    """
+    names = candidates(network.elaboration)
+    top = class_name(network.name, network.description)
+    while True:
+        trace, kept = traced(network, names)
+        planner = Planner(trace, network.elaboration.program, kept)
+        try:
+            classes = planner.network(top)
+        except Open as error:
+            if not names:
+                raise
+            blamed = {name for number, name in enumerate(kept, start=1) if number in error.networks}
+            names = [name for name in kept if name not in (blamed or set(kept))]
+            continue
+        _name_classes(classes, network)
+        return trace, classes
+
+
+def _name_classes(classes: list[ClassPlan], network: Network) -> None:
+    """Give every class a name of its own, spelled as the network's own is."""
+    top = classes[-1].name
+    names = Names(frozenset({*LAYERS, "F", top}))
+    taken = {name for plan in classes for name in plan.bindings.kinds}
+    names.taken.update(taken)
+    for each in classes[:-1]:
+        name = class_name(each.name, f"{top} {network.description}")
+        if name == top:
+            name += "Block"
+        each.name = names.unique(name)

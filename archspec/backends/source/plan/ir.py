@@ -1,0 +1,415 @@
+"""The plan: classes, their statements, and the values that flow between them. `str(plan)` is what a person reviews.
+
+A statement holds expressions of generated code (Python's own syntax trees) and says nothing about layout. Statements
+stand in execution order; `__init__` and `forward` are both written from them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from archspec.backends.source import trees
+from archspec.backends.source.plan.bindings import MISSING, Binding
+from archspec.ops.base import Op
+from archspec.ops.torch_api import OPERATORS
+from archspec.shapes import Shape
+
+if TYPE_CHECKING:
+    from archspec.backends.source.plan.bindings import ClassBindings
+
+
+@dataclass(eq=False)
+class Slot:
+    """A value of the network at one place of the code.
+
+    `paths` says which value it is in every use, `sizes` has the expressions of its axes where there are some, `label`
+    is what the spec calls the step that makes it, `shape` its shape if that is the same in every use.
+    """
+
+    paths: dict[int, str]
+    sizes: tuple[ast.expr | None, ...] = ()
+    label: str = ""
+    named: bool = False
+    """Whether the spec gives the step a name of its own."""
+    shape: Shape | None = None
+    lost: bool = False
+    """Whether it is out of reach here; then nothing reads it either."""
+
+
+@dataclass
+class CallPlan:
+    """A torch call with its arguments as code; `listed` if it takes what it reads as one list."""
+
+    target: str
+    arguments: dict[str, ast.expr] = field(default_factory=dict)
+    listed: bool = False
+
+    @property
+    def makes_module(self) -> bool:
+        """Whether it constructs a module."""
+        return self.target.startswith("nn.") or self.target.isidentifier()
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is an operator between all that it reads."""
+        return self.target in OPERATORS
+
+    def __str__(self) -> str:
+        """Return the call as the plan shows it."""
+        return f"{self.target}({_arguments(self.arguments)})"
+
+
+Name = str | ast.expr
+"""The name of a module: text, or an expression if it differs between the copies of a loop."""
+
+
+@dataclass(eq=False)
+class Statement:
+    """One step in the code. Abstract.
+
+    `name` is its name as a module, `reads` are the values that it is given, `outs` those that it makes, the result
+    first. `stateful` tells whether its name is part of a state_dict key.
+    """
+
+    name: Name = ""
+    reads: list[Slot] = field(default_factory=list)
+    outs: list[Slot] = field(default_factory=list)
+    stateful: bool = False
+
+    @property
+    def out(self) -> Slot:
+        """Its result."""
+        return self.outs[0]
+
+    def expressions(self) -> Iterator[ast.expr]:
+        """Yield the expressions in it, but for those of the statements within it."""
+        if isinstance(self.name, ast.expr):
+            yield self.name
+        yield from self._expressions()
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return ()
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of every expression in it, but for its name."""
+
+    def inside(self) -> Sequence[Statement]:
+        """Return the statements within it."""
+        return ()
+
+
+@dataclass(eq=False)
+class Leaf(Statement):
+    """An op: its torch calls, each fed with the result of the one before. `explicit` if the spec gives it a name."""
+
+    op: type[Op] = Op
+    calls: list[CallPlan] = field(default_factory=list)
+    explicit: bool = False
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return (tree for call in self.calls for tree in call.arguments.values())
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of every argument."""
+        for call in self.calls:
+            call.arguments = {name: change(tree) for name, tree in call.arguments.items()}
+
+    def module(self) -> CallPlan | None:
+        """Return the call that constructs a module, if there is one."""
+        return next((call for call in self.calls if call.makes_module), None)
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return " -> ".join(map(str, self.calls))
+
+
+@dataclass(eq=False)
+class Instance(Statement):
+    """An object of a class of the file, made with these arguments."""
+
+    plan: ClassPlan | None = None
+    arguments: dict[str, ast.expr] = field(default_factory=dict)
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return self.arguments.values()
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of every argument."""
+        self.arguments = {name: change(tree) for name, tree in self.arguments.items()}
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        assert self.plan is not None
+        return f"{self.plan.name}({_arguments(self.arguments)})"
+
+
+@dataclass(eq=False)
+class Chain(Statement):
+    """An `nn.Sequential`: statements that each read the one before. `keyed` if its modules have names, not positions.
+
+    `cancelled` if permutes that undo each other are left out, as the positions ask for.
+    """
+
+    statements: list[Statement] = field(default_factory=list)
+    keyed: bool = False
+    cancelled: bool = False
+
+    def inside(self) -> Sequence[Statement]:
+        """Return its modules."""
+        return self.statements
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return "Sequential by name" if self.keyed else "Sequential"
+
+
+@dataclass(eq=False)
+class Listing(Statement):
+    """An `nn.ModuleList`, whose modules are called one by one in the flow of the code around it."""
+
+    statements: list[Statement] = field(default_factory=list)
+
+    def inside(self) -> Sequence[Statement]:
+        """Return the statements whose modules it holds."""
+        return self.statements
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return "ModuleList"
+
+
+@dataclass(eq=False)
+class Copies(Statement):
+    """Equal copies in a chain."""
+
+    statement: Statement = field(default_factory=Statement)
+    count: ast.expr = field(default_factory=lambda: ast.Constant(1))
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return (self.count,)
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of the number of copies."""
+        self.count = change(self.count)
+
+    def inside(self) -> Sequence[Statement]:
+        """Return the one copy."""
+        return (self.statement,)
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return f"{ast.unparse(self.count)} times"
+
+
+@dataclass(eq=False)
+class Branch(Statement):
+    """Steps that stand under a condition, and perhaps others that stand without it.
+
+    `result` and `other_result` are the values of the two ways; a way without steps passes on what came in.
+    """
+
+    test: ast.expr = field(default_factory=lambda: ast.Constant(True))
+    statements: list[Statement] = field(default_factory=list)
+    otherwise: list[Statement] = field(default_factory=list)
+    result: Slot | None = None
+    other_result: Slot | None = None
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return (self.test,)
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of the condition."""
+        self.test = change(self.test)
+
+    def inside(self) -> Sequence[Statement]:
+        """Return the steps of both ways."""
+        return [*self.statements, *self.otherwise]
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return f"if {ast.unparse(self.test)}"
+
+
+@dataclass
+class Carried:
+    """A value that each round of a loop takes from the one before: `entry` in its body, `initial` before the loop.
+
+    `last` is the value at the end of a round. `initial` is None if the first round does not read it.
+    """
+
+    entry: Slot
+    last: Slot
+    initial: Slot | None
+    out: Slot
+
+
+@dataclass
+class Counter:
+    """A number that a loop keeps up to date for the next round: its name, its start, and what it is after a round."""
+
+    name: str
+    start: ast.expr
+    after: ast.expr
+
+
+@dataclass(eq=False)
+class Loop(Statement):
+    """Copies that differ: `for index, targets in enumerate(source)`, or in a range if `source` is a number.
+
+    `values` are what flows from round to round; in a chain that is the value that each copy reads.
+    """
+
+    targets: list[str] = field(default_factory=list)
+    index: str = ""
+    source: ast.expr = field(default_factory=lambda: ast.Constant(0))
+    is_range: bool = False
+    statements: list[Statement] = field(default_factory=list)
+    values: list[Carried] = field(default_factory=list)
+    counter: Counter | None = None
+    first: int = 0
+    """The number that `index` starts from."""
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        yield self.source
+        if self.counter:
+            yield self.counter.start
+            yield self.counter.after
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of its source and the numbers that it keeps."""
+        self.source = change(self.source)
+        if self.counter:
+            self.counter = Counter(self.counter.name, change(self.counter.start), change(self.counter.after))
+
+    def inside(self) -> Sequence[Statement]:
+        """Return its body."""
+        return self.statements
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        source = ast.unparse(self.source)
+        if self.is_range:
+            return f"for {self.index or '_'} in range({source})"
+        targets = ", ".join(self.targets)
+        return f"for {self.index}, {targets} in enumerate({source})" if self.index else f"for {targets} in {source}"
+
+
+@dataclass(eq=False)
+class Let(Statement):
+    """A local value of `__init__`. `table` if it is a list or mapping that is written out."""
+
+    target: str = ""
+    value: ast.expr = field(default_factory=lambda: ast.Constant(None))
+    table: bool = False
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        return (self.value,)
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of the value."""
+        self.value = change(self.value)
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return f"{self.target} = {ast.unparse(self.value)}"
+
+
+@dataclass(eq=False)
+class ClassPlan:
+    """A class of the file. `arguments` are those of `__init__`, in order; `use_of` numbers the scopes it is made for.
+
+    `base` is `Module`, `Sequential` (its forward is inherited) or `ModuleList` (its modules are numbered).
+    """
+
+    name: str
+    bindings: ClassBindings
+    base: str = "Module"
+    keyed: bool = False
+    cancelled: bool = True
+    inputs: list[Slot] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    results: list[Slot] = field(default_factory=list)
+    outputs: tuple[str, ...] | None = None
+    """The names of the network's outputs, if it has several."""
+    exposed: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    """What to call each result."""
+    arguments: dict[str, Binding] = field(default_factory=dict)
+    size_arguments: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Arguments that are sizes of inputs: the number of the input and of its axis."""
+    is_network: bool = False
+
+    def __str__(self) -> str:
+        """Return the plan as a person reads it in review."""
+        arguments = ", ".join(
+            printed if binding.default is MISSING else f"{printed}={binding.default!r}"
+            for printed, binding in self.arguments.items()
+        )
+        lines = [f"class {self.name}({self.base}): {arguments}".rstrip(": ")]
+        numbers: dict[Slot, str] = {}
+        for slot, name in zip(self.inputs, self.input_names, strict=True):
+            numbers[slot] = name
+        _show(self.statements, "  ", numbers, lines)
+        lines.append(f"  return {', '.join(_shown(slot, numbers) for slot in self.results)}")
+        return "\n".join(lines)
+
+
+def walk(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """Yield statements with all within them, in order."""
+    stack = [iter(statements)]
+    while stack:
+        for statement in stack[-1]:
+            yield statement
+            inside = statement.inside()
+            if inside:
+                stack.append(iter(inside))
+                break
+        else:
+            stack.pop()
+
+
+def names_used(statements: Iterable[Statement]) -> set[str]:
+    """Return the names that the expressions of statements mention, within them too."""
+    found: set[str] = set()
+    for statement in walk(statements):
+        for tree in statement.expressions():
+            found |= trees.names_in(tree)
+    return found
+
+
+# As text.
+
+
+def _arguments(arguments: dict[str, ast.expr]) -> str:
+    return ", ".join(f"{name}={ast.unparse(tree)}" for name, tree in arguments.items())
+
+
+def _shown(slot: Slot, numbers: dict[Slot, str]) -> str:
+    return numbers.setdefault(slot, f"%{len(numbers)}")
+
+
+def _show(statements: Sequence[Statement], indent: str, numbers: dict[Slot, str], lines: list[str]) -> None:
+    for statement in statements:
+        name = statement.name if isinstance(statement.name, str) else ast.unparse(statement.name)
+        head = f"{name} = {statement}" if name else str(statement)
+        reads = ", ".join(_shown(slot, numbers) for slot in statement.reads)
+        outs = ", ".join(_shown(slot, numbers) for slot in statement.outs)
+        flow = f"  ({reads}) -> {outs}" if outs else ""
+        lines.append(f"{indent}{head}{flow}")
+        if isinstance(statement, Loop):
+            for value in statement.values:
+                start = _shown(value.initial, numbers) if value.initial else "nothing"
+                lines.append(f"{indent}  carries {_shown(value.entry, numbers)}, first {start}")
+        if isinstance(statement, Branch):
+            _show(statement.statements, indent + "  ", numbers, lines)
+            if statement.otherwise:
+                lines.append(f"{indent}else")
+                _show(statement.otherwise, indent + "  ", numbers, lines)
+            continue
+        _show(statement.inside(), indent + "  ", numbers, lines)
+        if isinstance(statement, Loop) and statement.counter:
+            lines.append(f"{indent}  next {statement.counter.name} = {ast.unparse(statement.counter.after)}")

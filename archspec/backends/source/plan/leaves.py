@@ -1,0 +1,280 @@
+"""Steps of one op: its torch calls, with the arguments that differ between its uses as expressions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from archspec.backends.source import trees
+from archspec.backends.source.plan.bindings import Bindings, Candidate, CannotPlan, plain
+from archspec.backends.source.plan.cursor import Cursor, common_shape
+from archspec.backends.source.plan.ir import Branch, CallPlan, Leaf, Name, Slot, Statement
+from archspec.backends.source.trees import Unprintable, all_same, literal, names_in
+from archspec.backends.source.uses.trace import name_of
+from archspec.errors import Complaint
+from archspec.expressions import Expression, Template, compile_text
+from archspec.graph import Applied, Node
+from archspec.ops.base import Call, Op, symbolic_calls
+from archspec.ops.symbolic import symbolic, tree_of
+from archspec.program.steps import OpStep, ScopeStep, Step, Value
+from archspec.shapes import Shape
+
+Uses = Mapping[int, Applied]
+"""What one step made in every use."""
+
+
+def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
+    """Plan an op. Uneven padding in some of the uses only becomes a statement of its own, under a condition."""
+    reads = cursor.reads(applied)
+    nodes = {use: each.made for use, each in applied.items()}
+    ops = {use: node.op for use, node in nodes.items() if isinstance(node, Node)}
+    calls = _calls(ops)
+    symbols = _Symbols(step, applied, reads, cursor)
+    targets = {use: [call.target for call in sequence] for use, sequence in calls.items()}
+    statements: list[Statement] = []
+    first = targets[cursor.active[0]]
+    if any(other != first for other in targets.values()):
+        statements, reads, calls = _padding_apart(step, applied, reads, calls, cursor)
+    paths = {use: each.result for use, each in applied.items()}
+    out = Slot(paths, symbols.output(list(ops.values())), label_of(step), step.name is not None)
+    out.shape = common_shape(op.output for op in ops.values())
+    stateful = any(op.weights() or op.buffers() for op in ops.values())
+    test = statements[0].test if statements and isinstance(statements[0], Branch) else None
+    planned = [
+        _planned(position, calls, symbols, cursor, test) for position in range(len(calls[cursor.active[0]]))
+    ]
+    name = child_name(step, applied, cursor, stateful)
+    cursor.add(out)
+    statements.append(Leaf(name, reads, [out], stateful, op=step.op, calls=planned, explicit=step.name is not None))
+    return statements
+
+
+def _calls(ops: Mapping[int, Op]) -> dict[int, tuple[Call, ...]]:
+    """Return the calls of each use's op; equal ops are asked once."""
+    known: dict[int, tuple[Call, ...]] = {}
+    found = {}
+    for use, op in ops.items():
+        if id(op) not in known:
+            known[id(op)] = op.calls()
+        found[use] = known[id(op)]
+    return found
+
+
+def _planned(
+    position: int,
+    calls: Mapping[int, Sequence[Call]],
+    symbols: _Symbols,
+    cursor: Cursor,
+    padded: ast.expr | None,
+) -> CallPlan:
+    """Return one call with its arguments as code; `padded` is the condition under which a pad stands before."""
+    rows = {use: sequence[position] for use, sequence in calls.items()}
+    first = rows[cursor.active[0]]
+    if any(call.target != first.target or call.arguments.keys() != first.arguments.keys() for call in rows.values()):
+        raise CannotPlan
+    found = CallPlan(first.target, listed=first.listed)
+    for key in first.arguments:
+        values = [rows[use].arguments[key] for use in cursor.active]
+        candidates = symbols.candidates(len(calls[cursor.active[0]]) - position, key)
+        if padded is not None and key == "padding":
+            candidates = [*candidates, partial(_either, padded, values, cursor)]
+        found.arguments[key] = cursor.bindings.express(cursor.active, values, candidates, symbols.field(key))
+    return found
+
+
+def _either(test: ast.expr, values: Sequence[Any], cursor: Cursor) -> ast.expr | None:
+    """Return `a if test else b`, if the values are one of two by a condition."""
+    held: dict[bool, list[Any]] = {True: [], False: []}
+    for use, value in zip(cursor.active, values, strict=True):
+        held[bool(trees.value_of(test, lambda name, use=use: cursor.bindings.lookup(name, use)))].append(plain(value))  # type: ignore[misc]
+    if not all(held.values()) or not all(map(all_same, held.values())):
+        return None
+    return ast.IfExp(test, literal(held[True][0]), literal(held[False][0]))
+
+
+def _padding_apart(
+    step: OpStep, applied: Uses, reads: list[Slot], calls: dict[int, tuple[Call, ...]], cursor: Cursor
+) -> tuple[list[Statement], list[Slot], dict[int, tuple[Call, ...]]]:
+    """Return the pad that only some uses have as a statement under a condition, and what is left.
+
+    Raises: CannotPlan if the calls differ in more than that.
+    """
+    padded = [use for use in cursor.active if calls[use][0].target == "F.pad"]
+    rest = {use: calls[use][1:] if use in padded else calls[use] for use in cursor.active}
+    targets = [[call.target for call in sequence] for sequence in rest.values()]
+    if any(other != targets[0] for other in targets) or len(reads) != 1:
+        raise CannotPlan
+    test = cursor.bindings.express(cursor.active, [use in padded for use in cursor.active], [], f"pad_{step.label}")
+    arguments: dict[str, ast.expr] = {}
+    first = calls[padded[0]][0]
+    for key in first.arguments:
+        values = [calls[use][0].arguments[key] for use in padded]
+        arguments[key] = cursor.bindings.express(padded, values, [], "pad")
+    inner = Slot({use: f"{applied[use].result}#padded" for use in padded}, reads[0].sizes, "padded")
+    out = Slot({use: f"{applied[use].result}#in" for use in cursor.active}, reads[0].sizes, "padded")
+    pad = Leaf("", reads, [inner], op=step.op, calls=[CallPlan("F.pad", arguments)])
+    branch = Branch("", [], [out], test=test, statements=[pad], result=inner, other_result=reads[0])
+    return [branch], [out], rest
+
+
+class _Symbols:
+    """The arguments of one op as expressions, by running its own arithmetic on symbolic numbers."""
+
+    def __init__(self, step: OpStep, applied: Uses, reads: list[Slot], cursor: Cursor) -> None:
+        self.step, self.cursor = step, cursor
+        self.calls: tuple[Call, ...] = ()
+        self.shape: Shape = ()
+        use = cursor.active[0]
+        inputs = tuple(self._input(slot, path, use) for slot, path in zip(reads, applied[use].reads, strict=True))
+        arguments = dict(step.constants)
+        environments = {each: applied[each].environment for each in cursor.active}
+        for name, value in step.made:
+            arguments[name] = self._argument(value, applied, use, environments, name in step.defaults)
+        try:
+            self.calls, self.shape = symbolic_calls(step.op, inputs, arguments)
+        except (Complaint, TypeError, ValueError):
+            self.calls = ()
+
+    def _input(self, slot: Slot, path: str, use: int) -> Shape:
+        shape = self.cursor.shape(use, path)
+        sizes = slot.sizes or (None,) * len(shape)
+        return tuple(_remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True))
+
+    def _argument(self, value: Value, applied: Uses, use: int, environments: Mapping[int, Any], default: bool) -> Any:
+        """Return an argument that remembers its expression; a plain one if the code cannot say it."""
+        cursor = self.cursor
+        if default:
+            root = cursor.trace.roots[cursor.trace.network[cursor.owners[use]]].environment
+            environments = dict.fromkeys(cursor.active, root)
+        plain_value = value.evaluate(environments[use])
+        try:
+            tree = cursor.translated(value, environments)
+        except Unprintable:
+            return plain_value
+        return plain_value if tree is None else _spread(plain_value, tree)
+
+    def candidates(self, from_end: int, key: str) -> list[Candidate]:
+        """Return ways to express an argument of a torch call, which is counted from the last, the best first."""
+        if from_end > len(self.calls):
+            return []
+        tree = tree_of(self.calls[-from_end].arguments.get(key))
+        if tree is None or not names_in(tree):
+            return []
+        return [partial(_halved, tree), lambda: tree]
+
+    def field(self, key: str) -> str:
+        """Return what the spec calls an argument of a torch call."""
+        for name, declared in self.step.op.fields.items():
+            if key == name or key in declared.also_called:
+                return name
+        return {"in_channels": "in_channels", "num_features": "in_channels"}.get(key, key)
+
+    def output(self, ops: Sequence[Op]) -> tuple[ast.expr | None, ...]:
+        """Return the expressions of the output's axes; None for those that the code cannot say."""
+        found: list[ast.expr | None] = []
+        rank = len(ops[0].output)
+        if any(len(op.output) != rank for op in ops):
+            return ()
+        for axis in range(rank):
+            values = [op.output[axis] for op in ops]
+            tree = tree_of(self.shape[axis]) if axis < len(self.shape) else None
+            if all_same(values):
+                found.append(literal(int(values[0])))
+            elif tree is not None and self.cursor.bindings.holds(tree, self.cursor.active, values):
+                found.append(tree)
+            else:
+                found.append(None)
+        return tuple(found)
+
+
+def _remembering(size: int, tree: ast.expr | None, bindings: Bindings, use: int) -> int:
+    """Return a size that remembers its expression, if that is right here."""
+    if tree is None or not names_in(tree):
+        return size
+    try:
+        value = trees.value_of(tree, lambda name: bindings.lookup(name, use))
+    except Unprintable:
+        return size
+    found: int = symbolic(size, tree) if value == size else size
+    return found
+
+
+def _spread(value: Any, tree: ast.expr) -> Any:
+    """Return a value that remembers its expression, each item of a list its own."""
+    if isinstance(value, list) and isinstance(tree, ast.Tuple | ast.List) and len(tree.elts) == len(value):
+        return [_spread(item, element) for item, element in zip(value, tree.elts, strict=True)]
+    return symbolic(value, tree) if names_in(tree) else value
+
+
+def _halved(tree: ast.expr) -> ast.expr | None:
+    """Return `(kernel - 1) // 2` as `kernel // 2`, which is the same for odd kernels."""
+    match tree:
+        case ast.BinOp(
+            left=ast.BinOp(left=kernel, op=ast.Sub(), right=ast.Constant(value=1)),
+            op=ast.FloorDiv(),
+            right=ast.Constant(value=2),
+        ):
+            return ast.BinOp(kernel, ast.FloorDiv(), ast.Constant(2))
+        case ast.Tuple():
+            halves = [_halved(item) or item for item in tree.elts]
+            return ast.Tuple(halves, ast.Load())
+    return None
+
+
+# Names.
+
+
+def label_of(step: Step) -> str:
+    """Return what to call the result of a step."""
+    if step.name is not None and step.fixed_name is None:
+        stem = _stem(step)
+        if stem:
+            return stem
+    if isinstance(step, ScopeStep):
+        return step.fixed_name or (step.repeat.binds if step.repeat else "") or "layers"
+    return step.fixed_name or step.label
+
+
+def _stem(step: Step) -> str:
+    """Return the text that a name with expressions starts with."""
+    assert step.name is not None
+    found = compile_text(str(step.name.yaml.plain()))
+    parts = found.parts if isinstance(found, Template) else ()
+    return parts[0].rstrip("_") if parts and isinstance(parts[0], str) else ""
+
+
+def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True) -> Name:
+    """Return the name of a step as a module; an expression if it differs between the copies of a loop.
+
+    Raises: CannotPlan if the uses differ in a name that is part of a key.
+    """
+    if cursor.chain and not cursor.keyed:
+        return ""
+    names = [name_of(applied[use]) for use in cursor.active]
+    if all_same(names):
+        return names[0]
+    template = cursor.bindings.expressed(
+        cursor.active, names, [lambda: _name_template(step, applied, cursor)]
+    )
+    if template is not None:
+        return template
+    if stateful:
+        raise CannotPlan
+    return step.label if names[0].isdecimal() else names[0]
+
+
+def _name_template(step: Step, applied: Uses, cursor: Cursor) -> ast.expr | None:
+    """Return a name with expressions in it as an f-string."""
+    found = compile_text(str(step.name.yaml.plain())) if step.name is not None else ""
+    parts = [found] if isinstance(found, Expression) else found.parts if isinstance(found, Template) else []
+    environments = {use: each.environment for use, each in applied.items()}
+    values: list[ast.expr] = []
+    for part in parts:
+        if isinstance(part, str):
+            values.append(ast.Constant(part))
+        else:
+            value = part.tree
+            values.append(ast.FormattedValue(cursor.translated_tree(value, environments), -1))
+    return ast.JoinedStr(values) if values else None

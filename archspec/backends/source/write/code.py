@@ -1,0 +1,104 @@
+"""Expressions and torch calls as code to lay out."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from archspec.backends.source.plan.ir import CallPlan, Leaf, Statement
+from archspec.backends.source.trees import equal, literal, name, names_in, text
+from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
+from archspec.ops.torch_api import AS_KERNEL, FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
+
+
+def expression(tree: ast.expr) -> Doc:
+    """Return an expression to lay out."""
+    match tree:
+        case ast.Tuple() if len(tree.elts) > 1:
+            return Brackets("(", [expression(item) for item in tree.elts], ")")
+        case ast.List() if tree.elts:
+            return Brackets("[", [expression(item) for item in tree.elts], "]", tall=len(tree.elts) > 1)
+        case ast.Dict() if tree.keys:
+            pairs = zip(tree.keys, tree.values, strict=True)
+            items = [Named(f"{text(key)}: ", expression(value)) for key, value in pairs if key is not None]
+            return Brackets("{", items, "}", tall=True)
+        case ast.ListComp(elt=element, generators=[loop]):
+            code = f"for {text(loop.target)} in {text(loop.iter)}"
+            return Brackets("[", [Comprehension(expression(element), code)], "]")
+    return Text(text(tree))
+
+
+def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bool = False) -> list[Doc]:
+    """Return the arguments of a torch call, without those at torch's default. A function's stand `after_inputs`.
+
+    What is required is given by place, and so is a constructor's first argument; from the first gap on, all by name.
+    What everybody knows the place of is given by place too, once it is no plain number.
+    """
+    found: list[Doc] = []
+    by_place = True
+    signature = SIGNATURES[target]
+    for key, default in signature.parameters.items():
+        tree = arguments.get(key)
+        if tree is None or _is_default(tree, default, arguments):
+            by_place = False
+            continue
+        first = not found and not after_inputs
+        known = key in signature.by_place and not isinstance(tree, ast.Constant)
+        by_place = by_place and key not in signature.by_name and (default is REQUIRED or first or known)
+        code = expression(_shortest(key, tree))
+        found.append(code if by_place else Named(f"{key}=", code))
+    return found
+
+
+def _shortest(key: str, tree: ast.expr) -> ast.expr:
+    """Return a padding that is the same on all sides as its one number, as torch's padding modules take it."""
+    if key == "padding" and isinstance(tree, ast.Tuple) and len(tree.elts) in (4, 6):
+        if all(equal(item, tree.elts[0]) for item in tree.elts):
+            return tree.elts[0]
+    return tree
+
+
+def _is_default(tree: ast.expr, default: Any, arguments: dict[str, ast.expr]) -> bool:
+    if default is REQUIRED:
+        return False
+    if default is AS_KERNEL:
+        return equal(tree, arguments["kernel_size"])
+    return equal(tree, literal(default))
+
+
+def is_function(statement: Statement) -> bool:
+    """Return whether `forward` calls a function for a statement, and `__init__` knows nothing of it."""
+    if not isinstance(statement, Leaf):
+        return False
+    call = statement.module()
+    if call is None:
+        return True
+    constant = not any(names_in(tree) for tree in call.arguments.values())
+    plain = call.target in FUNCTIONS or call.target == IDENTITY
+    return not statement.explicit and statement.op.functional and plain and constant
+
+
+def module_of(call: CallPlan) -> CallPlan | None:
+    """Return the module that does what a function does; None if there is none."""
+    match call.target:
+        case "torch.permute":
+            return CallPlan("Permute", call.arguments)
+        case "torch.flatten":
+            return CallPlan("nn.Flatten", {})
+        case "F.pad":
+            return _pad_module(call)
+    return call if call.makes_module else None
+
+
+def _pad_module(call: CallPlan) -> CallPlan:
+    pad = call.arguments["pad"]
+    rank = len(pad.elts) // 2 if isinstance(pad, ast.Tuple) else 2
+    value = call.arguments.get("value")
+    if value is None:
+        return CallPlan(f"nn.ZeroPad{rank}d", {"padding": pad})
+    return CallPlan(f"nn.ConstantPad{rank}d", {"padding": pad, "value": value})
+
+
+def attribute(text_: str) -> ast.expr:
+    """Return `self.name`."""
+    return ast.Attribute(name("self"), text_, ast.Load())

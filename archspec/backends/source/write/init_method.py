@@ -1,0 +1,298 @@
+"""The `__init__` of a class."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from archspec.backends.source import trees
+from archspec.backends.source.plan.bindings import MISSING
+from archspec.backends.source.plan.ir import (
+    Branch,
+    CallPlan,
+    Chain,
+    ClassPlan,
+    Instance,
+    Leaf,
+    Let,
+    Listing,
+    Loop,
+    Slot,
+    Statement,
+    walk,
+)
+from archspec.backends.source.trees import literal, names_in, text
+from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code, range_of, targets_of
+from archspec.backends.source.write.code import expression, is_function
+from archspec.names import MODULE_ATTRIBUTES
+from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
+
+
+class InitWriter(ModuleWriter):
+    """Writes `__init__`, and keeps for `forward` under which attributes it finds what it needs.
+
+    `kept_arguments` has the attributes that hold arguments of functions, by the call and the argument's name, `conditions` what
+    to ask for a branch: code, and whether that is None where its steps are left out. `chosen` are branches whose two
+    ways are one attribute.
+    """
+
+    def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
+        super().__init__(plan, taken)
+        self.attributes = {each.name for each in walk(plan.statements) if isinstance(each.name, str)}
+        self.kept_arguments: dict[tuple[int, str], str] = {}
+        self.conditions: dict[Branch, tuple[str, bool]] = {}
+        self.chosen: dict[Branch, str] = {}
+        self.kept: dict[str, str] = {}
+        self.flags: dict[str, str] = {}
+
+    def method(self) -> list[str]:
+        """Return the lines of the method; none if it would only call its parent's."""
+        plan = self.plan
+        signature = [Text("self"), *(Text(argument) for argument in self._signature())]
+        self.add(1, "", Brackets("def __init__(", signature, ") -> None:"))
+        head = len(self.lines)
+        if plan.base == "Sequential":
+            self._sequential_class()
+        elif plan.base == "ModuleList":
+            modules = self.numbered(plan.statements, 2)
+            self.add(2, "", Brackets("super().__init__(", [Brackets("[", modules, "]", tall=True)]))
+        else:
+            self.add(2, "super().__init__()")
+            self._attributes(plan.statements, 2)
+            if len(self.lines) == head + 1 and not plan.arguments:
+                return []
+        return self.lines
+
+    def _signature(self) -> list[str]:
+        found = []
+        for printed, binding in self.plan.arguments.items():
+            default = "" if binding.default is MISSING else f" = {text(literal(binding.default))}"
+            found.append(f"{printed}: {annotation([*binding.values, binding.default])}{default}")
+        return found
+
+    def _sequential_class(self) -> None:
+        plan = self.plan
+        self._lets(plan.statements, 2)
+        if is_simple(plan.statements):
+            items = self._items(plan.statements, plan.keyed, 2)
+            self.add(2, "", Brackets("super().__init__(", items, tall=True))
+            return
+        name = self.local("layers")
+        self.chain(plan.statements, name, 2, plan.keyed)
+        self.add(2, f"super().__init__({name})" if plan.keyed else f"super().__init__(*{name})")
+
+    # Attributes.
+
+    def _attributes(self, statements: Sequence[Statement], level: int, *, within_loop: bool = False) -> None:
+        """Write the statements that set what a class holds."""
+        for statement in statements:
+            match statement:
+                case Let():
+                    self._let(statement, level)
+                case Branch():
+                    self._branch(statement, level, within_loop)
+                case Loop():
+                    self._copies(statement, level)
+                case Listing():
+                    self._functions(statement.statements, level)
+                    self._set(statement.name, self.module(statement, level), level)
+                case Leaf():
+                    self._functions([statement], level)
+                    if not is_function(statement):
+                        self._set(statement.name, self.held(statement, level), level)
+                case _:
+                    self._set(statement.name, self.module(statement, level), level)
+
+    def _let(self, let: Let, level: int) -> None:
+        if let.table:
+            loop = self._sole_loop(let.target)
+            self.table(let.target, let.value, loop.targets if loop else (), level)
+        else:
+            self.let(let, level)
+
+    def _sole_loop(self, table: str) -> Loop | None:
+        """Return the loop that runs over a table."""
+        for statement in walk(self.plan.statements):
+            if isinstance(statement, Loop) and isinstance(statement.source, ast.Name) and statement.source.id == table:
+                return statement
+        return None
+
+    def _functions(self, statements: Sequence[Statement], level: int) -> None:
+        """Keep in attributes what functions of `forward` are given and only `__init__` knows."""
+        for statement in statements:
+            for call in statement.calls if isinstance(statement, Leaf) else ():
+                if not call.makes_module:
+                    self._hold(statement, call, level)
+
+    def _hold(self, leaf: Statement, call: CallPlan, level: int) -> None:
+        for key, tree in call.arguments.items():
+            if not names_in(tree):
+                continue
+            if isinstance(tree, ast.Name):
+                self.kept_arguments[id(call), key] = self._keep_argument(tree.id, level)
+                continue
+            label = leaf.name if isinstance(leaf.name, str) and leaf.name else leaf.out.label
+            attribute = self._new_attribute(f"{label}_{key}")
+            self.kept_arguments[id(call), key] = attribute
+            self.add(level, f"self.{attribute} = ", expression(tree))
+
+    def _keep_argument(self, name: str, level: int) -> str:
+        """Return the attribute that holds an argument of the class."""
+        if name not in self.kept:
+            self.kept[name] = self._new_attribute(name)
+            self.add(level, f"self.{self.kept[name]} = {name}")
+        return self.kept[name]
+
+    def _set(self, name: str | ast.expr, doc: Doc, level: int) -> None:
+        if isinstance(name, str) and name.isidentifier():
+            self.add(level, f"self.{name} = ", doc)
+        else:
+            self.add(level, "", Brackets("setattr(", [Text("self"), Text(name_code(name)), doc]))
+
+    def _new_attribute(self, name: str) -> str:
+        base = name if name.isidentifier() else "value"
+        found = base
+        letters = iter("bcdefghijklmnopqrstuvwxyz")
+        while found in self.attributes or found in MODULE_ATTRIBUTES:
+            found = f"{base}_{next(letters)}"
+        self.attributes.add(found)
+        return found
+
+    # Conditions.
+
+    def _branch(self, branch: Branch, level: int, within_loop: bool) -> None:
+        """Write the modules of a branch.
+
+        `forward` asks for a module that is None where the condition does not hold, for an attribute that holds the
+        condition, or calls the one that was chosen.
+        """
+        if within_loop:
+            self.conditions[branch] = text(branch.test), False
+            if any(_is_held(inner) for inner in branch.statements):
+                self.add(level, f"if {text(branch.test)}:")
+                self._attributes(branch.statements, level + 1, within_loop=True)
+            return
+        name = _chosen_name(branch)
+        choice = self.choice(branch, level) if name and not _all_functions(branch) else None
+        if name and choice is not None and branch.statements[0].reads == branch.otherwise[0].reads:
+            attribute = name if name in self.attributes and _is_named(branch) else self._new_attribute(name)
+            self.chosen[branch] = attribute
+            self.add(level, f"self.{attribute} = ", choice)
+            return
+        held = next((inner.name for inner in branch.statements if _is_held(inner)), None)
+        if held is None or branch.otherwise:
+            self._with_flag(branch, level)
+        else:
+            self._or_none(branch, str(held), level)
+
+    def _with_flag(self, branch: Branch, level: int) -> None:
+        test = text(branch.test)
+        if isinstance(branch.test, ast.Name):
+            attribute = self._keep_argument(branch.test.id, level)
+        elif test in self.flags:
+            attribute = self.flags[test]
+        else:
+            attribute = self.flags[test] = self._new_attribute(_flag(branch))
+            self.add(level, f"self.{attribute} = {test}")
+        self.conditions[branch] = f"self.{attribute}", False
+        for body, head in ((branch.statements, "if"), (branch.otherwise, "if not")):
+            if all(map(is_function, body)):
+                self._attributes(body, level)
+                continue
+            mark = len(self.lines)
+            test = text(branch.test) if head == "if" else text(trees.negated(branch.test))
+            if head == "if not" and not all(map(is_function, branch.statements)):
+                self.add(level, "else:")
+            else:
+                self.add(level, f"if {test}:")
+            inner = len(self.lines)
+            self._attributes(body, level + 1)
+            if len(self.lines) == inner:
+                del self.lines[mark:]
+
+    def _or_none(self, branch: Branch, held: str, level: int) -> None:
+        self.conditions[branch] = f"self.{held}", True
+        if len(branch.statements) == 1 and is_simple(branch.statements):
+            doc = self.held(branch.statements[0], level)
+            line = f"self.{held} = {doc.flat()} if {text(branch.test)} else None"
+            if fits(level, line):
+                self.add(level, line)
+                return
+        self.add(level, f"self.{held} = None")
+        self.add(level, f"if {text(branch.test)}:")
+        self._attributes(branch.statements, level + 1)
+
+    # Copies under names of their own.
+
+    def _copies(self, loop: Loop, level: int) -> None:
+        self._loop(loop, level)
+        self._attributes(loop.statements, level + 1, within_loop=True)
+        self._end_loop(loop, level)
+
+
+def _is_held(statement: Statement) -> bool:
+    """Return whether an attribute of the class holds a statement, under a name that code can write."""
+    if isinstance(statement, Branch | Let | Loop) or is_function(statement):
+        return False
+    return isinstance(statement.name, ast.expr) or statement.name.isidentifier()
+
+
+def _all_functions(branch: Branch) -> bool:
+    return False
+
+
+def _is_named(branch: Branch) -> bool:
+    return branch.statements[0].name == branch.otherwise[0].name
+
+
+def _chosen_name(branch: Branch) -> str:
+    """Return what to call the one attribute of a branch with two ways; empty if they are no two modules."""
+    if len(branch.statements) != 1 or len(branch.otherwise) != 1:
+        return ""
+    first, other = branch.statements[0], branch.otherwise[0]
+    if isinstance(other, Branch):
+        inner = _chosen_name(other)
+        return inner
+    if any(isinstance(each, Branch | Let | Loop | Listing) for each in (first, other)):
+        return ""
+    if any(isinstance(each, Leaf) and (each.module() is None or len(each.calls) != 1) for each in (first, other)):
+        return ""
+    if isinstance(first.name, str) and first.name == other.name and first.name.isidentifier():
+        return first.name
+    if first.stateful or other.stateful:
+        return ""
+    families = {each.op.__module__.rpartition(".")[2] for each in (first, other) if isinstance(each, Leaf)}
+    return families.pop() if len(families) == 1 else "layer"
+
+
+def _flag(branch: Branch) -> str:
+    """Return what to call the attribute that holds a condition."""
+    leaves = [statement for statement in branch.statements if isinstance(statement, Leaf)]
+    if leaves and leaves[-1].calls and leaves[-1].calls[0].is_operator:
+        return "use_skip"
+    return f"with_{branch.out.label}" if branch.out.label.isidentifier() else "condition"
+
+
+def annotation(values: Sequence[Any]) -> str:
+    """Return the type hint of an argument with these values."""
+    kinds: dict[str, None] = {}
+    optional = False
+    for value in values:
+        if value is MISSING:
+            continue
+        if isinstance(value, tuple | list):
+            kinds[f"tuple[{', '.join(annotation([item]) for item in value)}]"] = None
+        elif value is None:
+            optional = True
+        else:
+            kinds[type(value).__name__] = None
+    if len(kinds) > 1 and all(kind.startswith("tuple") for kind in kinds):
+        kinds = {"tuple[int, ...]": None}
+    if not kinds:
+        return "object"
+    if set(kinds) == {"int", "float"}:
+        kinds = {"float": None}
+    return " | ".join([*sorted(kinds), *(["None"] if optional else [])])
+
+
