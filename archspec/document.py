@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from archspec._data import specs_folder
-from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean
 from archspec.header import ENDING, read_spec
 from archspec.schema import DOCUMENT_KEYS, validate
 from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
@@ -22,6 +22,7 @@ MAX_FILES = 64
 MAX_TOTAL = 4 * MAX_BYTES
 MAX_KEPT = 64 << 10
 """Characters: a process does not keep what longer texts come to, of which it has some fifty times their size."""
+_RELATIVE = "write the path relative to this file"
 MERGED = ("params", "blocks", "defaults", "expect")
 INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
 
@@ -103,14 +104,17 @@ def zoo_files() -> dict[str, str]:
 def locate(spec: str) -> str:
     """Path of a spec given by path or by its name in the zoo; SpecError where there is none."""
     if "\0" in spec or any("\ud800" <= character <= "\udbff" for character in spec):
-        raise SpecError(Diagnostic("file", f"{spec!r} is no file name"))
+        raise SpecError(Diagnostic("file", f"{spec!r} is not a valid file name"))
     if _is_path(spec) or spec.endswith(ENDING) or os.path.exists(spec):
+        help = None if os.path.exists(spec) else _zoo_help(spec)
+        if help is not None:
+            raise SpecError(Diagnostic("file", f"{spec}: no such file", help=help))
         return spec
     files = zoo_files()
     if spec in files:
         return files[spec]
     help = did_you_mean(spec, files) or "`archspec list` shows the zoo; a file needs its ending, `.yaml`"
-    raise SpecError(Diagnostic("file", f"no spec is called {spec!r}", help=help))
+    raise SpecError(Diagnostic("file", f"unknown spec {spec!r}", help=help))
 
 
 def load_document(spec: str) -> Document:
@@ -143,6 +147,12 @@ def parse_document(text: str, name: str = "<spec>") -> Document:
     document = reader.lay(parse(Source(name, text)), None)
     document.files = ((name, text), *reader.files)
     return document
+
+
+def _zoo_help(path: str) -> str | None:
+    """Return the help for the path of a file that is not there, where the zoo has a spec of that name."""
+    name, ending = os.path.splitext(os.path.basename(path))
+    return f"the zoo's is called `{name}`, without an ending" if ending and name in zoo_files() else None
 
 
 def _is_path(spec: str) -> bool:
@@ -210,7 +220,7 @@ class _Reader:
         if real in self.trail:
             names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
             place = reference.span if reference else None
-            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
+            raise SpecError(Diagnostic("cycle", f"a file extends or includes itself: {names}", place))
         self.trail.append(real)
         try:
             yield
@@ -275,7 +285,7 @@ class _Reader:
             known = blocks.get(block.name)
             if known is not None and known is not block:
                 message = f"the block `{block.name}` is defined twice"
-                help = f"the other one is at {known.span}"
+                help = f"the other definition is at {known.span}"
                 document.diagnostics.append(Diagnostic("block", message, at or block.span, help=help))
             blocks[block.name] = block
 
@@ -296,7 +306,10 @@ class _Reader:
         document.diagnostics += found
         document.diagnostics += [
             Diagnostic(
-                "key", f"`{key}` has no place in an included file", yaml.keys[key], help="it brings `blocks` only"
+                "key",
+                f"the key `{key}` is not allowed in an included file",
+                yaml.keys[key],
+                help="an included file brings `blocks` only; `extends` takes over a whole spec",
             )
             for key in yaml.entries
             if key not in INCLUDED_KEYS
@@ -310,30 +323,29 @@ class _Reader:
         """The file that `extends` or `include` names: a sibling or a spec of the zoo by name, or a relative path."""
         name: str = reference.value
         if "\0" in name or os.path.isabs(name):
-            raise SpecError(
-                Diagnostic("path", "an absolute path", reference.span, help="write it relative to this file")
-            )
+            raise SpecError(Diagnostic("path", f"expected a relative path, got {name}", reference.span, help=_RELATIVE))
         folder = os.path.dirname(path) if path else None
         if not _is_path(name):
             sibling = os.path.join(folder, f"{name}.yaml") if folder is not None else None
             files = zoo_files()
             if sibling is None or not os.path.exists(sibling):
                 if name not in files:
-                    message = f"no spec is called `{name}`, beside this file or in the zoo"
+                    message = f"unknown spec `{name}`: it is neither beside this file nor in the zoo"
                     raise SpecError(Diagnostic("file", message, reference.span, help=did_you_mean(name, files)))
                 return files[name]
             name = f"{name}.yaml"
         if folder is None:
-            raise SpecError(Diagnostic("path", "a spec without a file names specs of the zoo only", reference.span))
+            message = "a spec given as text reads specs of the zoo only"
+            raise SpecError(Diagnostic("path", message, reference.span, help=_zoo_help(name)))
         target = os.path.join(folder, name)
         real = os.path.realpath(target)
         if not any(real.startswith(root.rstrip(os.sep) + os.sep) for root in (self.root, self.zoo)):
-            message = f"{name} leads out of the folder of the spec"
+            message = f"{name} is outside the folder of the spec"
             raise SpecError(
-                Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only")
+                Diagnostic("path", message, reference.span, help="a spec reads files in its own folder and below")
             )
         if not os.path.exists(target):
-            help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else None
+            help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else _zoo_help(name)
             raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span, help=help))
         return target
 
@@ -341,8 +353,16 @@ class _Reader:
 def _doubtful(key: str, value: Yaml, yaml: YamlMap, broken: set[Yaml]) -> set[str]:
     """The keys that are in doubt because of one key of a file."""
     if key not in DOCUMENT_KEYS:
-        near = nearest(key, DOCUMENT_KEYS)
+        from archspec.vocabulary import key_called
+
+        near = key_called(key, DOCUMENT_KEYS)
         return {near} if near else set(DOCUMENT_KEYS) - yaml.entries.keys()
+    if (
+        key == "blocks"
+        and isinstance(value, YamlMap)
+        and not all(isinstance(b, YamlMap) for b in value.entries.values())
+    ):
+        return {key}
     if value in broken and (key == "defaults" or not isinstance(value, YamlMap | YamlList)):
         return {key}
     return set()

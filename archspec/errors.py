@@ -1,4 +1,4 @@
-"""What is wrong with a spec, where, and how to mend it.
+"""Findings: what is wrong with a spec, where, and how to fix it.
 
 A `Diagnostic` is one finding with a stable code and, where there is a place to point at, a `Span`.
 A `SpecError` carries every finding of a failed call, not just the first.
@@ -6,42 +6,43 @@ A `SpecError` carries every finding of a failed call, not just the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 CODES = {
-    "alias": "an anchor, alias or merge key: `blocks` and `params` do that job",
-    "argument": "an argument that is unknown, missing, or has no place here",
-    "block": "a block that is named like an op, or defined twice",
-    "cycle": "something that leads back to itself: blocks, `extends`, `include`",
+    "alias": "an anchor, alias or merge key; use `blocks` and `params` instead",
+    "argument": "an argument that is unknown, missing or not allowed",
+    "block": "a block that has the name of an op, or is defined twice",
+    "cycle": "something that leads back to itself: blocks, params, `extends`, `include`",
     "depth": "nesting deeper than the limit",
-    "document": "a file that is not one YAML mapping with the known keys",
-    "duplicate": "a key that stands twice in one mapping",
-    "encoding": "text that is not clean UTF-8",
-    "expect": "a figure that is not what `expect` says",
+    "document": "a file that is not one YAML mapping with `input` and `layers`",
+    "duplicate": "a key that is given twice in one mapping",
+    "encoding": "text that is not valid UTF-8, or has control characters",
+    "expect": "a figure that differs from `expect`",
     "expression": "a `$name` or `${...}` that is malformed, forbidden, too costly, or fails",
     "file": "a file that cannot be read or written",
-    "key": "a mapping key that is not text, or is unknown",
+    "key": "a mapping key that is unknown or not text",
     "limit": "a number, file or network beyond the size limits",
-    "name": "a name that cannot be used, or is taken",
+    "merge": "warning: a merge that reads other values than it seems to",
+    "name": "a name that is not valid, or already taken",
     "number": "NaN or infinity",
-    "op": "an unknown op or block, or a step that is not one",
+    "op": "an unknown op or block, or a step of another form",
     "path": "a file outside the folder tree of the spec",
-    "reference": "a `from` or output that names no step standing before",
+    "reference": "a `from` or output that does not name an earlier step",
     "shape": "shapes that do not fit",
     "statistics": "warning: batch statistics over a single value",
     "syntax": "text that is not YAML",
     "tag": "a YAML tag",
     "type": "a value of the wrong type",
-    "unused": "a step or input that reaches no output, a param that nothing mentions",
-    "usage": "the call itself is wrong",
+    "unused": "a step or input that reaches no output, a param that no expression mentions",
+    "usage": "a wrong call: an unknown option, or a value that does not fit",
     "value": "a value out of its bounds",
 }
 
 MAX_FINDINGS = 100
-"""How many mistakes of one spec are told; a file that is no spec at all would have thousands."""
+"""How many mistakes of one spec are reported."""
 
 MAX_TEXT = 1_000
 MAX_CANDIDATES = 1_000
@@ -225,7 +226,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     if near:
         return f"did you mean `{near}`?"
     if 0 < len(known) <= 16:
-        return f"known here: {listed(known)}"
+        return f"available: {listed(known)}"
     return None
 
 
@@ -235,3 +236,18 @@ def listed(words: Sequence[str]) -> str:
     if len(quoted) < 2:
         return "".join(quoted)
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+def kind_of(value: object) -> str:
+    """Return a value as messages name it: `the text 'abc'`, `the float 2.5`, `a list`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int):
+        return f"the integer {value}"
+    if isinstance(value, float):
+        return f"the float {value}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, Sequence) else "a tensor"

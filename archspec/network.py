@@ -53,7 +53,8 @@ class Network:
 
     def analyze(self, batch: int = 1, dtype: str = "float32") -> Report:
         """Shapes, parameters, MACs, FLOPs and bytes of every layer, for `batch` samples of `dtype`."""
-        diagnostics = self.elaboration.diagnostics or lint(self.graph, batch)
+        found = self.elaboration
+        diagnostics = found.diagnostics or (*found.warnings, *lint(self.graph, batch))
         return Report(**vars(cost(self.graph, batch, dtype, diagnostics)))
 
     def check(self) -> tuple[Diagnostic, ...]:
@@ -61,7 +62,7 @@ class Network:
         from archspec.analysis.expectations import check_expectations  # needed here only
 
         expected = [] if self.overridden else check_expectations(self.document.expect, cost(self.graph))
-        return (*expected, *lint(self.graph))
+        return (*expected, *self.elaboration.warnings, *lint(self.graph))
 
     def _repr_html_(self) -> str:
         return self.analyze()._repr_html_()

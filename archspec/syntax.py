@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError
+from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, kind_of
 from archspec.shapes import LIMIT
 
 MAX_BYTES = 1 << 20
@@ -26,6 +26,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uf
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_ONCE = "to write a thing once, use a block, a param, `repeat` or `defaults`"
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -98,7 +99,11 @@ class YamlMap(Yaml):
 
 
 def read(path: str, shown: str | None = None) -> Source:
-    """The text of the file at `path` as a Source; SpecError where it is no clean, small UTF-8 text file."""
+    """Read the file at `path`, called `shown` in messages.
+
+    Raises:
+        SpecError: It is not a regular file of UTF-8 text of at most 1 MiB.
+    """
     source = Source(shown or path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -108,7 +113,7 @@ def read(path: str, shown: str | None = None) -> Source:
     except OSError as error:
         raise SpecError(Diagnostic("file", f"{source.name}: {(error.strerror or str(error)).lower()}")) from None
     except ValueError:  # a NUL in the path
-        raise SpecError(Diagnostic("file", f"{source.name}: not a file name")) from None
+        raise SpecError(Diagnostic("file", f"{source.name}: not a valid file name")) from None
     if len(data) > MAX_BYTES:
         raise SpecError(Diagnostic("limit", f"{source.name} is larger than 1 MiB"))
     return Source(source.name, _decoded(source, data))
@@ -116,12 +121,14 @@ def read(path: str, shown: str | None = None) -> Source:
 
 def _decoded(source: Source, data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SpecError(Diagnostic("encoding", "this is UTF-16", Span(source, 1, 1), help="save the file as UTF-8"))
+        raise SpecError(
+            Diagnostic("encoding", "expected UTF-8, got UTF-16", Span(source, 1, 1), help="save the file as UTF-8")
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = _end_of(source, data[: error.start].decode("utf-8-sig", "replace"))
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        message = f"the byte 0x{data[error.start]:02x} is not valid UTF-8"
         raise SpecError(Diagnostic("encoding", message, place, help="save the file as UTF-8")) from None
 
 
@@ -132,12 +139,18 @@ def _end_of(source: Source, before: str) -> Span:
 
 
 def parse(source: Source) -> YamlMap:
-    """The one mapping that a spec's text is; SpecError with everything that is wrong with its YAML."""
+    """Return the mapping that the text of a spec is.
+
+    Raises:
+        SpecError: Everything that is wrong with its YAML.
+    """
     root = _compose(source)
     if not isinstance(root, YamlMap):
-        found = "empty" if root is None else "a list" if isinstance(root, YamlList) else "a scalar"
+        found = "an empty file" if root is None else kind_of(root.plain())
         place = root.span if root else Span(source, 1, 1)
-        raise SpecError(Diagnostic("document", f"a spec is a mapping with the key `layers`; this is {found}", place))
+        message = f"expected a mapping with the keys `input` and `layers`, got {found}"
+        help = "the steps of a network go under `layers:`" if isinstance(root, YamlList) else None
+        raise SpecError(Diagnostic("document", message, place, help=help))
     return root
 
 
@@ -150,7 +163,7 @@ def parse_value(source: Source) -> Any:
 def _compose(source: Source) -> Yaml | None:
     bad = _FORBIDDEN.search(source.text)
     if bad:
-        message = f"the character U+{ord(bad.group()):04X} has no place in a spec"
+        message = f"the character U+{ord(bad.group()):04X} is not allowed in a spec"
         raise SpecError(Diagnostic("encoding", message, _end_of(source, source.text[: bad.start()])))
     composer = _Composer(source)
     try:
@@ -175,13 +188,32 @@ def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
     problem = " ".join(filter(None, (error.problem, error.context))) or "not YAML"
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return Diagnostic("syntax", problem, place, help="YAML is indented with spaces, never with tabs")
-    return Diagnostic("syntax", problem, place, help=_syntax_help(line))
+    return Diagnostic("syntax", problem, place, help=_syntax_help(line, problem))
 
 
-def _syntax_help(line: str) -> str | None:
+def _tag_help(tag: str) -> str:
+    if tag in ("!include", "!import", "!extends"):
+        return "`include: [...]` brings the blocks of other files, `extends: ...` lays this file over another one"
+    return "take it out: a spec holds plain values"
+
+
+def _syntax_help(line: str, problem: str) -> str | None:
     if "${" in line and "{" in line.replace("${", "", 1):
         return 'inside `{...}` an expression needs quotes: "${...}"'
-    return 'quote the whole value: "${...}"' if "${" in line else None
+    if "${" in line:
+        return 'quote the whole value: "${...}"'
+    return next((help for part, help in _SYNTAX_HELPS.items() if part in problem), None)
+
+
+_SYNTAX_HELPS = {
+    "',' or '}'": "entries inside `{...}` are separated by commas: `{filters: 8, kernel: 3}`",
+    "',' or ']'": "entries inside `[...]` are separated by commas, and end with `]`",
+    "mapping values are not allowed": "arguments go into `{...}`: `conv: {filters: 8}`; text with `: ` needs quotes",
+    "'-' indicator": "each step starts with `- `; keys of the file stand at the margin",
+    "expected key": "the keys of one mapping have the same indentation",
+    "cannot start any token": "text that starts with this character needs quotes",
+}
+"""What to do about what the parser says, by a part of it."""
 
 
 class _Composer:
@@ -204,12 +236,12 @@ class _Composer:
         elif kind in ("MappingEndEvent", "SequenceEndEvent"):
             self._close()
         elif kind == "AliasEvent":
-            self._complain("alias", f"alias `*{event.anchor}`", event, "write it out, or use `blocks` and `params`")
+            self._complain("alias", f"the alias `*{event.anchor}` is not allowed", event, _ONCE)
             self._add(YamlScalar(None, *self._place(event)))
         elif kind == "DocumentStartEvent":
             self._documents += 1
             if self._documents == 2:
-                self._complain("document", "a second document", event, "one file is one spec")
+                self._complain("document", "expected one document, got a second", event, "write one spec per file")
 
     def _place(self, event: Any) -> tuple[Source, int, int, int]:
         start, end = event.start_mark, event.end_mark
@@ -223,9 +255,9 @@ class _Composer:
 
     def _check_properties(self, event: Any) -> None:
         if event.anchor is not None:
-            self._complain("alias", f"anchor `&{event.anchor}`", event, "use `blocks` and `params` to say a thing once")
+            self._complain("alias", f"the anchor `&{event.anchor}` is not allowed", event, _ONCE)
         if event.tag is not None:
-            self._complain("tag", f"tag `{event.tag}`", event, "a spec holds plain values only")
+            self._complain("tag", f"the tag `{event.tag}` is not allowed", event, _tag_help(event.tag))
 
     def _scalar(self, event: Any) -> None:
         text: str = event.value
@@ -245,13 +277,15 @@ class _Composer:
         place = Span(*self._place(event))
         mapping = self._stack[-1]
         assert isinstance(mapping, YamlMap)
+        value = self._resolve(text, event) if plain else text
         if text == "<<" and plain:
-            self._complain("alias", "merge key `<<`", event, "use `blocks` and `params` to say a thing once")
-        elif plain and not isinstance(self._resolve(text, event), str):
-            self._complain("key", f"the key {text!r} is not text", event, f'quote it: "{text}"' if text else "name it")
+            self._complain("alias", "the merge key `<<` is not allowed", event, _ONCE)
+        elif not isinstance(value, str):
+            message = f"expected a text key, got {kind_of(value)}"
+            self._complain("key", message, event, f'in quotes it is text: "{text}"' if text else "write a name")
         elif text in mapping.entries:
             first = mapping.keys[text].line
-            self._complain("duplicate", f"the key `{text}` stands twice", event, f"the first one is on line {first}")
+            self._complain("duplicate", f"duplicate key `{text}`", event, f"the first one is on line {first}")
         self._pending[-1] = (text, place)
 
     def _resolve(self, text: str, event: Any) -> Any:
@@ -262,19 +296,19 @@ class _Composer:
             return text
         if _INTEGER.fullmatch(text):
             if len(text) > 66:
-                self._complain("limit", f"an integer of {len(text)} digits is beyond the size limit of 2**63", event)
+                self._complain("limit", f"an integer of {len(text)} digits exceeds the limit of 2**63", event)
                 return 0
             value = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
             if not -LIMIT < value < LIMIT:
-                self._complain("limit", f"{value} is beyond the size limit of 2**63", event)
+                self._complain("limit", f"{value} exceeds the limit of 2**63", event)
             return value
         if _FLOAT.fullmatch(text):
             number = float(text)
             if not math.isfinite(number):
-                self._complain("number", f"{text} is beyond what a float can hold", event)
+                self._complain("number", f"{text} exceeds the range of a float", event)
             return number
         if _NOT_FINITE.fullmatch(text):
-            self._complain("number", f"{text} is no value of a spec", event, "write a finite number")
+            self._complain("number", f"expected a finite number, got {text}", event)
             return 0.0
         return text
 
@@ -286,13 +320,18 @@ class _Composer:
             message = f"nested more than {MAX_DEPTH} levels deep"
             raise SpecError([*self.found, Diagnostic("depth", message, Span(*place))])
         if self._waits_for_key():
-            self._complain("key", "a list or mapping as a key", event, "keys are text; quote `${...}` inside `{...}`")
+            self._complain("key", "expected a text key, got a list or a mapping", event, self._key_help(event))
             raise SpecError(self.found)
         node = kind(*place)
         node.width = 1
         self._add(node)
         self._stack.append(node)
         self._pending.append(None)
+
+    def _key_help(self, event: Any) -> str:
+        if "{{" in self.source.line(event.start_mark.line + 1):
+            return "an expression is written `${...}`, in quotes inside `{...}`"
+        return "quote `${...}` inside `{...}`"
 
     def _close(self) -> None:
         self._stack.pop()

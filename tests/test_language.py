@@ -940,7 +940,7 @@ def test_include_brings_blocks_that_see_their_arguments_only(tmp_path: Path) -> 
         "helper.gelu: gelu(conv) 9x6x6",
     ]
     assert [key for key in net.graph.state_dict() if key.endswith("bias")] == ["conv.bias"]
-    with pytest.raises(archspec.SpecError, match="nothing here is called `f`"):
+    with pytest.raises(archspec.SpecError, match="unknown name `f`"):
         archspec.load(written(tmp_path, lib__units="blocks: {unit: {params: {g: }, layers: [conv: $f]}}\n"))
 
 

@@ -29,10 +29,10 @@ def check_expectations(expect: Mapping[str, Yaml], costs: Costs) -> list[Diagnos
 
 def _figure(name: str, wanted: object, value: int) -> str | None:
     if isinstance(wanted, int):
-        return None if value == wanted else f"{name}: {wanted:,} expected, {value:,} found"
+        return None if value == wanted else f"{name}: expected {wanted:,}, got {value:,}"
     match = _FIGURE.fullmatch(str(wanted))
     if not match or len(match.group()) > 40:
-        return f"{name}: {str(wanted)[:40]!r} is no figure; write `11.69M`, `25557032` or `<= 600M`"
+        return f"{name}: expected a figure such as `11.69M`, `25557032` or `<= 600M`, got {str(wanted)[:40]!r}"
     sign, digits, decimals, unit = match.groups()
     scale = _UNITS[unit]
     bound = Fraction(digits) * scale
@@ -45,7 +45,7 @@ def _figure(name: str, wanted: object, value: int) -> str | None:
         ">": value > bound,
         "==": value == bound,
     }.get(sign, abs(value - bound) <= slack)
-    return None if holds else f"{name}: {str(wanted).strip()} expected, {value:,} found"
+    return None if holds else f"{name}: expected {str(wanted).strip()}, got {value:,}"
 
 
 def _output(yaml: Yaml, costs: Costs) -> str | None:
@@ -57,4 +57,4 @@ def _output(yaml: Yaml, costs: Costs) -> str | None:
         assert isinstance(yaml, YamlList)
         holds = len(outputs) == 1 and wanted in outputs.values()
     found = ", ".join(f"{name} {shape_text(tuple(shape))}" for name, shape in outputs.items())
-    return None if holds else f"output: {wanted} expected, found: {found}"
+    return None if holds else f"output: expected {wanted}, got {found}"

@@ -79,7 +79,9 @@ def parse_input(inputs: Iterable[str]) -> InputShapes | None:
         name, _, shape = text.rpartition("=")
         parts = shape.lower().split("x")
         if not all(part.isdecimal() and part.isascii() and len(part) < 20 and int(part) for part in parts):
-            raise UsageError(f"--input {text} is no shape", "positive sizes without the batch: --input 3x320x320")
+            raise UsageError(
+                f"--input: expected a shape, got {text!r}", "positive sizes without the batch: --input 3x320x320"
+            )
         if not name:
             return tuple(map(int, parts))
         named[name] = tuple(map(int, parts))

@@ -27,12 +27,16 @@ __all__ = ["Elaboration", "InputShape", "elaborate"]
 
 @dataclass(frozen=True)
 class Elaboration:
-    """What came of a document: the graph as far as it is sound, the params as they were set, and what is wrong."""
+    """What came of a document: the graph as far as it is sound, the params as they were set, and what is wrong.
+
+    `warnings` are about what is allowed, but may surprise.
+    """
 
     graph: Graph
     params: dict[str, Any]
     program: Program
     diagnostics: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 @collector_paused()
@@ -69,13 +73,14 @@ def elaborate(
         declared = input_shapes(document, params_set, inputs, findings)
         shapes.update((name, shape) for name, shape in declared.items() if shape is not None)
         elaborator = Elaborator(program, params_set, findings, trace)
+        elaborator.inputs = shapes
         results.update(_run(elaborator, declared))
     graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results)
     if findings.only("unused"):
         with suppress(TooLarge):
             check_unused(document, graph, findings)
     values = {name: copied(value) for name, value in params_set.values.items() if value is not UNKNOWN}
-    return Elaboration(graph, values, program, findings.told())
+    return Elaboration(graph, values, program, findings.told(), tuple(findings.warnings))
 
 
 def _run(elaborator: Elaborator, inputs: Mapping[str, Shape | None]) -> dict[str, str]:

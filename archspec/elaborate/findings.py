@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from archspec.elaborate.limits import TooLarge
@@ -18,7 +19,9 @@ class Findings:
 
     def __init__(self, diagnostics: Iterable[Diagnostic] = ()) -> None:
         self.found: list[Diagnostic] = []
+        self.warnings: list[Diagnostic] = []
         self.places: set[tuple[Any, ...]] = set()
+        self.warned: set[tuple[Any, ...]] = set()
         for diagnostic in diagnostics:
             self._add(diagnostic)
 
@@ -26,10 +29,16 @@ class Findings:
         """Tell of a mistake in the scope `scope`; TooLarge where it is one too many."""
         if _place(fault.span, fault.message) in self.places:
             return
-        notes = tuple(str(each) for each in scope.chain() if each.block or each.copy) if scope else ()
-        self._add(fault.diagnostic(notes))
+        self._add(fault.diagnostic(_notes(scope)))
         if len(self.found) > MAX_FINDINGS:
             raise TooLarge
+
+    def warn(self, fault: Complaint, scope: Scope | None = None) -> None:
+        """Tell of what is allowed in the scope `scope`, but may surprise; once for a place."""
+        place = _place(fault.span, fault.message)
+        if place not in self.warned and len(self.warned) < MAX_FINDINGS:
+            self.warned.add(place)
+            self.warnings.append(replace(fault.diagnostic(_notes(scope)), severity="warning"))
 
     def _add(self, diagnostic: Diagnostic) -> None:
         place = _place(diagnostic.span, diagnostic.message)
@@ -65,6 +74,10 @@ class Findings:
 
     def __len__(self) -> int:
         return len(self.found)
+
+
+def _notes(scope: Scope | None) -> tuple[str, ...]:
+    return tuple(str(each) for each in scope.chain() if each.block or each.copy) if scope else ()
 
 
 def _place(span: Span | None, message: str) -> tuple[Any, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from archspec.errors import Complaint, Span, did_you_mean
+from archspec.errors import Complaint, Span, did_you_mean, kind_of, listed
 from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
 from archspec.names import step_name_fault
-from archspec.ops.fields import kind_of
 from archspec.program.steps import ScopeStep, Step
 from archspec.shapes import Shape
 
@@ -26,10 +26,31 @@ class Ref(Tensor):
 UNKNOWN_REF = Ref("", None)
 
 
+class Gaps:
+    """The steps of a scope that may be left out.
+
+    `conditional` are the names of steps with a `when` or a `repeat`, and `absent` those of which no step stands so far.
+    `nameless` are the labels of left-out steps without a name, `hidden` the names inside of left-out `inline` steps.
+    """
+
+    __slots__ = ("conditional", "absent", "nameless", "hidden")
+
+    def __init__(self) -> None:
+        self.conditional: set[str] = set()
+        self.absent: set[str] = set()
+        self.nameless: set[str] = set()
+        self.hidden: set[str] = set()
+
+
+NO_GAPS = Gaps()
+"""Stands for the gaps of a namespace until there are any."""
+
+
 class Namespace:
     """The names of one scope while it is elaborated.
 
-    `scope` is the scope, `inputs` what it reads, by name; `outer` is the frame around it, where its steps see that too.
+    `scope` is the scope, `inputs` what it reads, by name; `outer` is the namespace around it, where its steps see that
+    too. `gaps` tells of the steps that may be left out, and of those that were.
     """
 
     __slots__ = (
@@ -45,6 +66,7 @@ class Namespace:
         "labels",
         "steps",
         "lossy",
+        "gaps",
     )
 
     def __init__(
@@ -63,6 +85,7 @@ class Namespace:
         self.children: dict[str, Namespace | Callable[[], Namespace]] = {}
         self.count = 0
         self.labels: dict[str, int] = {}
+        self.gaps = NO_GAPS
         self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
 
     # What a name refers to.
@@ -92,7 +115,7 @@ class Namespace:
     def named(self, name: object, span: Span, key: str = "from") -> Ref:
         """The same for what the key at `span` holds; Complaint where nothing is called so."""
         if not isinstance(name, str):
-            raise Complaint("type", f"{key}: a name is wanted, not {kind_of(name)}", span=span)
+            raise name_expected(key, name, span)
         found = self.find(name)
         if found is None:
             raise self._no_such_step(name, span)
@@ -100,23 +123,53 @@ class Namespace:
 
     def _no_such_step(self, name: str, span: Span) -> Complaint:
         if name == "input":
-            names = ", ".join(f"`{n}`" for n in self.inputs)
-            return Complaint("reference", "this scope has several inputs", f"name one of {names}", span=span)
+            help = f"name one of {listed(tuple(self.inputs))}"
+            return Complaint("reference", "`input` is ambiguous: this scope has several inputs", help, span=span)
         head, _, rest = name.partition(".")
         if rest and self.find(head):
             child = self.child(head)
-            advice = did_you_mean(rest, child.names) if child else f"`{head}` is no scope"
-            return Complaint("reference", f"`{head}` holds no step `{rest}`", advice, span=span)
+            what = f"`{head}` is left out" if head in self.gaps.absent else f"`{head}` is a single step, not a scope"
+            advice = did_you_mean(rest, child.names) if child else what
+            return Complaint("reference", f"unknown step `{rest}` in `{head}`", advice, span=span)
+        left_out = self._left_out(head)
+        if left_out is not None:
+            help = "give that step a name, which stands for what the step reads where it is left out"
+            if head in self.gaps.hidden:
+                help = "leave this step out under the same `when`"
+            return Complaint("reference", f"unknown step `{name}`: {left_out}", help, span=span)
         if head in _static_names(self.steps):
-            help = "order is data flow: a step reads only what stands before it"
-            return Complaint("reference", f"`{name}` does not stand before this step", help, span=span)
+            help = "a step reads only what stands above it"
+            return Complaint("reference", f"`{name}` is not defined before this step", help, span=span)
         holder = next((child for child in self.children if name in self._child(child).names), None)
+        if name in ("previous", "prev", "last"):
+            return Complaint(
+                "reference", f"unknown step `{name}`", "without `from`, a step reads the one before", span=span
+            )
         advice = (
-            f"inside another scope it is `{holder}.{name}`"
+            f"did you mean `{holder}.{name}`?"
             if holder
             else did_you_mean(name, dict.fromkeys(["input", *self.visible()]))
         )
-        return Complaint("reference", f"no step in sight is called `{name}`", advice, span=span)
+        return Complaint("reference", f"unknown step `{name}`", advice, span=span)
+
+    def called(self, ref: Ref) -> str:
+        """Return what a value is called in this scope: by the step that was bound to it last, else by its path."""
+        if ref.path == self.first_input.path:
+            return "input" if len(self.inputs) == 1 else next(iter(self.inputs))
+        names = (
+            name for name in reversed(self.names) if self.names[name].path == ref.path and name not in self.gaps.absent
+        )
+        return next(names, ref.path.removeprefix(self.prefix))
+
+    def _left_out(self, name: str) -> str | None:
+        """Return why `name` is not there, if that is because of a condition."""
+        gaps = self.gaps
+        if name in gaps.hidden:
+            return "the `inline` that it stands in is left out"
+        if self.positional and name.isdecimal() and gaps.nameless:
+            return "a step without a name is left out, and takes no position"
+        label = re.sub("_[0-9]+$", "", name)
+        return f"a `{label}` without a name is left out" if label in gaps.nameless else None
 
     def visible(self) -> Iterable[str]:
         """Every name in sight."""
@@ -135,27 +188,48 @@ class Namespace:
             return self.explicit_name(step, environment)
         name = self.auto_name(step.label)
         if name in self.names or name in self.inputs:
-            raise Complaint(
-                "name", f"the name `{name}` stands twice in its scope", "give this step a name", span=step.span
-            )
+            raise Complaint("name", f"duplicate name `{name}` in its scope", "give this step a `name`", span=step.span)
         return name
 
     def explicit_name(self, step: Step, environment: Environment) -> str:
-        """The name that a step gives itself; Complaint where it is none, or taken."""
+        """Return the name that a step gives itself.
+
+        Raises:
+            Complaint: It is not a valid name, or another step has it.
+        """
+        name = self._given_name(step, environment)
+        may_be_left_out = is_conditional(step)
+        if name in self.names and not (may_be_left_out and name in self.gaps.absent):
+            raise self._duplicate(name, step)
+        if may_be_left_out:
+            self._own_gaps().conditional.add(name)
+        return name
+
+    def _given_name(self, step: Step, environment: Environment) -> str:
         assert step.name is not None
         name = step.fixed_name
         if name is None:
             found = step.name.evaluate(environment)
             if not isinstance(found, str) and type(found) is not int:
-                raise Complaint("type", f"name: text is wanted, not {kind_of(found)}", span=step.name.span)
+                raise Complaint("type", f"name: expected text, got {kind_of(found)}", span=step.name.span)
             name = str(found)
             fault = step_name_fault(name)
             if fault:
-                raise Complaint("name", fault, span=step.name.span)
-        if name in self.names or name in self.inputs:
-            help = "give each step a name of its own"
-            raise Complaint("name", f"the name `{name}` stands twice in its scope", help, span=step.name.span)
+                raise fault.at(step.name.span)
+        if name in self.inputs:
+            raise self._duplicate(name, step)
         return name
+
+    def _duplicate(self, name: str, step: Step) -> Complaint:
+        assert step.name is not None
+        help = "give each step a name of its own"
+        if step.repeat is not None and step.siblings and step.when is None:
+            help = "give each copy a name of its own"
+        elif step.when is not None and name in self.gaps.conditional:
+            help = "steps share a name only if at most one of their conditions holds; here two hold"
+        elif step.when is not None or name in self.gaps.conditional:
+            help = "steps share a name only if each has a `when`, and at most one of these holds"
+        return Complaint("name", f"duplicate name `{name}` in its scope", help, span=step.name.span)
 
     def auto_name(self, label: str) -> str:
         """The name of an unnamed step: its position in a sequential, else its op's name, numbered from 2 on."""
@@ -171,6 +245,34 @@ class Namespace:
         """Let `name` stand for the value that a step has made."""
         self.names[name] = ref
         self.count += 1
+        if self.gaps is not NO_GAPS:
+            self.gaps.absent.discard(name)
+
+    def bind_absent(self, step: Step, ref: Ref, environment: Environment) -> None:
+        """Let the name of a step that is left out stand for `ref`, unless a step of the same name stands."""
+        gaps = self._own_gaps()
+        if step.name is None:
+            gaps.nameless.add(step.label)
+            if isinstance(step, ScopeStep) and step.is_inline:
+                gaps.hidden.update(_static_names(step.steps))
+            return
+        name = self._given_name(step, environment)
+        if name not in self.names or name in gaps.absent:
+            self.bind_for_now(name, ref)
+        elif name not in gaps.conditional:
+            raise self._duplicate(name, step)
+
+    def bind_for_now(self, name: str, ref: Ref) -> None:
+        """Let `name` stand for `ref` until a step of that name stands."""
+        gaps = self._own_gaps()
+        self.names[name] = ref
+        gaps.absent.add(name)
+        gaps.conditional.add(name)
+
+    def _own_gaps(self) -> Gaps:
+        if self.gaps is NO_GAPS:
+            self.gaps = Gaps()
+        return self.gaps
 
     # The scopes in it.
 
@@ -194,6 +296,17 @@ class Namespace:
     def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
         return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
+
+
+def is_conditional(step: Step) -> bool:
+    """Tell whether a step may be left out."""
+    return step.when is not None or step.repeat is not None
+
+
+def name_expected(key: str, value: object, span: Span) -> Complaint:
+    """Return the finding of a value that should be the name of a step."""
+    help = "write the name without `$`" if isinstance(value, Tensor) else None
+    return Complaint("type", f"{key}: expected a name, got {kind_of(value)}", help, span=span)
 
 
 def _static_names(steps: list[Step]) -> Iterable[str]:

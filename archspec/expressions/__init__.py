@@ -7,7 +7,7 @@ Nothing is ever passed to `eval`. Every step draws on a budget, so that no expre
 from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import FUNCTIONS, make_divisible
 from archspec.expressions.text import MAX_LEVELS, Expression, Template, compile_expression, compile_text
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, MAX_TOTAL_STEPS, UNKNOWN, UnknownShape
+from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, MAX_TOTAL_STEPS, MISSING, UNKNOWN, UnknownShape
 
 __all__ = [
     "FUNCTIONS",
@@ -15,6 +15,7 @@ __all__ = [
     "MAX_LENGTH",
     "MAX_LEVELS",
     "MAX_TOTAL_STEPS",
+    "MISSING",
     "UNKNOWN",
     "Expression",
     "Complaint",

@@ -62,7 +62,9 @@ def compile_text(text: str) -> str | Expression | Template:
 @lru_cache(maxsize=4096)
 def _compile_text(text: str) -> str | Expression | Template:
     if len(text) > 4 * MAX_LENGTH:
-        raise Complaint("expression", f"text with expressions of {len(text)} characters; the limit is {4 * MAX_LENGTH}")
+        raise Complaint(
+            "expression", f"the text has {len(text)} characters; with expressions in it, the limit is {4 * MAX_LENGTH}"
+        )
     parts: list[str | Expression] = []
     at = 0
     while found := _REFERENCE.search(text, at):
@@ -107,24 +109,36 @@ def _closing_brace(text: str, start: int) -> int:
 def compile_expression(text: str) -> Expression:
     """The text between the braces as an Expression. Raises Complaint."""
     if len(text) > MAX_LENGTH:
-        raise Complaint("expression", f"an expression of {len(text)} characters; the limit is {MAX_LENGTH}")
+        raise Complaint("expression", f"the expression has {len(text)} characters; the limit is {MAX_LENGTH}")
     if not text:
-        raise Complaint("expression", "`${}` holds no expression")
+        raise Complaint("expression", "expected an expression in `${}`, got nothing")
     if "\\" in text or "\n" in text or "\r" in text:
-        raise Complaint("expression", "an expression holds no backslash and no line break")
+        raise Complaint("expression", "a backslash or a line break is not allowed in an expression")
     if not text.isascii():  # Python takes look-alikes of ASCII letters for the letters
-        raise Complaint("expression", "an expression is plain ASCII")
+        raise Complaint("expression", "expected plain ASCII in an expression")
     _check_brackets(text)
     try:
         tree = _parsed(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         detail = error.msg if isinstance(error, SyntaxError) else "too deep"
-        raise Complaint("expression", f"`{text[:60]}` is no expression: {detail}") from None
+        message = f"`{text[:60]}` is not a valid expression: {detail}"
+        raise Complaint("expression", message, _syntax_help(text)) from None
     if len(text) > MAX_LEVELS:  # each level takes a character
         _check_levels(tree)
     compiler = Compiler()
     evaluate = compiler.compile(tree)
     return Expression(text, evaluate, frozenset(compiler.names), tree, compiler.size)
+
+
+def _syntax_help(text: str) -> str | None:
+    """Return the help for an expression in the syntax of another language."""
+    if "?" in text or re.search(r"\bthen\b", text):
+        return "a choice is written `a if condition else b`"
+    if "&&" in text or "||" in text or re.search(r"!(?!=)", text):
+        return "write `and`, `or` and `not`"
+    if re.search(r"(?<![=<>!:])=(?!=)", text):
+        return "`==` compares; nothing can be assigned"
+    return "inside `${...}` a name stands alone, without `$`" if "$" in text else None
 
 
 _NUMBER_AND_LETTER = re.compile(r"(?<!\w)[0-9.]+[A-Za-z_]")

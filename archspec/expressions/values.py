@@ -28,13 +28,13 @@ def checked(value: Any) -> Any:
     """`value`, if it is within the bounds of a spec's values."""
     if type(value) is int:
         if not -LIMIT < value < LIMIT:
-            raise Complaint("limit", "the result is beyond the size limit of 2**63")
+            raise Complaint("limit", "the result exceeds the limit of 2**63")
     elif type(value) is float:
         if not math.isfinite(value):
             raise Complaint("expression", "the result is not a finite number")
     elif isinstance(value, str):
         if len(value) > MAX_LENGTH:
-            raise Complaint("expression", f"text longer than {MAX_LENGTH} characters")
+            raise Complaint("expression", f"the text is longer than {MAX_LENGTH} characters")
     return value
 
 
@@ -43,7 +43,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Complaint("expression", "only text and numbers can stand inside text")
+        raise Complaint("expression", "expected text or a number inside text")
     return str(value)
 
 
@@ -54,7 +54,7 @@ def weight(value: Any) -> int:
         items = stack.pop()
         count += len(items)
         if count > MAX_ITEMS:
-            raise Complaint("expression", f"a list of more than {MAX_ITEMS} values")
+            raise Complaint("expression", f"the list has more than {MAX_ITEMS} values")
         inner = items.values() if isinstance(items, dict) else items
         stack.extend(item for item in inner if isinstance(item, list | dict))
     return count

@@ -44,6 +44,7 @@ class LeakyReLU(_Activation):
 
     op = "leaky_relu"
     torch = "nn.LeakyReLU"
+    also_called = ("lrelu",)
 
     negative_slope: float = arg(Float(), "slope for negative numbers", 0.01)
 
@@ -62,7 +63,7 @@ class PReLU(_Activation):
 
     def infer(self) -> Shape:
         if self.num_parameters not in (1, self.channels):
-            message = f"num_parameters is 1 or the number of channels, {self.channels}, not {self.num_parameters}"
+            message = f"num_parameters: expected 1 or {self.channels}, one per channel, got {self.num_parameters}"
             raise self.error("shape", message, "num_parameters")
         return self.input
 
@@ -112,6 +113,7 @@ class SiLU(_Activation):
 
     op = "silu"
     torch = "nn.SiLU"
+    also_called = ("swish",)
 
 
 class Mish(_Activation):
@@ -129,6 +131,7 @@ class Sigmoid(_Activation):
 
     op = "sigmoid"
     torch = "nn.Sigmoid"
+    also_called = ("logistic",)
 
 
 class Tanh(_Activation):
@@ -156,6 +159,7 @@ class HardSwish(_Activation):
 
     op = "hardswish"
     torch = "nn.Hardswish"
+    also_called = ("h_swish",)
 
 
 class Softplus(_Activation):

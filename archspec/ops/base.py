@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from archspec.errors import Complaint
-from archspec.ops.fields import REQUIRED, Field, axis_names
+from archspec.ops.fields import REQUIRED, Field
 from archspec.shapes import LIMIT, Shape, elements, shape_text
 
 
@@ -58,6 +58,10 @@ class Op:
     fields: ClassVar[dict[str, Field]] = {}
     arity: ClassVar[int | None] = 1
     """How many inputs it reads; None: two or more, in order."""
+    commutative: ClassVar[bool] = True
+    """Whether a merge gives the same result whatever the order of its inputs."""
+    also_called: ClassVar[tuple[str, ...]] = ()
+    """What other frameworks call it."""
     ranks: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """How many spatial axes its input may have."""
     work: ClassVar[float] = 0
@@ -92,7 +96,8 @@ class Op:
         for name, declared in self.fields.items():
             value = arguments.get(name, declared.default)
             if value is REQUIRED:
-                raise Complaint("argument", f"{self.op} needs `{name}`: {declared.doc}", argument=name)
+                message = f"{self.op}: missing argument `{name}`"
+                raise Complaint("argument", message, f"{name}: {declared.doc}", argument=name)
             if name in arguments or name not in defaults:
                 try:
                     setattr(self, name, declared.parse(value, rank))
@@ -100,7 +105,7 @@ class Op:
                     raise self.error(error.code, f"{name}: {error.message}", name, error.help) from None
         self.output = self.infer()
         if max(self.output) >= LIMIT:
-            raise self.error("limit", f"the output {shape_text(self.output)} is beyond the size limit of 2**63")
+            raise self.error("limit", f"the output {shape_text(self.output)} exceeds the limit of 2**63")
 
     @classmethod
     def _parsed_defaults(cls, rank: int) -> dict[str, Any]:
@@ -120,13 +125,18 @@ class Op:
     def _check_inputs(self) -> None:
         given = len(self.inputs)
         if given < 2 if self.arity is None else given != self.arity:
-            wanted = "two or more" if self.arity is None else self.arity
-            raise self.error("argument", f"inputs given: {given}, wanted: {wanted}", "from")
+            wanted = "two or more inputs" if self.arity is None else "one input"
+            raise self.error("argument", f"expected {wanted}, got {given}", "from")
         if self.rank not in self.ranks:
-            layouts = " or ".join(f"{rank + 1}-D ({', '.join(axis_names(rank))})" for rank in self.ranks)
-            raise self.error("shape", f"the input {shape_text(self.input)} is not {layouts}")
+            low, high = 1 + min(self.ranks), 1 + max(self.ranks)
+            axes = f"{low} to {high} axes" if low < high else f"{low} axes"
+            help = None if self.rank else "the input has only features; `linear` reads those"
+            message = f"expected an input of {axes}, channels first, got {shape_text(self.input)}"
+            raise self.error("shape", message, help=help)
         if any(min(shape) < 1 for shape in self.inputs):
-            raise self.error("shape", f"an input is empty: {' and '.join(map(shape_text, self.inputs))}")
+            raise self.error(
+                "shape", f"expected inputs that are not empty, got {' and '.join(map(shape_text, self.inputs))}"
+            )
 
     def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> Complaint:
         """An error of this op, to raise."""

@@ -37,7 +37,8 @@ class _Convolution(Op):
         """Both channel counts must divide into the groups (torch.nn.Conv2d)."""
         for channels, of in ((self.channels, "input channels"), (self.out_channels, "filters")):
             if channels % self.group_count:
-                raise self.error("shape", f"{channels} {of} do not divide into {self.group_count} groups", "groups")
+                message = f"groups: expected a divisor of the {channels} {of}, got {self.group_count}"
+                raise self.error("shape", message, "groups")
 
     def infer(self) -> Shape:
         self.padding = resolved_padding(self, self.padding, self.kernel, self.stride, self.dilation)
@@ -79,14 +80,17 @@ class Conv(_Convolution):
 
     op = "conv"
     torch = "nn.Conv*d"
+    also_called = ("convolution", "conv2d")
 
-    filters: int = arg(Int(1), "output channels")
-    kernel: Shape = arg(Sizes(1), "window size", 1)
-    stride: Shape = arg(Sizes(1), "step of the window", 1)
+    filters: int = arg(Int(1), "output channels", also_called=("out_channels", "num_output"))
+    kernel: Shape = arg(Sizes(1), "window size", 1, also_called=("kernel_size",))
+    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=("step", "strides"))
     padding: tuple[Pair, ...] = arg(Padding("half", "same"), "zeros added around the input", 0)
     dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
     groups: int = arg(Int(1), "groups of channels that do not mix", 1)
-    bias: bool = arg(Bool(), "whether a learned constant is added per filter", True)
+    bias: bool = arg(
+        Bool(), "whether a learned constant is added per filter", True, also_called=("use_bias", "bias_term")
+    )
 
     @property
     def out_channels(self) -> int:
@@ -105,13 +109,16 @@ class DepthwiseConv(_Convolution):
 
     op = "depthwise_conv"
     torch = "nn.Conv*d"
+    also_called = ("depthwise", "dwconv")
 
     kernel: Shape = arg(Sizes(1), "window size")
-    stride: Shape = arg(Sizes(1), "step of the window", 1)
+    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=("step", "strides"))
     padding: tuple[Pair, ...] = arg(Padding("half", "same"), "zeros added around the input", 0)
     dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
     multiplier: int = arg(Int(1), "filters per input channel", 1)
-    bias: bool = arg(Bool(), "whether a learned constant is added per filter", True)
+    bias: bool = arg(
+        Bool(), "whether a learned constant is added per filter", True, also_called=("use_bias", "bias_term")
+    )
 
     @property
     def out_channels(self) -> int:
@@ -131,15 +138,18 @@ class ConvTranspose(_Convolution):
 
     op = "conv_transpose"
     torch = "nn.ConvTranspose*d"
+    also_called = ("deconv", "deconvolution", "transposed_conv", "conv2d_transpose")
 
-    filters: int = arg(Int(1), "output channels")
+    filters: int = arg(Int(1), "output channels", also_called=("out_channels", "num_output"))
     kernel: Shape = arg(Sizes(1), "window size")
     stride: Shape = arg(Sizes(1), "factor by which the output grows", 1)
     padding: tuple[Pair, ...] = arg(Padding("half"), "rows and columns cut from each side of the output", 0)
     output_padding: Shape = arg(Sizes(0), "rows and columns added at the end of the output", 0)
     dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
     groups: int = arg(Int(1), "groups of channels that do not mix", 1)
-    bias: bool = arg(Bool(), "whether a learned constant is added per filter", True)
+    bias: bool = arg(
+        Bool(), "whether a learned constant is added per filter", True, also_called=("use_bias", "bias_term")
+    )
 
     @property
     def out_channels(self) -> int:
@@ -153,10 +163,10 @@ class ConvTranspose(_Convolution):
         self.padding = resolved_padding(self, self.padding, self.kernel, self.stride, self.dilation)
         self.check_groups()
         if not symmetric(self.padding):
-            raise self.error("value", "torch cuts both sides equally; write one number per axis", "padding")
+            raise self.error("value", "padding: expected the same number on both sides of an axis", "padding")
         for extra, stride, dilation in zip(self.output_padding, self.stride, self.dilation, strict=True):
             if extra >= max(stride, dilation):
-                message = f"output_padding {extra} is not below the stride or the dilation"
+                message = f"output_padding: expected less than the stride or the dilation, got {extra}"
                 raise self.error("value", message, "output_padding")
         windows = zip(self.kernel, self.stride, self.dilation, strict=True)
         full = ((n - 1) * s + d * (k - 1) + 1 for n, (k, s, d) in zip(self.spatial, windows, strict=True))

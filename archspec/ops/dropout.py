@@ -27,7 +27,7 @@ class Dropout(_Dropout):
     op = "dropout"
     torch = "nn.Dropout"
 
-    rate: float = arg(Float(0, 1), "probability that a number is dropped", 0.5)
+    rate: float = arg(Float(0, 1), "probability that a number is dropped", 0.5, also_called=("p", "prob"))
 
 
 class SpatialDropout(_Dropout):
@@ -38,6 +38,7 @@ class SpatialDropout(_Dropout):
 
     op = "spatial_dropout"
     torch = "nn.Dropout*d"
+    also_called = ("dropout2d",)
     ranks = (1, 2, 3)
 
     rate: float = arg(Float(0, 1), "probability that a channel is dropped", 0.5)
@@ -51,6 +52,7 @@ class DropPath(_Dropout):
 
     op = "drop_path"
     torch = "DropPath"
+    also_called = ("stochastic_depth",)
 
     rate: float = arg(Float(0, 1, open_maximum=True), "probability that a sample skips the branch")
 

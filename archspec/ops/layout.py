@@ -33,16 +33,18 @@ class Reshape(Op):
 
     op = "reshape"
     torch = "torch.reshape"
+    also_called = ("view",)
 
     shape: Shape = arg(Integers(-1), "the shape without the batch; one axis may be -1, what is left for it")
 
     def infer(self) -> Shape:
         if 0 in self.shape or self.shape.count(-1) > 1:
-            raise self.error("value", "shape: sizes of at least 1 are wanted, and at most one -1", "shape")
+            raise self.error("value", "shape: expected sizes of at least 1, and at most one -1", "shape")
         known = elements(tuple(size for size in self.shape if size != -1))
         left, rest = divmod(elements(self.input), known)
         if rest or (left != 1 and -1 not in self.shape):
-            message = f"{shape_text(self.input)} does not fill {shape_text(self.shape).replace('-1', '?')}"
+            goal = "x".join("?" if size == -1 else str(size) for size in self.shape)
+            message = f"{shape_text(self.input)} ({elements(self.input)} numbers) does not fill {goal}"
             raise self.error("shape", message, "shape")
         self.shape = tuple(left if size == -1 else size for size in self.shape)
         return self.shape
@@ -59,14 +61,21 @@ class Permute(Op):
 
     op = "permute"
     torch = "torch.permute"
+    also_called = ("transpose",)
 
     order: Shape = arg(Integers(0), "the input's axes in their new order, counted from 0 for the channels")
 
     def infer(self) -> Shape:
         if sorted(self.order) != list(range(len(self.input))):
-            message = f"order: {list(self.order)} is not each of 0 to {self.rank} once"
-            raise self.error("shape", message, "order")
+            message = f"order: expected each of 0 to {self.rank} once, got {list(self.order)}"
+            raise self.error("shape", message, "order", self._without_batch())
         return tuple(self.input[axis] for axis in self.order)
+
+    def _without_batch(self) -> str | None:
+        """Return the help for an order that counts the batch, as torch does."""
+        if self.order[0] != 0 or sorted(self.order) != list(range(len(self.input) + 1)):
+            return None
+        return f"the batch is not counted: {[axis - 1 for axis in self.order[1:]]}"
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"dims": (0, *(1 + axis for axis in self.order))}),)
@@ -80,6 +89,7 @@ class Pad(Op):
 
     op = "pad"
     torch = "nn.ZeroPad*d"
+    also_called = ("zero_padding",)
     ranks = (1, 2, 3)
 
     padding: tuple[Pair, ...] = arg(Padding(), "how much is added before and after: a number, per axis, or pairs")
@@ -90,11 +100,15 @@ class Pad(Op):
 
     def infer(self) -> Shape:
         if self.value and self.mode != "constant":
-            raise self.error("argument", f"value: mode {self.mode} takes none", "value")
+            raise self.error("argument", f"value: not allowed with mode `{self.mode}`", "value")
         spare = {"reflect": 1, "circular": 0}.get(self.mode)
         for size, pair in zip(self.spatial, self.padding, strict=True):
             if spare is not None and max(pair) > size - spare:
-                raise self.error("shape", f"padding {max(pair)} is too much to {self.mode} from {size}", "padding")
+                raise self.error(
+                    "shape",
+                    f"padding: expected at most {size - spare} to {self.mode} from {size}, got {max(pair)}",
+                    "padding",
+                )
         return (self.channels, *padded(self.spatial, self.padding))
 
     def calls(self) -> tuple[Call, ...]:
@@ -121,7 +135,7 @@ class Crop(Op):
     def infer(self) -> Shape:
         out = tuple(size - sum(pair) for size, pair in zip(self.spatial, self.amount, strict=True))
         if min(out) < 1:
-            raise self.error("shape", f"nothing is left of {shape_text(self.spatial)}", "amount")
+            raise self.error("shape", f"amount: nothing is left of {shape_text(self.spatial)}", "amount")
         return (self.channels, *out)
 
     def calls(self) -> tuple[Call, ...]:
@@ -139,6 +153,7 @@ class Slice(Op):
 
     op = "slice"
     torch = "torch.narrow"
+    also_called = ("split",)
 
     start: int = arg(Int(), "the first that is kept; negative numbers count from the end")
     stop: int | None = arg(Int(), "the first that is no longer kept; by default all that follow are", None)
@@ -154,7 +169,7 @@ class Slice(Op):
         start, stop, _ = slice(self.start, self.stop).indices(self.input[at])
         if stop <= start:
             text = f"[{self.start}:{'' if self.stop is None else self.stop}]"
-            raise self.error("shape", f"{text} of {self.input[at]} ({self.axis}) is empty", "start")
+            raise self.error("shape", f"the slice {text} of {self.input[at]} ({self.axis}) is empty", "start")
         self.start, self.stop = start, stop
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
@@ -179,7 +194,8 @@ class ChannelShuffle(Op):
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
-            raise self.error("shape", f"{self.channels} channels do not divide into {self.groups} groups", "groups")
+            message = f"groups: expected a divisor of the {self.channels} channels, got {self.groups}"
+            raise self.error("shape", message, "groups")
         return self.input
 
     def calls(self) -> tuple[Call, ...]:
@@ -204,7 +220,7 @@ class PixelShuffle(Op):
     def infer(self) -> Shape:
         channels, rest = divmod(self.channels, self.factor**2)
         if rest:
-            message = f"{self.channels} channels are no multiple of factor squared, {self.factor**2}"
+            message = f"factor: expected a multiple of {self.factor**2} channels (factor squared), got {self.channels}"
             raise self.error("shape", message, "factor")
         return (channels, *(size * self.factor for size in self.spatial))
 
@@ -220,6 +236,7 @@ class Upsample(Op):
 
     op = "upsample"
     torch = "nn.Upsample"
+    also_called = ("resize", "interpolate")
     ranks = (1, 2, 3)
     work_doc = (
         "2 per element and neighbour: 2, 4 or 8 neighbours by rank for linear, 16 for cubic, 0 for the nearest modes"
@@ -233,9 +250,9 @@ class Upsample(Op):
 
     def infer(self) -> Shape:
         if self.mode == "cubic" and self.rank != 2:
-            raise self.error("shape", "mode: cubic is for 2 spatial axes", "mode")
+            raise self.error("shape", f"mode: `cubic` needs 2 spatial axes, got {self.rank}", "mode")
         if self.align_corners and self.mode.startswith("nearest"):
-            raise self.error("argument", f"align_corners: mode {self.mode} takes none", "align_corners")
+            raise self.error("argument", f"align_corners: not allowed with mode `{self.mode}`", "align_corners")
         return (self.channels, *(size * scale for size, scale in zip(self.spatial, self.scale, strict=True)))
 
     def flops(self) -> int:

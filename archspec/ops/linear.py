@@ -12,9 +12,10 @@ class Linear(Op):
 
     op = "linear"
     torch = "nn.Linear"
+    also_called = ("dense", "fc", "fully_connected", "inner_product", "gemm")
     weighted = True
 
-    units: int = arg(Int(1), "output features")
+    units: int = arg(Int(1), "output features", also_called=("out_features", "num_output"))
     bias: bool = arg(Bool(), "whether a learned constant is added per unit", True)
 
     @property

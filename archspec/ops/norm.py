@@ -15,9 +15,10 @@ class BatchNorm(Op):
 
     op = "batch_norm"
     torch = "nn.BatchNorm*d"
+    also_called = ("bn", "batch_normalization")
     work = 2
 
-    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
     momentum: float = arg(Float(0, 1), "weight of the newest batch in the running statistics", 0.1)
     affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
 
@@ -55,8 +56,9 @@ class LayerNorm(_SampleNorm):
 
     op = "layer_norm"
     torch = "nn.LayerNorm"
+    also_called = ("ln",)
 
-    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
     affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
 
     def calls(self) -> tuple[Call, ...]:
@@ -80,14 +82,15 @@ class GroupNorm(_SampleNorm):
     torch = "nn.GroupNorm"
 
     groups: int = arg(Int(1), "groups of channels that are normalised together")
-    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
     affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
-            raise self.error("shape", f"{self.channels} channels do not divide into {self.groups} groups", "groups")
+            message = f"groups: expected a divisor of the {self.channels} channels, got {self.groups}"
+            raise self.error("shape", message, "groups")
         if elements(self.input) == self.groups:
-            raise self.error("shape", "a group of a single value has no variance", "groups")
+            raise self.error("shape", "groups: a group of a single value has no variance", "groups")
         return self.input
 
     def calls(self) -> tuple[Call, ...]:
@@ -108,7 +111,7 @@ class InstanceNorm(_SampleNorm):
     torch = "nn.InstanceNorm*d"
     ranks = (1, 2, 3)
 
-    eps: float = arg(Float(0, open_minimum=True), "added to the variance, against division by zero", 1e-5)
+    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
     affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", False)
 
     def infer(self) -> Shape:
@@ -129,6 +132,7 @@ class LocalResponseNorm(Op):
 
     op = "local_response_norm"
     torch = "nn.LocalResponseNorm"
+    also_called = ("lrn",)
     ranks = (1, 2, 3)
     work_doc = "per element, 1 for each of the `size` neighbours and 5 more (square, factor, constant, power, division)"
 

@@ -6,6 +6,8 @@ from archspec.ops.base import Call, Op
 from archspec.ops.fields import PaddingValue
 from archspec.shapes import Pair, Shape, half_padding, same_padding, shape_text
 
+_COVER = "pad the input (`padding: half`), take a smaller kernel, or stride less before it"
+
 
 def resolved_padding(op: Op, value: PaddingValue, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[Pair, ...]:
     """`padding` as one pair per axis, with `half` and `same` worked out for the input of `op`."""
@@ -39,12 +41,16 @@ def pad_call(padding: tuple[Pair, ...], value: float = 0.0) -> Call:
 
 
 def check_output(op: Op, out: Shape, kernel: Shape, padding: tuple[Pair, ...], dilation: Shape) -> None:
-    """OpError where the window does not fit, so that an axis of the output `out` is empty."""
+    """Check that the window fits into the padded input, that is, that no axis of the output `out` is empty.
+
+    Raises:
+        Complaint: It does not.
+    """
     if min(out) >= 1:
         return
     reach = shape_text(tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)))
     size = shape_text(padded(op.spatial, padding))
-    raise op.error("shape", f"the kernel reaches over {reach}, but the padded input is only {size}", "kernel")
+    raise op.error("shape", f"the kernel covers {reach}, more than the padded input {size}", "kernel", _COVER)
 
 
 def window_text(kernel: Shape, stride: Shape, dilation: Shape) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from archspec.document import MAX_KEPT, Block, Document, Library
-from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, did_you_mean, listed
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, did_you_mean, kind_of, listed
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import (
@@ -21,7 +21,7 @@ from archspec.program.steps import (
     Step,
     Value,
 )
-from archspec.schema import SCOPES, STEP_KEYS
+from archspec.schema import SCOPES, STEP_KEYS, call_help
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
@@ -50,7 +50,7 @@ class _Compiler:
     def program(self) -> Program:
         library = self.document.library
         program = Program(self.document, diagnostics=self.found)
-        program.params = self._values(self.document.params, self.document.param_keys, "param")
+        program.params = self._in_order(self._values(self.document.params, self.document.param_keys, "param"))
         program.blocks = {name: self._block(block) for name, block in library.blocks.items()}
         for arguments in library.defaults.values():
             for yaml in arguments.values():
@@ -61,6 +61,38 @@ class _Compiler:
         self._fill_blocks()
         self._check_params_used()
         return program
+
+    def _in_order(self, params: dict[str, Value]) -> dict[str, Value]:
+        """Return the params with each after those that it uses, else as they are declared; complain of cycles."""
+        position = {name: number for number, name in enumerate(params)}
+        uses = {
+            name: sorted(value.names & params.keys(), key=position.__getitem__) if value.names else []
+            for name, value in params.items()
+        }
+        ordered: dict[str, Value] = {}
+        for start in params:
+            trail: dict[str, Iterator[str]] = {} if start in ordered else {start: iter(uses[start])}
+            while trail:
+                name = next(reversed(trail))
+                used = next(trail[name], None)
+                if used is None:
+                    del trail[name]
+                    ordered[name] = params[name]
+                elif used in trail:
+                    way = list(trail)[list(trail).index(used) :]
+                    self._complain_of_cycle([*way, used])
+                    params.update({each: Value(params[each].yaml, failed=True) for each in way})
+                elif used not in ordered:
+                    trail[used] = iter(uses[used])
+        return ordered
+
+    def _complain_of_cycle(self, names: list[str]) -> None:
+        """Complain of a param that leads back to itself by way of `names`."""
+        way = " -> ".join(f"`{name}`" for name in names)
+        is_replaced = len(names) == 2 and len(self.document.files) > 1
+        help = "a param cannot use the value that it replaces" if is_replaced else None
+        span = self.document.params[names[0]].span
+        self.found.append(Diagnostic("cycle", f"a param leads back to itself: {way}", span, help=help))
 
     def _check_params_used(self) -> None:
         """A param of this file that nothing mentions is a misspelt one; those of an extended one are its own matter."""
@@ -74,7 +106,8 @@ class _Compiler:
             if name not in self.mentioned and yaml.source is self.document.source:
                 help = did_you_mean(name, [other for other in self.document.params if other != name])
                 span = self.document.param_keys[name]
-                self.found.append(Diagnostic("unused", f"no expression mentions the param `{name}`", span, help=help))
+                message = f"unused param `{name}`: no expression mentions it"
+                self.found.append(Diagnostic("unused", message, span, help=help))
 
     def _fill_blocks(self) -> None:
         """The steps of every block, one block after the other, and which blocks they call."""
@@ -108,7 +141,7 @@ class _Compiler:
                 way = [each for each, _ in trail]
                 first = next(position for position, each in enumerate(way) if each is block)
                 names = " -> ".join(f"`{each.name}`" for each in (*way[first:], block))
-                self.found.append(Diagnostic("cycle", f"a block leads back to itself: {names}", step.span))
+                self.found.append(Diagnostic("cycle", f"a block calls itself: {names}", step.span))
                 step.broken = True
             elif id(block) not in done:
                 trail.append((block, iter(calls[id(block)])))
@@ -155,24 +188,23 @@ class _Compiler:
             for position, item in enumerate(names):
                 self._check_value_name(item.value, item.span, f"block {block.name}", RESERVED)
                 if item.value in (*program.params, *program.inputs[:position]):
-                    self.found.append(Diagnostic("name", f"the name `{item.value}` stands twice", item.span))
+                    self.found.append(Diagnostic("name", f"duplicate name `{item.value}`", item.span))
         self.waiting.append(program)
         return program
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
         fault = value_name_fault(name, taken)
         if fault:
-            self.found.append(Diagnostic("name", f"{what}: {fault}", span))
+            self._complain(fault.at(span, f"{what}: "))
 
     def _check_block_name(self, block: Block) -> None:
         if block.name in OPS or block.name in SCOPES:
-            self.found.append(
-                Diagnostic("block", f"`{block.name}` is an op", block.span, help="give the block another name")
-            )
+            message = f"the block `{block.name}` has the name of an op"
+            self.found.append(Diagnostic("block", message, block.span, help="give the block another name"))
         else:
             fault = value_name_fault(block.name) or step_name_fault(block.name)
             if fault:
-                self.found.append(Diagnostic("name", f"block: {fault}", block.span))
+                self._complain(fault.at(block.span, "block: "))
 
     # Steps.
 
@@ -206,9 +238,8 @@ class _Compiler:
         elif key in library.blocks:
             step = self._call_step(library.blocks[key], body, span, arguments)
         else:
-            known = (*OPS, *library.blocks, *SCOPES)
             if "blocks" not in self.document.doubtful:
-                self.found.append(Diagnostic("op", f"unknown op or block `{key}`", span, help=did_you_mean(key, known)))
+                self.found.append(Diagnostic("op", f"unknown op `{key}`", span, help=_op_help(key, library)))
             step = Step(key, span, broken=True)
         self._add_common(step, common)
         return step
@@ -224,7 +255,7 @@ class _Compiler:
             step.fixed_name = str(step.name.evaluate(NOTHING))
             fault = step_name_fault(step.fixed_name)
             if fault:
-                self.found.append(Diagnostic("name", fault, step.name.span))
+                self._complain(fault.at(step.name.span))
         step.broken = step.broken or len(self.found) > before
 
     def _repeat(self, yaml: Yaml) -> Repeat | None:
@@ -247,7 +278,7 @@ class _Compiler:
             step.let = self._values(let.entries, let.keys, "let")
             step.broken = len(self.found) > before
         if body is None:
-            self.found.append(Diagnostic("argument", f"{key} needs steps", span, help=f"`{key}: [...]`"))
+            self.found.append(Diagnostic("argument", f"{key}: missing argument `layers`", span, help=f"`{key}: [...]`"))
             step.broken = True
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
@@ -273,7 +304,7 @@ class _Compiler:
             step.broken = True  # an argument is misspelt, here or in the defaults; that has been said
         elif missing:
             docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
-            self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
+            self.found.append(Diagnostic("argument", f"{key}: missing argument {listed(missing)}", span, help=docs))
         step.settle()
         return step
 
@@ -283,7 +314,7 @@ class _Compiler:
             value = self.defaults[yaml] = self._value(yaml)
             if value and value.names and not library.sees_params:
                 self._complain(
-                    Complaint("expression", "the defaults of an included file see no params", span=yaml.span)
+                    Complaint("expression", "the defaults of an included file cannot use params", span=yaml.span)
                 )
                 self.defaults[yaml] = None
         return self.defaults[yaml]
@@ -299,23 +330,34 @@ class _Compiler:
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             if not program.params:
                 help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
-                self.found.append(
-                    Diagnostic("argument", f"block {block.name} takes no arguments", body.span, help=help)
-                )
+                message = f"{block.name}: expected no argument, got {kind_of(body.plain())}"
+                self.found.append(Diagnostic("argument", message, body.span, help=help))
                 return step
             arguments = {next(iter(program.params)): body}
         assert body is None or isinstance(body, YamlMap) or len(arguments) <= 1
         for name, yaml in arguments.items():
             if name not in program.params:
                 at = body.keys[name] if isinstance(body, YamlMap) else span
-                help = did_you_mean(name, (*program.params, *STEP_KEYS))
+                help = _argument_help(name, program)
                 self.found.append(Diagnostic("argument", f"{block.name}: unknown argument `{name}`", at, help=help))
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
         wanted = [name for name, value in program.params.items() if value is None]
         missing = [name for name in wanted if name not in arguments]
         if missing and not arguments.keys() - program.params.keys():
-            self.found.append(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
+            self.found.append(Diagnostic("argument", f"{block.name}: missing argument {listed(missing)}", span))
         return step
+
+
+def _op_help(key: str, library: Library) -> str | None:
+    from archspec.vocabulary import op_help  # here, since most specs are right
+
+    return call_help(key) or op_help(key, library.blocks)
+
+
+def _argument_help(name: str, program: BlockProgram) -> str | None:
+    from archspec.vocabulary import block_argument_help
+
+    return block_argument_help(program.params, name)
 
 
 def _split(yaml: Yaml) -> tuple[str, Yaml | None, Span]:

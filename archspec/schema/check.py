@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from archspec.errors import MAX_FINDINGS, Diagnostic, did_you_mean, listed, nearest
-from archspec.ops import OPS
-from archspec.ops.fields import hint, kind_of
+from archspec.errors import MAX_FINDINGS, Diagnostic, kind_of, listed
+from archspec.schema.hints import bound_help, count_help, kind_help, meant_key, several_keys_help, unknown_key_help
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
 from archspec.syntax import Yaml, YamlMap, find
 
@@ -23,10 +21,10 @@ _TYPE_WORDS = {
     "string": "text",
 }
 _BOUND_WORDS = {
-    "minimum": "below",
-    "exclusiveMinimum": "not above",
-    "maximum": "above",
-    "exclusiveMaximum": "not below",
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
 }
 
 
@@ -76,25 +74,27 @@ def _step_on(path: list[Any]) -> list[Any]:
 
 
 def _explain(rules: Rule, schema_path: list[Any], path: list[Any], value: Yaml) -> list[Diagnostic]:
-    """The findings that one violation is: one, but of keys one for each."""
+    """Return the findings that one violation is: one, but of keys one for each."""
     keyword = schema_path[-1]
     rule = _resolve(rules, schema_path[:-1])
     label = _label(path)
     prefix = f"{label}: " if label else ""
     if keyword == "additionalProperties":
-        return _unknown_keys(rule, label, value)
+        return _unknown_keys(rule, path, label, value)
     if keyword == "required":
-        return _missing_keys(rule, label, value)
+        return _missing_keys(rule, path, label, value)
     if keyword in ("minProperties", "maxProperties") and "call" in str(rule.get("additionalProperties")):
         return [_not_one_key(value)]
     if keyword in ("type", "pattern", "const", "anyOf", "enum"):
-        return [_wrong_kind(rule, keyword, prefix, value)]
+        return [_wrong_kind(rule, keyword, prefix, value, path)]
     if keyword in _BOUND_WORDS:
-        message = f"{prefix}{value.plain()} is {_BOUND_WORDS[keyword]} {rule[keyword]:g}"
-        return [Diagnostic("value", message, value.span)]
+        message = f"{prefix}expected {_BOUND_WORDS[keyword]} {rule[keyword]:g}, got {value.plain()}"
+        return [Diagnostic("value", message, value.span, help=bound_help(path, value.plain()))]
     if keyword in ("minItems", "maxItems", "minProperties", "maxProperties"):
         bound = f"at {'least' if keyword.startswith('min') else 'most'} {rule[keyword]}"
-        return [Diagnostic("value", f"{prefix}{len(value.plain())} entries given, {bound} wanted", value.span)]
+        entries = "entry" if rule[keyword] == 1 else "entries"
+        message = f"{prefix}expected {bound} {entries}, got {len(value.plain())}"
+        return [Diagnostic("value", message, value.span, help=count_help(path, value.plain()))]
     return [Diagnostic("document", f"{prefix}breaks the rule `{keyword}`", value.span)]  # no rule of ours comes here
 
 
@@ -120,7 +120,7 @@ def _label(path: list[Any]) -> str:
     return ": ".join(keys)
 
 
-def _unknown_keys(rule: Rule, label: str, value: Yaml) -> list[Diagnostic]:
+def _unknown_keys(rule: Rule, path: list[Any], label: str, value: Yaml) -> list[Diagnostic]:
     assert isinstance(value, YamlMap)
     known = list(rule.get("properties", ()))
     what = "op" if label == "defaults" else "argument" if label else "key"
@@ -129,48 +129,45 @@ def _unknown_keys(rule: Rule, label: str, value: Yaml) -> list[Diagnostic]:
             what,
             f"{label + ': ' if label else ''}unknown {what} `{key}`",
             value.keys[key],
-            help=did_you_mean(key, known),
+            help=unknown_key_help(path, key, known),
         )
         for key in islice((key for key in value.entries if key not in known), MAX_FINDINGS)
     ]
 
 
-def _missing_keys(rule: Rule, label: str, value: Yaml) -> list[Diagnostic]:
-    """Nothing where a key is there but misspelt: that is a finding already."""
+def _missing_keys(rule: Rule, path: list[Any], label: str, value: Yaml) -> list[Diagnostic]:
+    """Return the finding of keys that are missing; none where a key is there but misspelt, which is one already."""
     assert isinstance(value, YamlMap)
     known = rule["properties"]
     unknown = islice((key for key in value.entries if key not in known), MAX_FINDINGS)
-    misspelt = {nearest(key, known) for key in unknown}
+    misspelt = {meant_key(path, key, list(known)) for key in unknown}
     missing = [key for key in rule["required"] if key not in value.entries and key not in misspelt]
     if not missing:
         return []
-    return [Diagnostic("argument", f"{label or 'a spec'}: {listed(missing)} is missing", value.span)]
+    prefix = f"{label}: " if label else ""
+    return [Diagnostic("argument", f"{prefix}missing argument {listed(missing)}", value.span)]
 
 
 def _not_one_key(value: Yaml) -> Diagnostic:
     assert isinstance(value, YamlMap)
     keys = list(value.entries)
     if not keys:
-        return Diagnostic("op", "an empty step", value.span, help="a step is one op or block: `- relu`")
-    op = keys[0]
-    help = f"a step has one key; its arguments go inside: `{op}: {{{', '.join(f'{key}: ...' for key in keys[1:4])}}}`"
-    second = next((key for key in keys[1:] if key in OPS), None)
-    if second:
-        help = f"a step has one key; start `{second}` on a line of its own, with `- `"
-    return Diagnostic("op", f"a step with {len(keys)} keys: {listed(keys[:4])}", value.keys[keys[1]], help=help)
+        return Diagnostic("op", "expected an op or a block, got an empty step", value.span, help="a step: `- relu`")
+    message = f"expected a step with one key, got {len(keys)}: {listed(keys[:4])}"
+    return Diagnostic("op", message, value.keys[keys[1]], help=several_keys_help(value))
 
 
-def _wrong_kind(rule: Rule, keyword: str, prefix: str, value: Yaml) -> Diagnostic:
-    """A value of a type that is not wanted, or a word that is none of those to choose from."""
+def _wrong_kind(rule: Rule, keyword: str, prefix: str, value: Yaml, path: list[Any]) -> Diagnostic:
+    """Return the finding of a value of the wrong type, or of a word that is none of those to choose from."""
     plain = value.plain()
     is_choice = "anyOf" in rule and isinstance(plain, str)
     code = "value" if is_choice or keyword == "const" else "type"
-    message = f"{prefix}{_wanted(rule)} is wanted, not {kind_of(plain)}"
-    return Diagnostic(code, message, value.span, help=_help(rule, plain))
+    message = f"{prefix}expected {_expected(rule)}, got {kind_of(plain)}"
+    return Diagnostic(code, message, value.span, help=kind_help(rule, path, plain))
 
 
-def _wanted(rule: Rule) -> str:
-    """What a rule asks for, in words."""
+def _expected(rule: Rule) -> str:
+    """Return what a rule asks for, in words."""
     if "const" in rule:
         return f"{rule['const']}"
     if "anyOf" in rule:
@@ -184,15 +181,3 @@ def _wanted(rule: Rule) -> str:
     if not words:
         return "no value"
     return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
-
-
-def _help(rule: Rule, plain: object) -> str | None:
-    if isinstance(plain, str) and "anyOf" in rule:
-        near = nearest(plain, rule["anyOf"][0]["enum"])
-        return f"did you mean `{near}`?" if near else None
-    if "anyOf" in rule:
-        return None
-    types = rule.get("type", [])
-    if types == "string" or "string" in types and "pattern" not in rule:
-        return f'in quotes it is text: "{json.dumps(plain)}"' if isinstance(plain, bool | int | float) else None
-    return hint(plain)
