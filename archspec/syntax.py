@@ -249,7 +249,10 @@ class _Composer:
         return self.source, start.line + 1, start.column + 1, max(width, 1)
 
     def _complain(self, code: str, message: str, event: Any, help: str | None = None) -> None:
-        self.found.append(Diagnostic(code, message, Span(*self._place(event)), help=help))
+        place = Span(*self._place(event))
+        if self.found and self.found[-1].span == place:
+            return  # one finding is enough for a place
+        self.found.append(Diagnostic(code, message, place, help=help))
         if len(self.found) >= MAX_FINDINGS:
             raise SpecError(self.found)
 

@@ -483,7 +483,7 @@ def _key_help(word: str, words: Mapping[str, str], sentences: Mapping[str, str],
 def _lookup(word: str, words: Mapping[str, str]) -> str | None:
     """Return what stands for `word`, or for the word without what tells a rank or a kernel: `Conv2d`, `conv3x3`."""
     plain = _plain(word)
-    short = re.sub(r"(?:[1-4]d|[0-9]+x[0-9]+|layer|op)+$", "", plain)
+    short = re.sub(r"(?:[1-4]d|[0-9]+x[0-9]+|layer)+$", "", plain)
     return words.get(plain) or words.get(short)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from bad_specs import CASES, Bad
+from newcomer_specs import NEWCOMERS
 
 import archspec
 from archspec.errors import CODES, MAX_FINDINGS, Diagnostic, Source, Span, SpecError, UsageError, did_you_mean
@@ -35,7 +36,7 @@ def only(error: SpecError) -> Diagnostic:
     return error.diagnostics[0]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", [*CASES, *NEWCOMERS], ids=lambda case: case.title)
 def test_bad_spec(case: Bad) -> None:
     began = time.process_time()
     found = refused(archspec.loads, case.spec()).diagnostics

@@ -365,6 +365,45 @@ def test_what_the_features_look_like(golden: Callable[[str, str], None]) -> None
     golden("source_features.txt", "\n\n".join(parts))
 
 
+SHARED_NAMES = """
+params: {norm: batch, deep: true, width: 16}
+input: [16, 8, 8]
+blocks:
+  unit:
+    params: {filters: , norm: batch, gate: false}
+    layers:
+      - conv: {name: conv, filters: $filters, kernel: 3, padding: 1}
+      - batch_norm: {name: norm, when: "${norm == 'batch'}"}
+      - group_norm: {name: norm, groups: 4, when: "${norm == 'group'}"}
+      - relu
+      - conv: {name: conv2, filters: $filters, kernel: 3, padding: 1}
+      - add: norm
+      - sequential: {name: tail, when: $gate, layers: [sigmoid, multiply: input]}
+      - relu: {name: tail, when: "${not gate}"}
+layers:
+  - unit: {filters: $width, norm: $norm}
+  - unit: {name: stage, repeat: 3, filters: 16, norm: "${'group' if index == 1 else 'none'}", gate: "${index == 2}"}
+  - sequential:
+      name: body
+      repeat: 3
+      layers:
+        - conv: {name: c, filters: $width, kernel: 3, padding: 1, when: "${index == 0}"}
+        - depthwise_conv: {name: c, kernel: 3, padding: 1, when: "${index > 0}"}
+        - inline: {when: "${index == 1}", layers: [elu: {name: act}]}
+        - relu: {name: act, when: "${index != 1}"}
+  - conv: {name: head, filters: 4, when: $deep}
+  - sequential: {name: head, when: "${not deep}", layers: [conv: 8, relu]}
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"norm": "group"}, {"norm": "none", "deep": False, "width": 8}], ids=str)
+def test_steps_that_share_a_name(given: dict[str, Any]) -> None:
+    """One class cannot have two modules of one name, so that each choice gets its own."""
+    torch.manual_seed(0)
+    network = loads(SHARED_NAMES, **given)
+    check(network, generate_source(network))
+
+
 # Random networks.
 
 

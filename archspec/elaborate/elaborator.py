@@ -300,10 +300,12 @@ class Elaborator:
         self._set_let(step, inner)
         made = namespace.scope = Scope("inline", scope.path, scope, copy=application.copy, span=step.span, step=step)
         made.environment = inner
+        namespace.enter_inline(step)
         try:
             ref = self.run(step.steps, namespace, inner, application.reads[0])
         finally:
             namespace.scope = scope
+            namespace.leave_inline(step)
         if self.trace:
             self._place(scope, step, made, application, ref)
         return ref

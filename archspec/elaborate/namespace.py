@@ -31,15 +31,17 @@ class Gaps:
 
     `conditional` are the names of steps with a `when` or a `repeat`, and `absent` those of which no step stands so far.
     `nameless` are the labels of left-out steps without a name, `hidden` the names inside of left-out `inline` steps.
+    `depth` counts the `inline` steps under a condition that are being elaborated.
     """
 
-    __slots__ = ("conditional", "absent", "nameless", "hidden")
+    __slots__ = ("conditional", "absent", "nameless", "hidden", "depth")
 
     def __init__(self) -> None:
         self.conditional: set[str] = set()
         self.absent: set[str] = set()
         self.nameless: set[str] = set()
         self.hidden: set[str] = set()
+        self.depth = 0
 
 
 NO_GAPS = Gaps()
@@ -198,7 +200,7 @@ class Namespace:
             Complaint: It is not a valid name, or another step has it.
         """
         name = self._given_name(step, environment)
-        may_be_left_out = is_conditional(step)
+        may_be_left_out = self._may_be_left_out(step)
         if name in self.names and not (may_be_left_out and name in self.gaps.absent):
             raise self._duplicate(name, step)
         if may_be_left_out:
@@ -225,11 +227,24 @@ class Namespace:
         help = "give each step a name of its own"
         if step.repeat is not None and step.siblings and step.when is None:
             help = "give each copy a name of its own"
-        elif step.when is not None and name in self.gaps.conditional:
+        elif self._may_be_left_out(step) and name in self.gaps.conditional:
             help = "steps share a name only if at most one of their conditions holds; here two hold"
         elif step.when is not None or name in self.gaps.conditional:
             help = "steps share a name only if each has a `when`, and at most one of these holds"
         return Complaint("name", f"duplicate name `{name}` in its scope", help, span=step.name.span)
+
+    def _may_be_left_out(self, step: Step) -> bool:
+        return is_conditional(step) or self.gaps.depth > 0
+
+    def enter_inline(self, step: Step) -> None:
+        """Begin with the steps of an `inline`; `leave_inline` ends it."""
+        if is_conditional(step):
+            self._own_gaps().depth += 1
+
+    def leave_inline(self, step: Step) -> None:
+        """End what `enter_inline` began."""
+        if is_conditional(step):
+            self.gaps.depth -= 1
 
     def auto_name(self, label: str) -> str:
         """The name of an unnamed step: its position in a sequential, else its op's name, numbered from 2 on."""

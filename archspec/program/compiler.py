@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from archspec.document import MAX_KEPT, Block, Document, Library
-from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, did_you_mean, kind_of, listed
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, kind_of, listed, nearest
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import (
@@ -104,7 +104,8 @@ class _Compiler:
             return  # what is wrong may have hidden its use
         for name, yaml in self.document.params.items():
             if name not in self.mentioned and yaml.source is self.document.source:
-                help = did_you_mean(name, [other for other in self.document.params if other != name])
+                near = nearest(name, [other for other in self.document.params if other != name])
+                help = f"did you mean `{near}`?" if near else None
                 span = self.document.param_keys[name]
                 message = f"unused param `{name}`: no expression mentions it"
                 self.found.append(Diagnostic("unused", message, span, help=help))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from archspec.backends.source.context import Candidate, CannotPlan
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import ClassPlan, IfItem, Item, RunItem, SeqItem, Val
@@ -13,8 +15,10 @@ from archspec.backends.source.structure import (
     Tree,
     by_step,
     constant_name,
+    flat,
     is_empty,
     label_of,
+    name_of,
     positional,
     scope_of,
 )
@@ -47,6 +51,7 @@ class StepPlanner:
 
     def steps_of(self, steps: list[Step], placed: Entries, frame: Frame) -> list[Item]:
         """The items of the steps of a scope, which made `placed`."""
+        _check_names(placed, frame.active)
         rows = {row: by_step(placed[row]) for row in frame.active}
         items: list[Item] = []
         for step in steps:
@@ -240,6 +245,20 @@ class StepPlanner:
         ends = {row: entries[-1].result for row, entries in copies.items()}
         frame.add(Val(ends, frame.previous.channels, frame.previous.label, frame.previous.shape))
         return items
+
+
+def _check_names(placed: Entries, rows: Iterable[int]) -> None:
+    """Check that no two steps give themselves one name, as those may of which one stands in each row.
+
+    Raises:
+        CannotPlan: Two do; one class cannot have both.
+    """
+    owners: dict[str, int] = {}
+    for row in rows:
+        for entry in flat(placed[row]):
+            assert isinstance(entry.step, Step)
+            if entry.step.name is not None and owners.setdefault(name_of(entry), id(entry.step)) != id(entry.step):
+                raise CannotPlan
 
 
 def _ends(entries: Entries, rows: list[int], frame: Frame) -> list[str]:
