@@ -30,12 +30,12 @@ def _header(path: str) -> dict[str, Any]:
         size = int.from_bytes(length, "little")
         data = file.read(size) if size <= MAX_HEADER else b""
     if len(length) < 8 or len(data) < size:
-        message = f"{path} is no safetensors file, or one with a header of more than {MAX_HEADER >> 20} MiB"
+        message = f"{path} is not a safetensors file, or one with a header of more than {MAX_HEADER >> 20} MiB"
         raise SpecError(Diagnostic("file", message))
     try:
         header = json.loads(data)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise SpecError(Diagnostic("file", f"{path} is no safetensors file: its header is no JSON object"))
+        raise SpecError(Diagnostic("file", f"{path} is not a safetensors file: its header is not a JSON object"))
     return header

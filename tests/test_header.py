@@ -84,7 +84,7 @@ def test_a_hostile_spec_is_as_harmless_as_in_a_file(spec: str, code: str, tmp_pa
     str(caught.value).encode()
 
 
-NO_SAFETENSORS = "is no safetensors file, or one with a header of more than 4 MiB"
+NO_SAFETENSORS = "is not a safetensors file, or one with a header of more than 4 MiB"
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ NO_SAFETENSORS = "is no safetensors file, or one with a header of more than 4 Mi
         (b"{}", 3, NO_SAFETENSORS),
         (b"{}", 2**62, NO_SAFETENSORS),
         (b"{}", MAX_HEADER + 1, NO_SAFETENSORS),
-        (b"", None, "its header is no JSON object"),
-        (b"\xff\xfe{", None, "its header is no JSON object"),
-        (b"[" * 200_000, None, "its header is no JSON object"),
-        (b"[]", None, "its header is no JSON object"),
-        (b'{"a": ' + b"1" * 5000 + b"}", None, "its header is no JSON object"),
+        (b"", None, "its header is not a JSON object"),
+        (b"\xff\xfe{", None, "its header is not a JSON object"),
+        (b"[" * 200_000, None, "its header is not a JSON object"),
+        (b"[]", None, "its header is not a JSON object"),
+        (b'{"a": ' + b"1" * 5000 + b"}", None, "its header is not a JSON object"),
         (b"{}", None, "but not the spec of their network"),
         (b'{"__metadata__": ["spec"]}', None, "but not the spec of their network"),
         (b'{"__metadata__": {"spec": {"input": [8]}}}', None, "but not the spec of their network"),
