@@ -15,6 +15,8 @@ from functools import lru_cache
 from archspec._data import specs_folder
 from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean
 from archspec.header import ENDING, read_spec
+from archspec.ops import table
+from archspec.ops.base import Op
 from archspec.schema import DOCUMENT_KEYS, validate
 from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
 
@@ -169,6 +171,7 @@ def _shown(path: str) -> str:
 
 
 # What is read again unchanged, as the base of many variants, is not parsed and checked again: nobody writes to a Yaml.
+# `_ops` is the table of ops that it was checked against.
 
 
 @lru_cache(maxsize=32)
@@ -177,7 +180,7 @@ def _parsed(name: str, text: str) -> YamlMap:
 
 
 @lru_cache(maxsize=32)
-def _validated(yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
+def _validated(yaml: YamlMap, _ops: tuple[type[Op], ...]) -> tuple[list[Diagnostic], set[Yaml]]:
     return validate(yaml)
 
 
@@ -211,7 +214,7 @@ class _Reader:
         return _parsed(source.name, source.text) if len(source.text) <= MAX_KEPT else parse(source)
 
     def _validated(self, yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
-        return _validated(yaml) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
+        return _validated(yaml, table()) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
 
     @contextmanager
     def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:

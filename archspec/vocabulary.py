@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from archspec.errors import did_you_mean, nearest
-from archspec.ops import OPS
+from archspec.ops import OPS, table
 from archspec.ops.base import Op
 
 CLOSE = 0.75
@@ -278,21 +278,6 @@ MISSING_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 }
 """The arguments that no op has, under what to do instead."""
 
-_KEPT = {"`rate` is the share that is dropped: 1 - {word}": ("keep_prob", "keep_rate", "keep")}
-MISSING_ARGUMENTS_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "upsample": {
-        "archspec has no antialiased upsampling yet": ("antialias",),
-        "`scale` is a factor; archspec has no upsampling to a given size yet": ("size", "output_size", "sizes"),
-    },
-    "dropout": _KEPT,
-    "spatial_dropout": _KEPT,
-    "drop_path": _KEPT,
-    "flatten": {
-        "`flatten` takes no argument; it flattens all axes but the batch": ("start_dim", "end_dim", "axis", "dim")
-    },
-}
-"""The same for single ops."""
-
 # Keys.
 
 STEP_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -438,7 +423,8 @@ def op_help(word: str, blocks: Collection[str]) -> str | None:
 def argument_help(op: type[Op], word: str) -> str | None:
     """Return the help for an argument that `op` does not have."""
     words = {_plain(other): name for name, field in op.fields.items() for other in field.also_called}
-    sentences = {**_inverted(MISSING_ARGUMENTS), **_inverted(MISSING_ARGUMENTS_OF.get(op.op, {}))}
+    own = {_plain(other): sentence for other, sentence in op.foreign_arguments.items()}
+    sentences = {**_inverted(MISSING_ARGUMENTS), **own}
     return _key_help(word, {**_inverted(STEP_WORDS), **words}, sentences, (*op.fields, *STEP_WORDS))
 
 
@@ -514,10 +500,14 @@ def _told(sentence: str, word: str) -> str:
     return sentence.replace("{word}", word[:40])
 
 
-@lru_cache(maxsize=1)
 def _op_words() -> dict[str, str]:
-    words = {_plain(other): name for name, op in OPS.items() for other in op.also_called}
-    return {**words, **{_plain(name): name for name in OPS}}
+    return _words_of(table())
+
+
+@lru_cache(maxsize=2)
+def _words_of(ops: tuple[type[Op], ...]) -> dict[str, str]:
+    words = {_plain(other): op.op for op in ops for other in op.also_called}
+    return {**words, **{_plain(op.op): op.op for op in ops}}
 
 
 @lru_cache(maxsize=1)

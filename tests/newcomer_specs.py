@@ -172,7 +172,7 @@ VALUES = [
     value("permute: «[0, 2, 3, 1]", "shape", "expected each of 0 to 2 once", "the batch is not counted: [1, 2, 0]"),
     value("reshape: «[3, 100]", "shape", "3x8x8 (192 numbers) does not fill 3x100", ""),
     value("upsample: {scale: 2, mode: «bilinear}", "value", "got the text 'bilinear'", "did you mean `linear`?"),
-    value("upsample: «0.5", "type", "got the float 0.5", "a smaller image is a pooling"),
+    value("upsample: «0.5", "type", "got the float 0.5", "scale: how many times larger the output is"),
     value("pad: {padding: 1, mode: «edge}", "value", "got the text 'edge'", "did you mean `replicate`?"),
     value("multiply: «0.17", "type", "got the float 0.17", "`scale: {init: 0.17}`"),
     value("add: «2.5", "type", "got the float 2.5", "reads steps, not numbers"),

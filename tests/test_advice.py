@@ -202,7 +202,7 @@ SENTENCES = {
         vocabulary.MISSING_OPS,
         vocabulary.MISSING_ARGUMENTS,
         vocabulary.MISSING_KEYS,
-        *vocabulary.MISSING_ARGUMENTS_OF.values(),
+        *(dict.fromkeys(op.foreign_arguments.values(), ()) for op in OPS.values()),
     )
     for sentence in table
 }

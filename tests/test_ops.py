@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import operator
+import re
+from collections import Counter
 from functools import reduce
 from typing import Any
 
@@ -14,10 +15,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from op_samples import SAMPLES, Bad, Good
 
+import archspec
 from archspec.errors import CODES, Complaint
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Call, Op
-from archspec.ops.fields import REQUIRED
+from archspec.ops.fields import REQUIRED, Int, arg
+from archspec.ops.torch_api import OPERATORS
+from archspec.report.op_reference import example
+from archspec.schema import SCOPES, STEP_KEYS
 from archspec.shapes import Shape
 
 torch = pytest.importorskip("torch")
@@ -38,8 +43,8 @@ def execute(calls: tuple[Call, ...], inputs: list[Any]) -> tuple[Any, list[Any]]
             family, _, name = call.target.rpartition(".")
             modules.append(getattr(torch.nn if family else layers, name)(**call.arguments))
             result = modules[-1](*values)
-        elif call.target in ("+", "*"):
-            result = reduce(operator.add if call.target == "+" else operator.mul, values)
+        elif call.is_operator:
+            result = reduce(OPERATORS[call.target], values)
         else:
             family, _, name = call.target.rpartition(".")
             function = getattr(torch.nn.functional if family == "F" else torch, name)
@@ -91,6 +96,82 @@ def test_table() -> None:
         for field in cls.fields.values():
             assert field.doc
             Draft7Validator.check_schema(field.kind.schema())
+
+
+def claimed_twice(ops: dict[str, type[Op]]) -> list[str]:
+    """Words that two ops, or two arguments of one op, claim as another name of theirs; and those that are taken."""
+    words = [*ops, *SCOPES, *(word for op in ops.values() for word in op.also_called)]
+    found = [word for word, count in Counter(words).items() if count > 1]
+    for name, op in ops.items():
+        words = [*op.fields, *STEP_KEYS, *(word for field in op.fields.values() for word in field.also_called)]
+        found += [f"{name}: {word}" for word, count in Counter(words).items() if count > 1]
+    return found
+
+
+def test_other_names() -> None:
+    assert claimed_twice(OPS) == []
+    for op in OPS.values():
+        words = [*op.also_called, *(word for field in op.fields.values() for word in field.also_called)]
+        assert all(re.fullmatch("[a-z][a-z0-9_]*", word) for word in words), words
+        assert op.also_called, f"nobody calls {op.op} anything else?"
+
+
+def test_a_name_that_is_claimed_twice_is_found() -> None:
+    class Twice(Op):
+        op = "twice"
+        torch = "nn.Identity"
+        also_called = ("swish", "inline", "conv")
+        one: int = arg(Int(), "an argument", 1, also_called=("x", "two", "when"))
+        two: int = arg(Int(), "another", 2, also_called=("x",))
+
+    assert claimed_twice({**OPS, "twice": Twice}) == [
+        *("conv", "inline", "swish"),
+        *("twice: two", "twice: when", "twice: x"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "op"),
+    [
+        *(("swish", "silu"), ("transpose", "permute"), ("resize", "upsample"), ("interpolate", "upsample")),
+        *(("dense", "linear"), ("fc", "linear"), ("bn", "batch_norm"), ("mul", "multiply"), ("cat", "concat")),
+        *(("deconv", "conv_transpose"), ("gap", "global_avg_pool"), ("conv2d", "conv"), ("view", "reshape")),
+        *(("stochastic_depth", "drop_path"), ("dropout2d", "spatial_dropout"), ("maxpool", "max_pool")),
+    ],
+)
+def test_what_people_call_it(word: str, op: str) -> None:
+    assert [name for name, cls in OPS.items() if word in cls.also_called] == [op]
+
+
+@pytest.mark.parametrize(
+    ("op", "word", "field"),
+    [
+        *(("conv", "out_channels", "filters"), ("conv", "kernel_size", "kernel"), ("conv", "step", "stride")),
+        *(("dropout", "p", "rate"), ("dropout", "prob", "rate"), ("linear", "out_features", "units")),
+        *(("batch_norm", "epsilon", "eps"), ("upsample", "scale_factor", "scale"), ("softmax", "dim", "axis")),
+        *(
+            ("pad", "padding_mode", "mode"),
+            ("max_pool", "kernel_size", "kernel"),
+            ("group_norm", "num_groups", "groups"),
+        ),
+    ],
+)
+def test_what_people_call_an_argument(op: str, word: str, field: str) -> None:
+    assert [name for name, each in OPS[op].fields.items() if word in each.also_called] == [field]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_sample_step_is_right(op: str) -> None:
+    """What the reference shows can be loaded, for an input of one of the op's ranks."""
+    sizes = [64, 14, 14, 14]
+    found = []
+    for rank in OPS[op].ranks:
+        text = f"input: {sizes[: rank + 1]}\nlayers:\n- identity\n{example(OPS[op])}\n"
+        try:
+            found.append(archspec.loads(text).graph.nodes[1].op.op)
+        except archspec.SpecError as error:
+            assert error.diagnostics[0].code == "shape"  # noqa: PT017 - the order of a permute fits one rank only
+    assert set(found) == {op}
 
 
 # Uses that are right.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import operator
 import os
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from random_specs import random_spec
 
 import archspec
 from archspec.backends.source import generate, generate_source
-from archspec.backends.source.signatures import AS_KERNEL, FUNCTIONS, REQUIRED, SIGNATURES
 from archspec.backends.source.strings import quoted
 from archspec.network import Network, load, loads
+from archspec.ops.torch_api import OPERATORS
 
 torch = pytest.importorskip("torch")
 from archspec.backends import layers  # noqa: E402
@@ -74,8 +73,8 @@ def execute(network: Network, state: Mapping[str, Any], inputs: Mapping[str, Any
         found = [values[path] for path in node.inputs]
         for call in node.op.calls():
             family, _, name = call.target.rpartition(".")
-            if call.target in ("+", "*"):
-                found = [reduce(operator.add if call.target == "+" else operator.mul, found)]
+            if call.is_operator:
+                found = [reduce(OPERATORS[call.target], found)]
             elif call.is_module:
                 with torch.device("meta"):
                     module = getattr(torch.nn if family else layers, name)(**call.arguments)
@@ -404,6 +403,24 @@ def test_steps_that_share_a_name(given: dict[str, Any]) -> None:
     check(network, generate_source(network))
 
 
+def test_a_default_sees_the_params_of_the_document() -> None:
+    """Even where a block has another value of that name, with which the op would be other calls."""
+    network = loads("""
+        input: [4, 8, 8]
+        params: {p: 1}
+        defaults: {conv: {kernel: 3, padding: $p}}
+        blocks:
+          unit:
+            params: {p: }
+            layers: [{conv: "${p[0][1]}"}]
+        layers:
+          - unit: [[0, 6], [0, 1]]
+          - unit: [[0, 8], [0, 1]]
+    """)
+    assert [node.op.output for node in network.graph.nodes] == [(6, 8, 8), (8, 8, 8)]
+    check(network, generate_source(network))
+
+
 # Random networks.
 
 
@@ -561,57 +578,3 @@ def test_params() -> None:
     assert "num_classes: int = 7" in generate("lenet5", num_classes=7)
     with pytest.raises(archspec.UsageError, match="loaded already"):
         generate(load("lenet5"), num_classes=7)
-
-
-# The table of torch's defaults.
-
-
-@pytest.mark.parametrize("target", SIGNATURES)
-def test_signatures(target: str) -> None:
-    """Order and defaults are torch's own; what the table leaves out, no op sets."""
-    family, _, name = target.rpartition(".")
-    if family == "torch":  # built in: they have no signature to ask
-        assert callable(getattr(torch, name))
-        return
-    home = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "": layers}[family]
-    parameters = list(inspect.signature(getattr(home, name)).parameters.values())
-    known = SIGNATURES[target]
-    order = [parameter.name for parameter in parameters if parameter.name in known]
-    assert order == list(known)
-    by_place = [parameter.name for parameter in parameters if parameter.name not in ("self", "input")]
-    required = [key for key, default in known.items() if default is REQUIRED]
-    assert set(required) <= set(by_place[: max(len(required), 1) + (target == "nn.Upsample")])
-    for parameter in parameters:
-        default = known.get(parameter.name, REQUIRED)
-        if default is AS_KERNEL:
-            assert parameter.default is None
-        elif default is not REQUIRED:
-            assert (type(parameter.default), parameter.default) == (type(default), default)
-
-
-def test_every_call_is_in_the_table() -> None:
-    from op_samples import SAMPLES
-
-    from archspec.ops import OPS
-
-    for name, samples in SAMPLES.items():
-        for use in samples.good:
-            for call in OPS[name](use.inputs, use.arguments).calls():
-                assert call.target in SIGNATURES or call.target in ("+", "*")
-                assert set(call.arguments) <= set(SIGNATURES.get(call.target, {}))
-
-
-def test_functions_do_what_modules_do() -> None:
-    """Each module that `forward` replaces by a function gives the same bits."""
-    x = {1: torch.randn(2, 4, 8), 2: torch.randn(2, 4, 8, 8), 3: torch.randn(2, 4, 8, 8, 8)}
-    given_ = {"kernel_size": 3, "output_size": 2, "size": 3, "dim": 1, "groups": 2, "upscale_factor": 2, "padding": 1}
-    for target, function in FUNCTIONS.items():
-        rank = int(target[-2]) if target.endswith("d") and target[-2].isdigit() else 2
-        arguments = {
-            key: given_[key] for key, default in SIGNATURES[target].items() if default is REQUIRED or key in ("dim",)
-        }
-        module = getattr(torch.nn, target[3:])(**arguments)
-        family, name = function.split(".")
-        home = torch if family == "torch" else torch.nn.functional
-        found = getattr(home, name)(x[rank], *([1] if target == "nn.Flatten" else ()), **arguments)
-        assert torch.equal(found, module(x[rank])), target

@@ -153,9 +153,9 @@ def test_finds_source_that_does_something_else(
 
 
 def test_finds_what_torch_refuses(network: archspec.Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ReLU, "calls", lambda self: (Call("nn.RelU"),))
+    monkeypatch.setattr(ReLU, "calls", lambda self: (Call("nn.GroupNorm", {"num_groups": 3, "num_channels": 4}),))
     found = failing(network)
-    assert found["layers"] == "AttributeError: module 'torch.nn' has no attribute 'RelU'"
+    assert found["layers"] == "ValueError: num_channels (4) must be divisible by num_groups (3)"
 
 
 def test_finds_a_compiled_network_that_is_off(network: archspec.Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Warnings of `check` and `analyze` about what is allowed, but surprises: specs that earn one, and specs that do not."""
+"""Warnings about what is allowed, but surprises: specs that earn one, and specs that do not."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ CASES = [
         "input: [3, 8, 8]\nlayers:\n  - global_avg_pool\n  - linear: 10\n",
         "shape",
         (4, 5),
-        "linear: `linear` reads the last axis of 3x1x1, which has a single value",
+        "linear: it reads the last axis of 3x1x1, which has a single value",
         "put `- flatten` before it",
     ),
     Warns(
@@ -82,7 +82,7 @@ CASES = [
         "input: [3, 8, 8]\nlayers:\n  - reshape: [-1, 192]\n",
         "shape",
         (3, 5),
-        "reshape: `reshape` turns 3x8x8 into 1x192, with a first axis of 1",
+        "reshape: 3x8x8 becomes 1x192, with a first axis of 1",
         "`- flatten` gives features",
     ),
     Warns(

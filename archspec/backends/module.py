@@ -25,6 +25,7 @@ from archspec.backends import layers
 from archspec.errors import UsageError, did_you_mean
 from archspec.graph import Graph, Node
 from archspec.ops.base import Call
+from archspec.ops.torch_api import OPERATORS
 
 INITS = ("torch", "kaiming")
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -307,9 +308,9 @@ def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str)
     arguments: dict[str, Any] = dict(step.arguments or ())
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
-    if step.target in ("+", "*"):
-        function = operator.add if step.target == "+" else operator.mul
-        return reduce(lambda a, b: graph.create_node("call_function", function, (a, b), {}, name), reads)
+    if step.target in OPERATORS:
+        between = OPERATORS[step.target]
+        return reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), reads)
     family, _, word = step.target.rpartition(".")
     function = getattr(functional if family == "F" else torch, word)
     return graph.create_node("call_function", function, (reads,) if step.listed else tuple(reads), arguments, name)

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 from archspec.errors import Complaint
-from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.shapes import Shape
 
@@ -15,14 +14,15 @@ _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any]) -> Op:
-    """`op` on inputs of these shapes; Complaint where it does not fit."""
+    """Apply `op` to inputs of these shapes, plain integers all. Raises: Complaint if it does not fit."""
     names, values = tuple(arguments), tuple(arguments.values())
     types = tuple(map(type, values))  # 1, 1.0 and true are equal, but not the same
     if _PLAIN.issuperset(types):
-        return _interned(op.op, shapes, names, values, types)
+        return _interned(op, shapes, names, values, types)  # type: ignore[arg-type] # mypy: the hash of an instance
     if not any(map(_bulky, values)):
         try:
-            return _interned(op.op, shapes, names, tuple(map(_frozen, values)), tuple(map(_type, values)))
+            frozen = tuple(map(_frozen, values))
+            return _interned(op, shapes, names, frozen, tuple(map(_type, values)))  # type: ignore[arg-type]
         except Complaint:
             pass  # it speaks of tuples, where the spec has lists
     return op(shapes, arguments)
@@ -30,9 +30,9 @@ def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any
 
 @lru_cache(maxsize=4096)
 def _interned(
-    op: str, shapes: tuple[Shape, ...], names: tuple[str, ...], values: tuple[Any, ...], types: tuple[Any, ...]
+    op: type[Op], shapes: tuple[Shape, ...], names: tuple[str, ...], values: tuple[Any, ...], types: tuple[Any, ...]
 ) -> Op:
-    return OPS[op](shapes, dict(zip(names, values, strict=True)))
+    return op(shapes, dict(zip(names, values, strict=True)))
 
 
 def _bulky(value: Any) -> bool:

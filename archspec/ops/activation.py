@@ -11,6 +11,8 @@ class _Activation(Op):
     """A torch module that takes exactly the arguments of the op. Abstract."""
 
     work = 1
+    functional = True
+    on_line_of_input = True
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {name: getattr(self, name) for name in self.fields}),)
@@ -24,6 +26,7 @@ class ReLU(_Activation):
 
     op = "relu"
     torch = "nn.ReLU"
+    also_called = ("rectifier", "rectified_linear", "rectified_linear_unit")
 
 
 class ReLU6(_Activation):
@@ -34,6 +37,7 @@ class ReLU6(_Activation):
 
     op = "relu6"
     torch = "nn.ReLU6"
+    also_called = ("relu_6", "clipped_relu")
 
 
 class LeakyReLU(_Activation):
@@ -44,9 +48,11 @@ class LeakyReLU(_Activation):
 
     op = "leaky_relu"
     torch = "nn.LeakyReLU"
-    also_called = ("lrelu",)
+    also_called = ("lrelu", "leakyrelu", "leaky")
 
-    negative_slope: float = arg(Float(), "slope for negative numbers", 0.01)
+    negative_slope: float = arg(
+        Float(), "slope for negative numbers", 0.01, also_called=("slope", "alpha", "leak", "leakiness"), free=True
+    )
 
 
 class PReLU(_Activation):
@@ -57,9 +63,22 @@ class PReLU(_Activation):
 
     op = "prelu"
     torch = "nn.PReLU"
+    also_called = ("p_relu", "parametric_relu", "parametrized_relu")
+    functional = False
 
-    num_parameters: int = arg(Int(1), "how many slopes are learned: 1, or one per channel", 1)
-    init: float = arg(Float(), "the slope that training starts from", 0.25)
+    num_parameters: int = arg(
+        Int(1),
+        "how many slopes are learned: 1, or one per channel",
+        1,
+        also_called=("num_params", "parameters", "num_weights", "channels", "slopes"),
+    )
+    init: float = arg(
+        Float(),
+        "the slope that training starts from",
+        0.25,
+        also_called=("initial", "init_value", "alpha", "slope", "negative_slope"),
+        free=True,
+    )
 
     def infer(self) -> Shape:
         if self.num_parameters not in (1, self.channels):
@@ -79,8 +98,11 @@ class ELU(_Activation):
 
     op = "elu"
     torch = "nn.ELU"
+    also_called = ("exponential_linear", "exponential_linear_unit")
 
-    alpha: float = arg(Float(), "the negative of the limit for negative numbers", 1.0)
+    alpha: float = arg(
+        Float(), "the negative of the limit for negative numbers", 1.0, also_called=("a", "scale"), free=True
+    )
 
 
 class SELU(_Activation):
@@ -91,6 +113,7 @@ class SELU(_Activation):
 
     op = "selu"
     torch = "nn.SELU"
+    also_called = ("scaled_elu", "scaled_exponential_linear")
 
 
 class GELU(_Activation):
@@ -101,8 +124,14 @@ class GELU(_Activation):
 
     op = "gelu"
     torch = "nn.GELU"
+    also_called = ("gaussian_error_linear", "gaussian_error_linear_unit")
 
-    approximate: str = arg(Choice("none", "tanh"), "`tanh` for the faster approximation", "none")
+    approximate: str = arg(
+        Choice("none", "tanh"),
+        "`tanh` for the faster approximation",
+        "none",
+        also_called=("approx", "approximation", "tanh"),
+    )
 
 
 class SiLU(_Activation):
@@ -113,7 +142,7 @@ class SiLU(_Activation):
 
     op = "silu"
     torch = "nn.SiLU"
-    also_called = ("swish",)
+    also_called = ("swish", "sigmoid_linear", "sigmoid_linear_unit")
 
 
 class Mish(_Activation):
@@ -124,6 +153,7 @@ class Mish(_Activation):
 
     op = "mish"
     torch = "nn.Mish"
+    also_called = ("self_regularized_relu",)
 
 
 class Sigmoid(_Activation):
@@ -131,7 +161,7 @@ class Sigmoid(_Activation):
 
     op = "sigmoid"
     torch = "nn.Sigmoid"
-    also_called = ("logistic",)
+    also_called = ("logistic", "logistic_sigmoid", "sigm", "expit")
 
 
 class Tanh(_Activation):
@@ -139,6 +169,7 @@ class Tanh(_Activation):
 
     op = "tanh"
     torch = "nn.Tanh"
+    also_called = ("hyperbolic_tangent", "tan_h")
 
 
 class HardSigmoid(_Activation):
@@ -149,6 +180,7 @@ class HardSigmoid(_Activation):
 
     op = "hardsigmoid"
     torch = "nn.Hardsigmoid"
+    also_called = ("hard_sigmoid", "h_sigmoid", "hsigmoid")
 
 
 class HardSwish(_Activation):
@@ -159,7 +191,7 @@ class HardSwish(_Activation):
 
     op = "hardswish"
     torch = "nn.Hardswish"
-    also_called = ("h_swish",)
+    also_called = ("hard_swish", "h_swish", "hswish", "hard_silu", "hardsilu")
 
 
 class Softplus(_Activation):
@@ -167,18 +199,27 @@ class Softplus(_Activation):
 
     op = "softplus"
     torch = "nn.Softplus"
+    also_called = ("soft_plus", "smooth_relu", "softrelu")
 
-    beta: float = arg(Float(0, open_minimum=True), "sharpness of the bend", 1.0)
-    threshold: float = arg(Float(), "where beta * x is above it, x itself is the result", 20.0)
+    beta: float = arg(
+        Float(0, open_minimum=True), "sharpness of the bend", 1.0, also_called=("b", "sharpness"), free=True
+    )
+    threshold: float = arg(
+        Float(), "where beta * x is above it, x itself is the result", 20.0, also_called=("thresh", "limit")
+    )
 
 
 class _Softmax(Op):
     """What the softmaxes share. Abstract."""
 
     work = 5
+    functional = True
+    on_line_of_input = True
     work_doc = "5 per element: maximum, difference, exponential, sum, and the division or logarithm"
 
-    axis: str = arg(Axis(), "the axis along which the results are a distribution", "channels")
+    axis: str = arg(
+        Axis(), "the axis along which the results are a distribution", "channels", also_called=("dim", "dimension")
+    )
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"dim": 1 + axis_names(self.rank).index(self.axis)}),)
@@ -189,6 +230,7 @@ class Softmax(_Softmax):
 
     op = "softmax"
     torch = "nn.Softmax"
+    also_called = ("soft_max", "normalized_exponential")
 
 
 class LogSoftmax(_Softmax):
@@ -196,6 +238,7 @@ class LogSoftmax(_Softmax):
 
     op = "log_softmax"
     torch = "nn.LogSoftmax"
+    also_called = ("logsoftmax", "log_soft_max")
 
 
 OPS = (

@@ -1,8 +1,9 @@
-"""What an op is. Everything the compiler knows of an op comes from its one class.
+"""What an op is. Everything that archspec knows of one op comes from its one class.
 
 A subclass declares its arguments as typed fields, in the order the language lists them (the first one is what
-`- op: value` sets), and says what follows from them: the output shape, the weights, the cost, the torch call.
-An instance is an op *applied*: it knows the shapes it reads, so every question is answered without arguments.
+`- op: value` sets), and says what follows from them: the output shape, the weights, the cost, the torch calls. What is
+said of the op elsewhere, in generated code, drawings and messages, stands on the class too. An instance is an op
+*applied*: it knows the shapes it reads, so every question is answered without arguments.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from archspec.errors import Complaint
 from archspec.ops.fields import REQUIRED, Field
+from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
 from archspec.shapes import LIMIT, Shape, elements, shape_text
 
 
@@ -22,19 +24,34 @@ from archspec.shapes import LIMIT, Shape, elements, shape_text
 class Call:
     """One torch call as plain data, which lowering executes and rendering prints.
 
-    `target` is `nn.X` for a module, `torch.x` or `F.x` for a function, `+` or `*` for the operator between all
+    `target` is `nn.X` for a module, `torch.x` or `F.x` for a function, one of `OPERATORS` for the operator between all
     inputs, or the name of a class of `archspec.backends.layers`. `arguments` are keywords.
     A function takes its inputs first, one by one, or as one list where `listed`.
+
+    Raises: LookupError if `torch_api.py` does not know the target, or one of the arguments.
     """
 
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     listed: bool = False
 
+    def __post_init__(self) -> None:
+        if self.is_operator:
+            return
+        known = _signature(self.target).parameters
+        for name in self.arguments:
+            if name not in known:
+                raise LookupError(f"`{self.target}` has no argument `{name}` in archspec/ops/torch_api.py")
+
     @property
     def is_module(self) -> bool:
         """Whether this call constructs a module (which may hold state) rather than computes a value."""
         return self.target.startswith("nn.") or self.target.isidentifier()
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether an operator stands between all inputs."""
+        return self.target in OPERATORS
 
 
 class Figures(NamedTuple):
@@ -46,22 +63,26 @@ class Figures(NamedTuple):
 
 
 class Op:
-    """An op applied to inputs. Abstract: the ops are the final classes that `OPS` lists.
+    """An op applied to inputs. Abstract: the ops are the final classes, those with a name.
 
-    Raises Complaint where the arguments or the input shapes do not fit.
+    Raises: Complaint if the arguments or the input shapes do not fit.
     """
 
     op: ClassVar[str] = ""
     """Its name in a spec."""
     torch: ClassVar[str] = ""
     """The torch class or function that it stands for, with `*d` for the rank."""
+    also_called: ClassVar[tuple[str, ...]] = ()
+    """What other frameworks and people call it: messages answer these words with its name."""
     fields: ClassVar[dict[str, Field]] = {}
     arity: ClassVar[int | None] = 1
     """How many inputs it reads; None: two or more, in order."""
     commutative: ClassVar[bool] = True
     """Whether a merge gives the same result whatever the order of its inputs."""
-    also_called: ClassVar[tuple[str, ...]] = ()
-    """What other frameworks call it."""
+    foreign_arguments: ClassVar[Mapping[str, str]] = {}
+    """What to do instead of arguments that it has elsewhere and not here, by their names."""
+    instead_of_number: ClassVar[str] = ""
+    """What to do instead of reading a number, which stands for `{value}`; for merges."""
     ranks: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """How many spatial axes its input may have."""
     work: ClassVar[float] = 0
@@ -70,6 +91,20 @@ class Op:
     """The same in words, where it is not a plain factor."""
     weighted: ClassVar[bool] = False
     """Whether its MACs count: convolutions and linear layers, which make the depth of a network."""
+    batch_statistics: ClassVar[bool] = False
+    """Whether training needs several values per channel, counted over the batch and the spatial axes."""
+
+    functional: ClassVar[bool] = False
+    """Whether generated code may call the function form in `forward`, with no module in `__init__`."""
+    on_line_of_input: ClassVar[bool] = False
+    """Whether generated code writes it on the line of the layer that it follows: `F.relu(self.conv(x))`."""
+    on_line_of_reader: ClassVar[bool] = False
+    """Whether generated code writes what follows it on its line: `torch.flatten(self.pool(x), 1)`."""
+
+    color: ClassVar[str] = ""
+    """The fill of its box in a drawing; empty for the plain one."""
+    example: ClassVar[str] = ""
+    """What follows `- op: ` in the sample step of the reference; empty where any values of its fields do."""
 
     _defaults: ClassVar[dict[int, dict[str, Any]]] = {}
     """The default arguments in canonical form, by the rank of the input; without those that do not fit it."""
@@ -78,10 +113,27 @@ class Op:
     output: Shape
 
     def __init_subclass__(cls) -> None:
+        """Collect the fields. Raises: TypeError if `torch_api.py` does not know what the op stands for."""
         inherited = dict(cls.fields)
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, Field)}
         cls.fields = {**inherited, **declared} if inherited else declared
         cls._defaults = {}
+        if cls.op:
+            cls._check_torch()
+
+    @classmethod
+    def _check_torch(cls) -> None:
+        for rank in cls.ranks:
+            target = cls._torch_name(rank)
+            if target not in SIGNATURES and target not in OPERATORS:
+                raise TypeError(f"{cls.op}: {_unknown(target)}")
+            if cls.functional and target.startswith("nn.") and target not in FUNCTIONS and target != IDENTITY:
+                raise TypeError(f"{cls.op} is functional, but archspec/ops/torch_api.py has no function for `{target}`")
+
+    @classmethod
+    def _torch_name(cls, rank: int) -> str:
+        """Return the torch class for a rank; torch has no 0-D classes, its 1-D ones read features too."""
+        return cls.torch.replace("*d", f"{max(1, rank)}d")
 
     def __init__(self, inputs: tuple[Shape, ...], arguments: Mapping[str, object], names: tuple[str, ...] = ()) -> None:
         """Apply the op to inputs of these shapes; `names` are what messages call them."""
@@ -117,7 +169,7 @@ class Op:
         return found
 
     def __setattr__(self, name: str, value: object) -> None:
-        """An op does not change once it knows its output: networks share equal ones."""
+        """Refuse changes once the output is known: networks share equal ops."""
         if "output" in self.__dict__:
             raise AttributeError(f"{self.op}.{name} is set already: an applied op does not change")
         super().__setattr__(name, value)
@@ -139,50 +191,62 @@ class Op:
             )
 
     def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> Complaint:
-        """An error of this op, to raise."""
+        """Return an error of this op, to raise."""
         return Complaint(code, f"{self.op}: {message}", help, argument=argument)
 
     def operand(self, position: int) -> str:
-        """An input as messages show it: `64x56x56 (bn2)`."""
+        """Return an input as messages show it: `64x56x56 (bn2)`."""
         text = shape_text(self.inputs[position])
         return f"{text} ({self.names[position]})" if self.names else text
 
     @classmethod
     def required(cls) -> list[str]:
-        """The arguments that have no default."""
+        """Return the names of the arguments that have no default."""
         return [name for name, field in cls.fields.items() if field.default is REQUIRED]
 
     # What a subclass answers.
 
+    def surprise(self) -> Complaint | None:
+        """Return what is allowed here, but surprises, as a warning; default: nothing."""
+        return None
+
     def infer(self) -> Shape:
-        """The output shape; Complaint where the op cannot be applied. Default: the input's."""
+        """Return the output shape; by default the input's. Raises: Complaint if the op cannot be applied."""
         return self.input
 
     def weights(self) -> dict[str, Shape]:
-        """Shape of each trained tensor, by its name in the module."""
+        """Return the shape of each trained tensor, by its name in the module."""
         return {}
 
     def buffers(self) -> dict[str, Shape]:
-        """Shape of each tensor that is state but not trained, by its name in the module."""
+        """Return the shape of each tensor that is state but not trained, by its name in the module."""
         return {}
 
     def macs(self) -> int:
-        """Multiply-accumulates for one sample."""
+        """Count the multiply-accumulates for one sample."""
         return 0
 
     def flops(self) -> int:
-        """Floating-point operations for one sample: `2 * macs` plus the elementwise work."""
+        """Count the floating-point operations for one sample: `2 * macs` plus the elementwise work."""
         return 2 * self.macs() + int(self.work * elements(self.output))
 
     def calls(self) -> tuple[Call, ...]:
-        """The torch calls, each fed with the result of the one before; at most one of them is a module with state."""
+        """Return the torch calls, each fed with the result of the one before.
+
+        At most one of them makes a module with state. An argument is either passed on as it is or computed with integer
+        arithmetic, so that `symbolic_calls` can tell where it comes from.
+        """
         raise NotImplementedError
 
     def summary(self) -> str:
-        """Its arguments as a table shows them: `7x7/2, 64`. Default: those that are not at their default."""
+        """Return its arguments as a table shows them: `7x7/2, 64`. By default those that are not at their default."""
         given = {name: getattr(self, name) for name in self.fields}
         shown = {name: value for name, value in given.items() if value != self.fields[name].default}
         return ", ".join(f"{name}={str(v).lower() if isinstance(v, bool) else v}" for name, v in shown.items())
+
+    def label(self) -> str:
+        """Return what a drawing writes into its box: `conv 7x7/2, 64`."""
+        return f"{self.op} {self.summary()}".rstrip()
 
     # What follows.
 
@@ -208,8 +272,8 @@ class Op:
 
     @property
     def torch_name(self) -> str:
-        """The torch class for the rank of the input; torch has no 0-D classes, its 1-D ones read features too."""
-        return self.torch.replace("*", str(max(1, self.rank)))
+        """The torch class or function for the rank of the input."""
+        return self._torch_name(self.rank)
 
     @cached_property
     def params(self) -> int:
@@ -227,11 +291,11 @@ class Op:
         return Figures(self.macs(), self.flops(), elements(self.output))
 
     def args(self) -> dict[str, Any]:
-        """Every argument in canonical form, as JSON data."""
+        """Return every argument in canonical form, as JSON data."""
         return {name: jsonable(getattr(self, name)) for name in self.fields}
 
     def __eq__(self, other: object) -> bool:
-        """Whether `other` is the same op, with equal arguments, on inputs of the same shapes."""
+        """Tell whether `other` is the same op, with equal arguments, on inputs of the same shapes."""
         if not isinstance(other, Op):
             return NotImplemented
         return self is other or (type(self), self.inputs, self.args()) == (type(other), other.inputs, other.args())
@@ -244,8 +308,34 @@ class Op:
         return f"{self.op}({given})"
 
 
+def symbolic_calls(
+    op: type[Op], inputs: tuple[Shape, ...], arguments: Mapping[str, Any]
+) -> tuple[tuple[Call, ...], Shape]:
+    """Apply an op to symbolic shapes and arguments, and return its torch calls and the shape of its output.
+
+    All numbers are those of the plain run; those that follow from what is symbolic remember their expressions: see
+    `symbolic.py`. The applied op is not shared with any network: symbolic shapes equal the plain ones, so they must not
+    get into a cache of ops.
+
+    Raises: Complaint if the op does not fit.
+    """
+    applied = op(inputs, arguments)
+    return applied.calls(), applied.output
+
+
+def _signature(target: str) -> Signature:
+    try:
+        return SIGNATURES[target]
+    except KeyError:
+        raise LookupError(_unknown(target)) from None
+
+
+def _unknown(target: str) -> str:
+    return f"`{target}` has no entry in archspec/ops/torch_api.py, which says what it takes and how code calls it"
+
+
 def jsonable(value: Any) -> Any:
-    """Tuples as lists; a pair of equal paddings as its one number."""
+    """Return tuples as lists, and a pair of equal paddings as its one number."""
     if isinstance(value, tuple):
         if value and all(isinstance(item, tuple) and len(set(item)) == 1 for item in value):
             return [item[0] for item in value]

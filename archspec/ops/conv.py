@@ -7,8 +7,26 @@ from typing import Any
 
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Int, Padding, Sizes, arg
-from archspec.ops.windows import check_output, one_or_all, pad_call, resolved_padding, symmetric, window_text
+from archspec.ops.windows import (
+    DILATION_WORDS,
+    KERNEL_WORDS,
+    PADDING_WORDS,
+    STRIDE_WORDS,
+    check_output,
+    one_or_all,
+    pad_call,
+    resolved_padding,
+    symmetric,
+    window_text,
+)
 from archspec.shapes import Pair, Shape, elements, shape_text, window_out
+
+FILTER_WORDS = (
+    *("out_channels", "output_channels", "channels", "num_filters", "out_filters", "out", "outputs", "num_output"),
+    *("features", "out_features", "planes", "width", "units", "c_out", "nf", "n"),
+)
+GROUP_WORDS = ("group", "num_groups", "n_groups", "cardinality")
+BIAS_WORDS = ("use_bias", "with_bias", "has_bias", "bias_term", "biases")
 
 
 class _Convolution(Op):
@@ -16,6 +34,7 @@ class _Convolution(Op):
 
     ranks = (1, 2, 3)
     weighted = True
+    color = "#cfe2f3"
 
     kernel: Shape
     stride: Shape
@@ -34,7 +53,7 @@ class _Convolution(Op):
         raise NotImplementedError
 
     def check_groups(self) -> None:
-        """Both channel counts must divide into the groups (torch.nn.Conv2d)."""
+        """Check that both channel counts divide into the groups, as torch.nn.Conv2d does."""
         for channels, of in ((self.channels, "input channels"), (self.out_channels, "filters")):
             if channels % self.group_count:
                 message = f"groups: expected a divisor of the {channels} {of}, got {self.group_count}"
@@ -80,17 +99,21 @@ class Conv(_Convolution):
 
     op = "conv"
     torch = "nn.Conv*d"
-    also_called = ("convolution", "conv2d")
-
-    filters: int = arg(Int(1), "output channels", also_called=("out_channels", "num_output"))
-    kernel: Shape = arg(Sizes(1), "window size", 1, also_called=("kernel_size",))
-    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=("step", "strides"))
-    padding: tuple[Pair, ...] = arg(Padding("half", "same"), "zeros added around the input", 0)
-    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
-    groups: int = arg(Int(1), "groups of channels that do not mix", 1)
-    bias: bool = arg(
-        Bool(), "whether a learned constant is added per filter", True, also_called=("use_bias", "bias_term")
+    also_called = (
+        *("convolution", "conv1d", "conv2d", "conv3d", "convolution1d", "convolution2d", "convolution3d"),
+        *("convolutional", "group_conv", "grouped_conv", "pointwise", "pointwise_conv", "dilated_conv", "atrous_conv"),
     )
+    example = "64"
+
+    filters: int = arg(Int(1), "output channels", also_called=FILTER_WORDS, free=True)
+    kernel: Shape = arg(Sizes(1), "window size", 1, also_called=KERNEL_WORDS)
+    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=STRIDE_WORDS)
+    padding: tuple[Pair, ...] = arg(
+        Padding("half", "same"), "zeros added around the input", 0, also_called=PADDING_WORDS
+    )
+    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1, also_called=DILATION_WORDS)
+    groups: int = arg(Int(1), "groups of channels that do not mix", 1, also_called=GROUP_WORDS)
+    bias: bool = arg(Bool(), "whether a learned constant is added per filter", True, also_called=BIAS_WORDS)
 
     @property
     def out_channels(self) -> int:
@@ -109,16 +132,26 @@ class DepthwiseConv(_Convolution):
 
     op = "depthwise_conv"
     torch = "nn.Conv*d"
-    also_called = ("depthwise", "dwconv")
-
-    kernel: Shape = arg(Sizes(1), "window size")
-    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=("step", "strides"))
-    padding: tuple[Pair, ...] = arg(Padding("half", "same"), "zeros added around the input", 0)
-    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
-    multiplier: int = arg(Int(1), "filters per input channel", 1)
-    bias: bool = arg(
-        Bool(), "whether a learned constant is added per filter", True, also_called=("use_bias", "bias_term")
+    also_called = (
+        *("depthwise", "depthwise_conv1d", "depthwise_conv2d", "depthwise_conv3d", "depthwise_convolution"),
+        *("depthwiseconv", "depthwiseconv2d", "dwconv", "dw_conv", "conv_dw", "convdw", "channelwise_conv"),
     )
+    color = "#d0e0e3"
+    example = "3"
+
+    kernel: Shape = arg(Sizes(1), "window size", also_called=KERNEL_WORDS)
+    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=STRIDE_WORDS)
+    padding: tuple[Pair, ...] = arg(
+        Padding("half", "same"), "zeros added around the input", 0, also_called=PADDING_WORDS
+    )
+    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1, also_called=DILATION_WORDS)
+    multiplier: int = arg(
+        Int(1),
+        "filters per input channel",
+        1,
+        also_called=("depth_multiplier", "channel_multiplier", "depthwise_multiplier", "mult"),
+    )
+    bias: bool = arg(Bool(), "whether a learned constant is added per filter", True, also_called=BIAS_WORDS)
 
     @property
     def out_channels(self) -> int:
@@ -138,18 +171,29 @@ class ConvTranspose(_Convolution):
 
     op = "conv_transpose"
     torch = "nn.ConvTranspose*d"
-    also_called = ("deconv", "deconvolution", "transposed_conv", "conv2d_transpose")
-
-    filters: int = arg(Int(1), "output channels", also_called=("out_channels", "num_output"))
-    kernel: Shape = arg(Sizes(1), "window size")
-    stride: Shape = arg(Sizes(1), "factor by which the output grows", 1)
-    padding: tuple[Pair, ...] = arg(Padding("half"), "rows and columns cut from each side of the output", 0)
-    output_padding: Shape = arg(Sizes(0), "rows and columns added at the end of the output", 0)
-    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
-    groups: int = arg(Int(1), "groups of channels that do not mix", 1)
-    bias: bool = arg(
-        Bool(), "whether a learned constant is added per filter", True, also_called=("use_bias", "bias_term")
+    also_called = (
+        *("deconv", "deconvolution", "deconv1d", "deconv2d", "deconv3d", "upconv", "up_conv", "upconvolution"),
+        *("convtranspose", "convtranspose1d", "convtranspose2d", "convtranspose3d", "conv_transpose1d"),
+        *("conv_transpose2d", "conv_transpose3d", "conv1d_transpose", "conv2d_transpose", "conv3d_transpose"),
+        *("transposed_conv", "transpose_conv", "transposed_convolution", "fractionally_strided_conv"),
     )
+    example = "{filters: 64, kernel: 2, stride: 2}"
+
+    filters: int = arg(Int(1), "output channels", also_called=FILTER_WORDS, free=True)
+    kernel: Shape = arg(Sizes(1), "window size", also_called=KERNEL_WORDS)
+    stride: Shape = arg(Sizes(1), "factor by which the output grows", 1, also_called=STRIDE_WORDS)
+    padding: tuple[Pair, ...] = arg(
+        Padding("half"), "rows and columns cut from each side of the output", 0, also_called=PADDING_WORDS
+    )
+    output_padding: Shape = arg(
+        Sizes(0),
+        "rows and columns added at the end of the output",
+        0,
+        also_called=("out_padding", "output_pad", "out_pad", "adj"),
+    )
+    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1, also_called=DILATION_WORDS)
+    groups: int = arg(Int(1), "groups of channels that do not mix", 1, also_called=GROUP_WORDS)
+    bias: bool = arg(Bool(), "whether a learned constant is added per filter", True, also_called=BIAS_WORDS)
 
     @property
     def out_channels(self) -> int:

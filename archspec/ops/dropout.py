@@ -5,9 +5,16 @@ from __future__ import annotations
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Float, arg
 
+RATE_WORDS = ("p", "prob", "probability", "ratio", "drop", "drop_rate", "drop_prob", "dropout", "dropout_rate")
+
 
 class _Dropout(Op):
     """What the dropouts share. Abstract."""
+
+    on_line_of_input = True
+    foreign_arguments = dict.fromkeys(
+        ("keep_prob", "keep_rate", "keep"), "`rate` is the share that is dropped: 1 - {word}"
+    )
 
     rate: float
 
@@ -26,8 +33,9 @@ class Dropout(_Dropout):
 
     op = "dropout"
     torch = "nn.Dropout"
+    also_called = ("drop", "drop_out")
 
-    rate: float = arg(Float(0, 1), "probability that a number is dropped", 0.5, also_called=("p", "prob"))
+    rate: float = arg(Float(0, 1), "probability that a number is dropped", 0.5, also_called=RATE_WORDS, free=True)
 
 
 class SpatialDropout(_Dropout):
@@ -38,10 +46,13 @@ class SpatialDropout(_Dropout):
 
     op = "spatial_dropout"
     torch = "nn.Dropout*d"
-    also_called = ("dropout2d",)
+    also_called = (
+        *("dropout1d", "dropout2d", "dropout3d", "dropout_1d", "dropout_2d", "dropout_3d", "channel_dropout"),
+        *("feature_dropout", "spatialdropout", "spatialdropout1d", "spatialdropout2d", "spatialdropout3d"),
+    )
     ranks = (1, 2, 3)
 
-    rate: float = arg(Float(0, 1), "probability that a channel is dropped", 0.5)
+    rate: float = arg(Float(0, 1), "probability that a channel is dropped", 0.5, also_called=RATE_WORDS, free=True)
 
 
 class DropPath(_Dropout):
@@ -52,9 +63,15 @@ class DropPath(_Dropout):
 
     op = "drop_path"
     torch = "DropPath"
-    also_called = ("stochastic_depth",)
+    also_called = ("droppath", "stochastic_depth", "stochasticdepth", "drop_connect", "dropconnect", "path_drop")
+    example = "0.2"
 
-    rate: float = arg(Float(0, 1, open_maximum=True), "probability that a sample skips the branch")
+    rate: float = arg(
+        Float(0, 1, open_maximum=True),
+        "probability that a sample skips the branch",
+        also_called=(*RATE_WORDS, "drop_path", "drop_path_rate", "stochastic_depth_prob"),
+        free=True,
+    )
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"rate": self.rate}),)

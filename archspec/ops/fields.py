@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from archspec.errors import Complaint, kind_of
+from archspec.ops.symbolic import SymBool, like
 from archspec.shapes import LIMIT, SPATIAL_AXES
 
 MAX_AXES: Final = 1 + max(SPATIAL_AXES)
@@ -30,13 +31,20 @@ class Kind:
 
     wanted = "a value"
     takes_lists = False
+    example = "2"
+    """A value that the reference shows, as a spec would write it."""
 
     def parse(self, value: object, rank: int) -> Any:
-        """The value in its canonical form for an input with `rank` spatial axes; Complaint where it is not one."""
+        """Return the value in its canonical form, for an input with `rank` spatial axes.
+
+        A symbolic value is taken like the plain one, and keeps its expression.
+
+        Raises: Complaint if the value is not of this kind.
+        """
         raise NotImplementedError
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema (draft-07) of the literal values."""
+        """Return the JSON Schema (draft-07) of the literal values."""
         raise NotImplementedError
 
     def refuse(self, value: object) -> Complaint:
@@ -81,6 +89,11 @@ def hint(value: object, takes_lists: bool = False) -> str | None:
     return None
 
 
+def is_integer(value: object) -> TypeGuard[int]:
+    """Tell whether a value is an integer, plain or symbolic, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool | SymBool)
+
+
 class Int(Kind):
     """An integer of at least `minimum`."""
 
@@ -89,7 +102,7 @@ class Int(Kind):
         self.wanted = "an integer"
 
     def parse(self, value: object, rank: int) -> int:
-        if type(value) is not int:
+        if not is_integer(value):
             raise self.refuse(value)
         if self.minimum is not None and value < self.minimum:
             raise Complaint("value", f"expected at least {self.minimum}, got {value}")
@@ -108,6 +121,7 @@ class Float(Kind):
     """A number between bounds; an integer stands for the float."""
 
     wanted = "a number"
+    example = "0.5"
 
     def __init__(
         self,
@@ -120,9 +134,9 @@ class Float(Kind):
         self.minimum, self.maximum, self.open_minimum, self.open_maximum = minimum, maximum, open_minimum, open_maximum
 
     def parse(self, value: object, rank: int) -> float:
-        if type(value) is not float and type(value) is not int:
+        if not isinstance(value, float) and not is_integer(value):
             raise self.refuse(value)
-        if type(value) is int and not -LIMIT < value < LIMIT:
+        if isinstance(value, int) and not -LIMIT < value < LIMIT:
             raise Complaint("limit", f"{value} exceeds the limit of 2**63")
         if not isfinite(value):
             raise Complaint("number", f"expected a finite number, got {value}")
@@ -135,7 +149,8 @@ class Float(Kind):
             raise Complaint(
                 "value", f"expected {'less than' if self.open_maximum else 'at most'} {high:g}, got {value}"
             )
-        return float(value) + 0.0  # of the two zeros, the positive one
+        number: float = like(float(value) + 0.0, value)  # of the two zeros, the positive one
+        return number
 
     def schema(self) -> dict[str, Any]:
         found: dict[str, Any] = {"type": "number"}
@@ -150,11 +165,12 @@ class Bool(Kind):
     """`true` or `false`."""
 
     wanted = "true or false"
+    example = "true"
 
     def parse(self, value: object, rank: int) -> bool:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | SymBool):
             raise self.refuse(value)
-        return value
+        return value  # type: ignore[return-value]
 
     def schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
@@ -165,6 +181,7 @@ class Choice(Kind):
 
     def __init__(self, *options: str) -> None:
         self.options = options
+        self.example = options[0]
         self.wanted = f"one of {', '.join(options)}"
 
     def parse(self, value: object, rank: int) -> str:
@@ -192,7 +209,7 @@ class Axis(Choice):
 
 
 def axis_names(rank: int) -> tuple[str, ...]:
-    """The axes of a shape with `rank` spatial axes, in order: `channels, height, width`."""
+    """Return the axes of a shape with `rank` spatial axes, in order: `channels, height, width`."""
     return ("channels", *SPATIAL_AXES[rank])
 
 
@@ -206,7 +223,7 @@ class Sizes(Kind):
         self.element = Int(minimum)
 
     def parse(self, value: object, rank: int) -> tuple[int, ...]:
-        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+        if not is_integer(value) and not isinstance(value, list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):
             return (self.element.parse(value, rank),) * rank
@@ -224,6 +241,7 @@ class Integers(Kind):
 
     wanted = "a list of integers"
     takes_lists = True
+    example = "[2]"
 
     def __init__(self, minimum: int | None = None) -> None:
         self.element = Int(minimum)
@@ -245,7 +263,7 @@ PaddingValue = str | tuple[tuple[int, int], ...]
 class Padding(Kind):
     """A number (both sides), one per axis, or a pair per axis; canonical: a pair per axis.
 
-    With `words`, also `half` and `same`, which the op resolves once it knows its input (see `Window`).
+    With `words`, also `half` and `same`, which `windows.resolved_padding` works out once the op knows its input.
     """
 
     wanted = "a number, one per axis, or a pair per axis,"
@@ -262,7 +280,7 @@ class Padding(Kind):
             return value
         if isinstance(value, str) and self.words and not hint(value):
             raise Complaint("value", f"expected {self.wanted}, got {kind_of(value)}")
-        if isinstance(value, bool) or not isinstance(value, int | list | tuple):
+        if not is_integer(value) and not isinstance(value, list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):
             return ((self.element.parse(value, rank),) * 2,) * rank
@@ -308,15 +326,18 @@ class Field(NamedTuple):
     doc: str
     default: Any = REQUIRED
     also_called: tuple[str, ...] = ()
+    """What other frameworks and people call it: messages answer these words with its name."""
+    free: bool = False
+    """Whether generated code stays right for any other value, so that a param may stay an argument of its class."""
 
     def parse(self, value: object, rank: int) -> Any:
-        """As `Kind.parse`; nothing stands for itself where it is the default."""
+        """Return the value in its canonical form, as `Kind.parse` does; nothing stays nothing if that is the default.
+
+        Raises: Complaint if the value is not of the kind.
+        """
         return None if value is None and self.default is None else self.kind.parse(value, rank)
 
 
-def arg(kind: Kind, doc: str, default: Any = REQUIRED, *, also_called: tuple[str, ...] = ()) -> Any:
-    """Declare an argument in the body of an `Op`: `filters: int = arg(Int(1), "output channels")`.
-
-    `also_called` lists what other frameworks call it; the help for an unknown argument looks there.
-    """
-    return Field(kind, doc, default, also_called)
+def arg(kind: Kind, doc: str, default: Any = REQUIRED, *, also_called: tuple[str, ...] = (), free: bool = False) -> Any:
+    """Declare an argument in the body of an `Op`: `filters: int = arg(Int(1), "output channels")`."""
+    return Field(kind, doc, default, also_called, free)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Axis, Bool, Choice, Float, Int, Integers, Padding, Sizes, arg, axis_names
 from archspec.ops.windows import one_or_all, padded, padding_text, sizes_text, torch_order
@@ -11,7 +12,7 @@ from archspec.shapes import Pair, Shape, elements, shape_text
 
 
 def narrow(axis: int, start: int, length: int) -> Call:
-    """A stretch of one axis, counted without the batch."""
+    """Return a call that takes a stretch of one axis, counted without the batch."""
     return Call("torch.narrow", {"dim": 1 + axis, "start": start, "length": length})
 
 
@@ -20,6 +21,10 @@ class Flatten(Op):
 
     op = "flatten"
     torch = "nn.Flatten"
+    also_called = ("flat", "ravel", "vectorize", "vectorise", "to_vector", "flattened")
+    foreign_arguments = dict.fromkeys(("start_dim", "end_dim", "axis", "dim"), "it flattens all axes but the batch")
+    functional = True
+    on_line_of_input = True
 
     def infer(self) -> Shape:
         return (elements(self.input),)
@@ -33,9 +38,14 @@ class Reshape(Op):
 
     op = "reshape"
     torch = "torch.reshape"
-    also_called = ("view",)
+    also_called = ("view", "unflatten", "squeeze", "unsqueeze", "expand_dims", "rearrange", "refold")
+    example = "[64, -1]"
 
-    shape: Shape = arg(Integers(-1), "the shape without the batch; one axis may be -1, what is left for it")
+    shape: Shape = arg(
+        Integers(-1),
+        "the shape without the batch; one axis may be -1, what is left for it",
+        also_called=("size", "sizes", "dims", "new_shape", "target_shape", "output_shape", "to"),
+    )
 
     def infer(self) -> Shape:
         if 0 in self.shape or self.shape.count(-1) > 1:
@@ -49,6 +59,12 @@ class Reshape(Op):
         self.shape = tuple(left if size == -1 else size for size in self.shape)
         return self.shape
 
+    def surprise(self) -> Complaint | None:
+        if len(self.output) != 2 or self.output[0] != 1 or self.rank < 2:
+            return None
+        message = f"{shape_text(self.input)} becomes {shape_text(self.output)}, with a first axis of 1"
+        return self.error("shape", message, help="the batch is not written: `- flatten` gives features")
+
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"shape": (-1, *self.shape)}),)
 
@@ -61,9 +77,23 @@ class Permute(Op):
 
     op = "permute"
     torch = "torch.permute"
-    also_called = ("transpose",)
+    also_called = (
+        "transpose",
+        "permutation",
+        "permute_axes",
+        "swapaxes",
+        "swap_axes",
+        "swapdims",
+        "movedim",
+        "moveaxis",
+    )
+    example = "[1, 2, 0]"
 
-    order: Shape = arg(Integers(0), "the input's axes in their new order, counted from 0 for the channels")
+    order: Shape = arg(
+        Integers(0),
+        "the input's axes in their new order, counted from 0 for the channels",
+        also_called=("dims", "axes", "axis", "perm", "permutation", "dim_order"),
+    )
 
     def infer(self) -> Shape:
         if sorted(self.order) != list(range(len(self.input))):
@@ -89,14 +119,31 @@ class Pad(Op):
 
     op = "pad"
     torch = "nn.ZeroPad*d"
-    also_called = ("zero_padding",)
-    ranks = (1, 2, 3)
-
-    padding: tuple[Pair, ...] = arg(Padding(), "how much is added before and after: a number, per axis, or pairs")
-    mode: str = arg(
-        Choice("constant", "reflect", "replicate", "circular"), "where the added numbers come from", "constant"
+    also_called = (
+        *("padding", "pad2d", "zero_pad", "zeropad", "zeropad2d", "zero_padding", "zeropadding", "zeropadding2d"),
+        *("zero_padding2d", "constant_pad", "constantpad2d", "reflect_pad", "reflection_pad", "reflectionpad2d"),
+        *("replicate_pad", "replication_pad", "replicationpad2d", "circular_pad", "circularpad2d"),
     )
-    value: float = arg(Float(), "the added number, where the mode is constant", 0.0)
+    ranks = (1, 2, 3)
+    example = "1"
+
+    padding: tuple[Pair, ...] = arg(
+        Padding(),
+        "how much is added before and after: a number, per axis, or pairs",
+        also_called=("pad", "pads", "paddings", "amount", "size", "width"),
+    )
+    mode: str = arg(
+        Choice("constant", "reflect", "replicate", "circular"),
+        "where the added numbers come from",
+        "constant",
+        also_called=("padding_mode", "pad_mode", "kind", "type", "method"),
+    )
+    value: float = arg(
+        Float(),
+        "the added number, where the mode is constant",
+        0.0,
+        also_called=("constant", "constant_value", "constant_values", "fill", "fill_value", "pad_value"),
+    )
 
     def infer(self) -> Shape:
         if self.value and self.mode != "constant":
@@ -128,9 +175,16 @@ class Crop(Op):
 
     op = "crop"
     torch = "torch.narrow"
+    also_called = ("cropping", "cropping1d", "cropping2d", "cropping3d", "center_crop", "cut", "trim", "unpad")
     ranks = (1, 2, 3)
+    functional = True
+    example = "1"
 
-    amount: tuple[Pair, ...] = arg(Padding(), "how much is cut before and after: a number, per axis, or pairs")
+    amount: tuple[Pair, ...] = arg(
+        Padding(),
+        "how much is cut before and after: a number, per axis, or pairs",
+        also_called=("crop", "cropping", "crops", "margin", "margins", "padding", "border", "size"),
+    )
 
     def infer(self) -> Shape:
         out = tuple(size - sum(pair) for size, pair in zip(self.spatial, self.amount, strict=True))
@@ -153,11 +207,21 @@ class Slice(Op):
 
     op = "slice"
     torch = "torch.narrow"
-    also_called = ("split",)
+    also_called = ("narrow", "strided_slice", "index_select", "select", "split", "chunk", "take", "subset")
+    example = "{start: 0, stop: 1}"
 
-    start: int = arg(Int(), "the first that is kept; negative numbers count from the end")
-    stop: int | None = arg(Int(), "the first that is no longer kept; by default all that follow are", None)
-    axis: str = arg(Axis(), "the axis that is cut", "channels")
+    start: int = arg(
+        Int(),
+        "the first that is kept; negative numbers count from the end",
+        also_called=("begin", "first", "offset", "low"),
+    )
+    stop: int | None = arg(
+        Int(),
+        "the first that is no longer kept; by default all that follow are",
+        None,
+        also_called=("end", "to", "until", "last", "high"),
+    )
+    axis: str = arg(Axis(), "the axis that is cut", "channels", also_called=("dim", "dimension", "along"))
 
     @property
     def position(self) -> int:
@@ -166,10 +230,11 @@ class Slice(Op):
 
     def infer(self) -> Shape:
         at = self.position
-        start, stop, _ = slice(self.start, self.stop).indices(self.input[at])
+        size = self.input[at]
+        start, stop = _from_zero(self.start, size), size if self.stop is None else _from_zero(self.stop, size)
         if stop <= start:
             text = f"[{self.start}:{'' if self.stop is None else self.stop}]"
-            raise self.error("shape", f"the slice {text} of {self.input[at]} ({self.axis}) is empty", "start")
+            raise self.error("shape", f"the slice {text} of {size} ({self.axis}) is empty", "start")
         self.start, self.stop = start, stop
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
@@ -180,6 +245,11 @@ class Slice(Op):
         return f"{self.start}:{self.stop}" + ("" if self.axis == "channels" else f", axis={self.axis}")
 
 
+def _from_zero(position: int, size: int) -> int:
+    """Return a position within an axis counted from its start, as Python's slices read it."""
+    return min(position, size) if position >= 0 else max(size + position, 0)
+
+
 class ChannelShuffle(Op):
     """Channels dealt out anew, so that groups of channels mix (torch.nn.ChannelShuffle).
 
@@ -188,9 +258,14 @@ class ChannelShuffle(Op):
 
     op = "channel_shuffle"
     torch = "nn.ChannelShuffle"
+    also_called = ("channelshuffle", "shuffle", "shuffle_channels", "shuffle_channel")
     ranks = (1, 2, 3)
+    functional = True
+    example = "2"
 
-    groups: int = arg(Int(1), "how many groups the channels come from")
+    groups: int = arg(
+        Int(1), "how many groups the channels come from", also_called=("group", "num_groups", "n_groups", "g")
+    )
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
@@ -213,12 +288,22 @@ class PixelShuffle(Op):
 
     op = "pixel_shuffle"
     torch = "nn.PixelShuffle"
+    also_called = (
+        *("pixelshuffle", "depth_to_space", "depthtospace", "subpixel", "sub_pixel", "subpixel_conv"),
+        *("sub_pixel_conv", "periodic_shuffle"),
+    )
     ranks = (2,)
+    functional = True
+    example = "2"
 
-    factor: int = arg(Int(1), "how many times higher and wider the output is")
+    factor: int = arg(
+        Int(1),
+        "how many times higher and wider the output is",
+        also_called=("upscale_factor", "scale_factor", "scale", "upscale", "block_size", "r"),
+    )
 
     def infer(self) -> Shape:
-        channels, rest = divmod(self.channels, self.factor**2)
+        channels, rest = divmod(self.channels, self.factor * self.factor)
         if rest:
             message = f"factor: expected a multiple of {self.factor**2} channels (factor squared), got {self.channels}"
             raise self.error("shape", message, "factor")
@@ -236,17 +321,37 @@ class Upsample(Op):
 
     op = "upsample"
     torch = "nn.Upsample"
-    also_called = ("resize", "interpolate")
+    also_called = (
+        *("resize", "interpolate", "interpolation", "upsampling", "upsampling1d", "upsampling2d", "upsampling3d"),
+        *("upsample1d", "upsample2d", "upsample3d", "up_sampling", "up_sampling2d", "upscale", "up", "zoom", "unpool"),
+        *("resize_nearest", "resize_bilinear", "bilinear", "nearest"),
+    )
+    foreign_arguments = dict.fromkeys(
+        ("size", "output_size", "sizes"), "archspec has no upsampling to a given size yet; `scale` is a factor"
+    ) | dict.fromkeys(("antialias",), "archspec has no antialiased upsampling yet")
     ranks = (1, 2, 3)
+    example = "2"
     work_doc = (
         "2 per element and neighbour: 2, 4 or 8 neighbours by rank for linear, 16 for cubic, 0 for the nearest modes"
     )
 
-    scale: Shape = arg(Sizes(1), "how many times larger the output is")
-    mode: str = arg(
-        Choice("nearest", "nearest-exact", "linear", "cubic"), "how the numbers in between are found", "nearest"
+    scale: Shape = arg(
+        Sizes(1),
+        "how many times larger the output is",
+        also_called=("scale_factor", "scale_factors", "factor", "factors", "upscale", "stride", "times"),
     )
-    align_corners: bool = arg(Bool(), "whether the corner pixels keep their values (linear and cubic)", False)
+    mode: str = arg(
+        Choice("nearest", "nearest-exact", "linear", "cubic"),
+        "how the numbers in between are found",
+        "nearest",
+        also_called=("interpolation", "interp", "method", "resample", "kind", "type"),
+    )
+    align_corners: bool = arg(
+        Bool(),
+        "whether the corner pixels keep their values (linear and cubic)",
+        False,
+        also_called=("align", "corners", "aligned"),
+    )
 
     def infer(self) -> Shape:
         if self.mode == "cubic" and self.rank != 2:

@@ -1,10 +1,11 @@
-"""Learned linear maps that are no convolutions, and the map that changes nothing."""
+"""Learned linear maps other than convolutions, and the map that changes nothing."""
 
 from __future__ import annotations
 
+from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
-from archspec.shapes import Shape, elements
+from archspec.shapes import Shape, elements, shape_text
 
 
 class Linear(Op):
@@ -12,11 +13,30 @@ class Linear(Op):
 
     op = "linear"
     torch = "nn.Linear"
-    also_called = ("dense", "fc", "fully_connected", "inner_product", "gemm")
+    also_called = (
+        *("dense", "fc", "fully_connected", "fullyconnected", "full", "inner_product", "innerproduct", "gemm"),
+        *("affine", "dense_layer", "linear_layer", "fc_layer", "lin"),
+    )
     weighted = True
+    color = "#d9d2e9"
+    example = "1000"
 
-    units: int = arg(Int(1), "output features", also_called=("out_features", "num_output"))
-    bias: bool = arg(Bool(), "whether a learned constant is added per unit", True)
+    units: int = arg(
+        Int(1),
+        "output features",
+        also_called=(
+            *("out_features", "features", "num_units", "outputs", "num_output", "output_dim", "output_size", "out"),
+            *("neurons", "nodes", "hidden", "hidden_size", "width", "size", "dim", "filters", "channels"),
+            *("out_channels", "classes", "num_classes", "n"),
+        ),
+        free=True,
+    )
+    bias: bool = arg(
+        Bool(),
+        "whether a learned constant is added per unit",
+        True,
+        also_called=("use_bias", "with_bias", "has_bias", "bias_term", "biases"),
+    )
 
     @property
     def features(self) -> int:
@@ -25,6 +45,12 @@ class Linear(Op):
 
     def infer(self) -> Shape:
         return (*self.input[:-1], self.units)
+
+    def surprise(self) -> Complaint | None:
+        if self.input[-1] != 1 or elements(self.input) == 1:
+            return None
+        message = f"it reads the last axis of {shape_text(self.input)}, which has a single value"
+        return self.error("shape", message, help="put `- flatten` before it")
 
     def weights(self) -> dict[str, Shape]:
         weight: dict[str, Shape] = {"weight": (self.units, self.features)}
@@ -49,9 +75,17 @@ class Scale(Op):
 
     op = "scale"
     torch = "Scale"
+    also_called = ("layer_scale", "layerscale", "channel_scale", "gamma", "learned_scale")
     work = 1
+    on_line_of_input = True
 
-    init: float = arg(Float(), "the factor that training starts from", 1.0)
+    init: float = arg(
+        Float(),
+        "the factor that training starts from",
+        1.0,
+        also_called=("initial", "init_value", "init_values", "layer_scale_init_value", "value", "gamma", "factor"),
+        free=True,
+    )
 
     def weights(self) -> dict[str, Shape]:
         return {"weight": (self.channels,)}
@@ -65,6 +99,9 @@ class Identity(Op):
 
     op = "identity"
     torch = "nn.Identity"
+    also_called = ("noop", "no_op", "pass", "passthrough", "pass_through", "nothing", "id")
+    functional = True
+    on_line_of_input = True
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name),)

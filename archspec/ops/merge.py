@@ -12,6 +12,7 @@ class _Elementwise(Op):
     """What the merges with an operator between all operands share. Abstract."""
 
     arity = None
+    color = "#fce5cd"
     work_doc = "1 per element of the output, for each operand after the first"
 
     def flops(self) -> int:
@@ -26,7 +27,11 @@ class Add(_Elementwise):
 
     op = "add"
     torch = "+"
-    also_called = ("sum", "shortcut", "eltwise")
+    also_called = (
+        *("sum", "plus", "addition", "added", "eltwise_add", "elementwise_add", "add_n", "shortcut", "skip"),
+        *("skip_connection", "skip_add", "residual_add", "merge_add", "eltwise"),
+    )
+    instead_of_number = "archspec has no constants yet; a learned one is the `bias` of a `conv`"
 
     def infer(self) -> Shape:
         for n, shape in enumerate(self.inputs):
@@ -48,7 +53,11 @@ class Multiply(_Elementwise):
 
     op = "multiply"
     torch = "*"
-    also_called = ("mul", "product")
+    also_called = (
+        *("mul", "times", "product", "prod", "multiplication", "multiplied", "eltwise_mul", "elementwise_mul"),
+        *("elementwise_multiply", "elementwise_product", "hadamard", "gate", "gating", "excite"),
+    )
+    instead_of_number = "a learned factor per channel is `scale: {init: {value}}`"
 
     def infer(self) -> Shape:
         full = max(self.inputs, key=elements)
@@ -75,11 +84,17 @@ class Concat(Op):
 
     op = "concat"
     torch = "torch.cat"
-    also_called = ("cat", "concatenate")
+    also_called = (
+        *("cat", "concatenate", "concatenation", "concatenated", "join", "merge", "route", "depth_concat"),
+        *("depthconcat", "channel_concat", "filter_concat"),
+    )
     arity = None
     commutative = False
+    color = "#fce5cd"
 
-    axis: str = arg(Axis(), "the axis along which the sizes add up", "channels")
+    axis: str = arg(
+        Axis(), "the axis along which the sizes add up", "channels", also_called=("dim", "dimension", "along")
+    )
 
     @property
     def position(self) -> int:

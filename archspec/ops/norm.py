@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
 from archspec.shapes import Shape, elements
+
+EPS_WORDS = ("epsilon", "variance_epsilon", "e")
+AFFINE_WORDS = ("elementwise_affine", "learned", "learnable", "trainable", "scale", "center", "use_scale", "use_bias")
 
 
 class BatchNorm(Op):
@@ -15,12 +19,38 @@ class BatchNorm(Op):
 
     op = "batch_norm"
     torch = "nn.BatchNorm*d"
-    also_called = ("bn", "batch_normalization")
+    also_called = (
+        *("bn", "batchnorm", "batchnorm1d", "batchnorm2d", "batchnorm3d", "batch_norm1d", "batch_norm2d"),
+        *("batch_norm3d", "batch_normalization", "batch_normalisation", "batchnormalization", "bn1d", "bn2d", "bn3d"),
+    )
     work = 2
+    batch_statistics = True
+    on_line_of_input = True
 
-    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
-    momentum: float = arg(Float(0, 1), "weight of the newest batch in the running statistics", 0.1)
-    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
+    eps: float = arg(
+        Float(0, 1, open_minimum=True),
+        "added to the variance, against division by zero",
+        1e-5,
+        also_called=EPS_WORDS,
+        free=True,
+    )
+    momentum: float = arg(
+        Float(0, 1),
+        "weight of the newest batch in the running statistics",
+        0.1,
+        also_called=("bn_momentum", "decay", "m"),
+        free=True,
+    )
+    affine: bool = arg(
+        Bool(), "whether a learned factor and constant per channel follow", True, also_called=AFFINE_WORDS
+    )
+
+    def surprise(self) -> Complaint | None:
+        if self.momentum <= 0.5:
+            return None
+        message = f"the momentum {self.momentum:g} is the weight of the newest batch, not of the statistics so far"
+        help = f"Keras counts the other way round: write {1 - self.momentum:.4g}"
+        return self.error("statistics", message, help=help)
 
     def weights(self) -> dict[str, Shape]:
         return {"weight": (self.channels,), "bias": (self.channels,)} if self.affine else {}
@@ -36,6 +66,7 @@ class BatchNorm(Op):
 class _SampleNorm(Op):
     """What the normalisations within one sample share. Abstract."""
 
+    on_line_of_input = True
     work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
 
     eps: float
@@ -56,10 +87,21 @@ class LayerNorm(_SampleNorm):
 
     op = "layer_norm"
     torch = "nn.LayerNorm"
-    also_called = ("ln",)
+    also_called = (
+        *("ln", "layernorm", "layernorm2d", "layer_norm2d", "layer_normalization", "layer_normalisation"),
+        *("layernormalization", "channel_norm"),
+    )
 
-    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
-    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
+    eps: float = arg(
+        Float(0, 1, open_minimum=True),
+        "added to the variance, against division by zero",
+        1e-5,
+        also_called=EPS_WORDS,
+        free=True,
+    )
+    affine: bool = arg(
+        Bool(), "whether a learned factor and constant per channel follow", True, also_called=AFFINE_WORDS
+    )
 
     def calls(self) -> tuple[Call, ...]:
         arguments = {"normalized_shape": self.channels, "eps": self.eps, "elementwise_affine": self.affine}
@@ -80,10 +122,24 @@ class GroupNorm(_SampleNorm):
 
     op = "group_norm"
     torch = "nn.GroupNorm"
+    also_called = ("gn", "groupnorm", "group_normalization", "group_normalisation", "groupnormalization")
+    example = "2"
 
-    groups: int = arg(Int(1), "groups of channels that are normalised together")
-    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
-    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", True)
+    groups: int = arg(
+        Int(1),
+        "groups of channels that are normalised together",
+        also_called=("group", "num_groups", "n_groups", "group_count", "g"),
+    )
+    eps: float = arg(
+        Float(0, 1, open_minimum=True),
+        "added to the variance, against division by zero",
+        1e-5,
+        also_called=EPS_WORDS,
+        free=True,
+    )
+    affine: bool = arg(
+        Bool(), "whether a learned factor and constant per channel follow", True, also_called=AFFINE_WORDS
+    )
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
@@ -109,10 +165,23 @@ class InstanceNorm(_SampleNorm):
 
     op = "instance_norm"
     torch = "nn.InstanceNorm*d"
+    also_called = (
+        *("instancenorm", "instancenorm1d", "instancenorm2d", "instancenorm3d", "instance_norm1d"),
+        *("instance_norm2d", "instance_norm3d", "instance_normalization", "instance_normalisation"),
+        *("instancenormalization", "inorm", "contrast_norm"),
+    )
     ranks = (1, 2, 3)
 
-    eps: float = arg(Float(0, 1, open_minimum=True), "added to the variance, against division by zero", 1e-5)
-    affine: bool = arg(Bool(), "whether a learned factor and constant per channel follow", False)
+    eps: float = arg(
+        Float(0, 1, open_minimum=True),
+        "added to the variance, against division by zero",
+        1e-5,
+        also_called=EPS_WORDS,
+        free=True,
+    )
+    affine: bool = arg(
+        Bool(), "whether a learned factor and constant per channel follow", False, also_called=AFFINE_WORDS
+    )
 
     def infer(self) -> Shape:
         if elements(self.spatial) == 1:
@@ -132,14 +201,24 @@ class LocalResponseNorm(Op):
 
     op = "local_response_norm"
     torch = "nn.LocalResponseNorm"
-    also_called = ("lrn",)
+    also_called = (
+        *("lrn", "localresponsenorm", "local_response_normalization", "local_response_normalisation"),
+        *("response_norm", "cross_map_lrn", "crossmaplrn2d"),
+    )
+    functional = True
+    on_line_of_input = True
     ranks = (1, 2, 3)
     work_doc = "per element, 1 for each of the `size` neighbours and 5 more (square, factor, constant, power, division)"
 
-    size: int = arg(Int(1), "how many neighbouring channels are summed up", 5)
-    alpha: float = arg(Float(0), "factor of the mean square", 1e-4)
-    beta: float = arg(Float(0), "exponent", 0.75)
-    k: float = arg(Float(0), "added to the scaled mean square", 1.0)
+    size: int = arg(
+        Int(1),
+        "how many neighbouring channels are summed up",
+        5,
+        also_called=("n", "local_size", "window", "neighbours", "neighbors", "depth"),
+    )
+    alpha: float = arg(Float(0), "factor of the mean square", 1e-4, also_called=("a", "factor"), free=True)
+    beta: float = arg(Float(0), "exponent", 0.75, also_called=("b", "exponent", "power"), free=True)
+    k: float = arg(Float(0), "added to the scaled mean square", 1.0, also_called=("bias", "constant"), free=True)
 
     def flops(self) -> int:
         return (self.size + 5) * elements(self.output)

@@ -8,6 +8,10 @@ from typing import Any
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Padding, Sizes, arg
 from archspec.ops.windows import (
+    DILATION_WORDS,
+    KERNEL_WORDS,
+    PADDING_WORDS,
+    STRIDE_WORDS,
     check_output,
     one_or_all,
     pad_call,
@@ -26,11 +30,25 @@ class _WindowPool(Op):
 
     ranks = (1, 2, 3)
     work_doc = "1 per tap of the windows: the kernel's size per element of the output"
+    functional = True
+    example = "3"
 
-    kernel: Shape = arg(Sizes(1), "window size")
-    stride: Shape = arg(Sizes(1), "step of the window; by default the kernel, so that windows do not overlap", None)
-    padding: tuple[Pair, ...] = arg(Padding("half", "same"), "padding around the input, at most half of the kernel", 0)
-    ceil_mode: bool = arg(Bool(), "whether a last window may reach beyond the input", False)
+    kernel: Shape = arg(Sizes(1), "window size", also_called=KERNEL_WORDS)
+    stride: Shape = arg(
+        Sizes(1),
+        "step of the window; by default the kernel, so that windows do not overlap",
+        None,
+        also_called=STRIDE_WORDS,
+    )
+    padding: tuple[Pair, ...] = arg(
+        Padding("half", "same"), "padding around the input, at most half of the kernel", 0, also_called=PADDING_WORDS
+    )
+    ceil_mode: bool = arg(
+        Bool(),
+        "whether a last window may reach beyond the input",
+        False,
+        also_called=("ceil", "ceiling", "round_up", "use_ceil"),
+    )
 
     @property
     def spacing(self) -> Shape:
@@ -39,7 +57,7 @@ class _WindowPool(Op):
 
     @property
     def torch_sees(self) -> tuple[Shape, tuple[Pair, ...]]:
-        """The spatial axes and the padding that torch's pooling is given; it knows no uneven one."""
+        """The spatial axes and the padding that torch's pooling is given: none where it is uneven."""
         if symmetric(self.padding):
             return self.spatial, self.padding
         return padded(self.spatial, self.padding), ((0, 0),) * self.rank
@@ -63,7 +81,7 @@ class _WindowPool(Op):
         return elements(self.output) * prod(self.kernel)
 
     def pool_arguments(self) -> dict[str, Any]:
-        """The arguments that the torch modules share."""
+        """Return the arguments that the torch modules share."""
         return {
             "kernel_size": one_or_all(self.kernel),
             "stride": one_or_all(self.stride),
@@ -81,9 +99,13 @@ class MaxPool(_WindowPool):
 
     op = "max_pool"
     torch = "nn.MaxPool*d"
-    also_called = ("max_pooling", "pool")
+    also_called = (
+        *("maxpool", "maxpool1d", "maxpool2d", "maxpool3d", "max_pool1d", "max_pool2d", "max_pool3d", "maxpooling"),
+        *("max_pooling", "max_pooling1d", "max_pooling2d", "max_pooling3d", "maxpooling1d", "maxpooling2d"),
+        *("maxpooling3d", "pool", "pooling"),
+    )
 
-    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1)
+    dilation: Shape = arg(Sizes(1), "spacing between the taps of the window", 1, also_called=DILATION_WORDS)
 
     @property
     def spacing(self) -> Shape:
@@ -99,9 +121,19 @@ class AvgPool(_WindowPool):
 
     op = "avg_pool"
     torch = "nn.AvgPool*d"
-    also_called = ("average_pooling", "average_pool")
+    also_called = (
+        *("avgpool", "avgpool1d", "avgpool2d", "avgpool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "average_pool"),
+        *("average_pooling", "average_pooling1d", "average_pooling2d", "average_pooling3d", "averagepooling1d"),
+        *("averagepooling2d", "averagepooling3d", "averagepool", "avg_pooling", "avgpooling", "mean_pool"),
+        *("mean_pooling", "subsample", "subsampling"),
+    )
 
-    count_include_pad: bool = arg(Bool(), "whether the zeros of the padding count in the mean", True)
+    count_include_pad: bool = arg(
+        Bool(),
+        "whether the zeros of the padding count in the mean",
+        True,
+        also_called=("include_pad", "include_padding", "count_pad", "count_padding"),
+    )
 
     def infer(self) -> Shape:
         output = super().infer()
@@ -124,6 +156,8 @@ class _AdaptivePool(Op):
 
     ranks = (1, 2, 3)
     work_doc = "1 per tap of the windows, which overlap where the sizes do not divide"
+    functional = True
+    on_line_of_reader = True
 
     @property
     def out(self) -> Shape:
@@ -156,7 +190,12 @@ class GlobalAvgPool(_GlobalPool):
 
     op = "global_avg_pool"
     torch = "nn.AdaptiveAvgPool*d"
-    also_called = ("gap", "global_average_pooling")
+    also_called = (
+        *("gap", "global_pool", "global_pooling", "global_average_pool", "global_average_pooling", "globalavgpool"),
+        *("global_avg_pooling", "globalaveragepool", "globalaveragepooling", "globalaveragepooling1d"),
+        *("globalaveragepooling2d", "globalaveragepooling3d", "global_average_pooling2d", "global_avg_pool2d"),
+        *("global_mean_pool", "global_mean"),
+    )
 
 
 class GlobalMaxPool(_GlobalPool):
@@ -164,12 +203,22 @@ class GlobalMaxPool(_GlobalPool):
 
     op = "global_max_pool"
     torch = "nn.AdaptiveMaxPool*d"
+    also_called = (
+        *("gmp", "global_max_pooling", "globalmaxpool", "globalmaxpooling", "globalmaxpooling1d"),
+        *("globalmaxpooling2d", "globalmaxpooling3d", "global_max_pooling2d", "global_max_pool2d", "global_max"),
+    )
 
 
 class _SizedPool(_AdaptivePool):
     """What the poolings with a `size` share. Abstract."""
 
-    size: Shape = arg(Sizes(1), "spatial size of the output")
+    example = "7"
+
+    size: Shape = arg(
+        Sizes(1),
+        "spatial size of the output",
+        also_called=("output_size", "out_size", "target_size", "output", "out", "shape", "bins"),
+    )
 
     @property
     def out(self) -> Shape:
@@ -184,6 +233,11 @@ class AdaptiveAvgPool(_SizedPool):
 
     op = "adaptive_avg_pool"
     torch = "nn.AdaptiveAvgPool*d"
+    also_called = (
+        *("adaptive_pool", "adaptive_pooling", "adaptive_average_pool", "adaptive_average_pooling"),
+        *("adaptiveavgpool", "adaptiveavgpool1d", "adaptiveavgpool2d", "adaptiveavgpool3d", "adaptive_avg_pool1d"),
+        *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_avg_pooling", "adaptive_mean_pool"),
+    )
 
 
 class AdaptiveMaxPool(_SizedPool):
@@ -191,6 +245,10 @@ class AdaptiveMaxPool(_SizedPool):
 
     op = "adaptive_max_pool"
     torch = "nn.AdaptiveMaxPool*d"
+    also_called = (
+        *("adaptive_max_pooling", "adaptivemaxpool", "adaptivemaxpool1d", "adaptivemaxpool2d", "adaptivemaxpool3d"),
+        *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    )
 
 
 OPS = (MaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool)

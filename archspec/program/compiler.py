@@ -8,7 +8,8 @@ from functools import lru_cache
 from archspec.document import MAX_KEPT, Block, Document, Library
 from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, kind_of, listed, nearest
 from archspec.names import step_name_fault, value_name_fault
-from archspec.ops import OPS
+from archspec.ops import OPS, table
+from archspec.ops.base import Op
 from archspec.program.steps import (
     NOTHING,
     RESERVED,
@@ -28,12 +29,12 @@ from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 def compile_program(document: Document) -> Program:
     """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`."""
     size = sum(len(text) for _, text in document.files)
-    return _compiled(document) if size <= MAX_KEPT else _Compiler(document).program()
+    return _compiled(document, table()) if size <= MAX_KEPT else _Compiler(document).program()
 
 
 @lru_cache(maxsize=32)
-def _compiled(document: Document) -> Program:
-    """What is loaded again unchanged is not compiled again: nobody writes to a Program."""
+def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
+    """Compile a document once for a table of ops, however often it is loaded: nobody writes to a Program."""
     return _Compiler(document).program()
 
 

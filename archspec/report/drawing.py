@@ -8,16 +8,6 @@ from archspec.errors import printable
 from archspec.graph import Graph, Node
 from archspec.shapes import shape_text
 
-_COLORS = {
-    "conv": "#cfe2f3",
-    "depthwise_conv": "#d0e0e3",
-    "conv_transpose": "#cfe2f3",
-    "linear": "#d9d2e9",
-    "add": "#fce5cd",
-    "multiply": "#fce5cd",
-    "concat": "#fce5cd",
-}
-
 
 def as_dot(graph: Graph) -> str:
     """Graphviz DOT, scopes as clusters."""
@@ -74,7 +64,7 @@ def _dot_scope(graph: Graph, scope: Tree, path: str, indent: str) -> list[str]:
     for name, child in scope.items():
         inner = f"{path}.{name}" if path else name
         if isinstance(child, Node):
-            color = f', fillcolor="{_COLORS[child.op.op]}"' if child.op.op in _COLORS else ""
+            color = f', fillcolor="{child.op.color}"' if child.op.color else ""
             lines.append(f"{indent}{_quoted(inner)} [label={_lines(_label(name, child))}{color}]")
             continue
         lines.append(f"{indent}subgraph {_quoted(f'cluster_{inner}')} {{")
@@ -96,8 +86,7 @@ def _mermaid_scope(graph: Graph, scope: Tree, path: str, indent: str, numbers: d
 
 
 def _label(name: str, node: Node) -> list[str]:
-    op = " ".join(filter(None, (node.op.op, node.op.summary())))
-    return [name, op] if name != node.op.op else [op]
+    return [name, node.op.label()] if name != node.op.op else [node.op.label()]
 
 
 def _quoted(text: str) -> str:

@@ -11,14 +11,14 @@ from archspec.report.table import Column, Table, as_markdown
 
 
 def signature(op: type[Op]) -> str:
-    """The arguments of an op, with their defaults: `filters, kernel 1, stride 1`."""
+    """Return the arguments of an op, with their defaults: `filters, kernel 1, stride 1`."""
     return ", ".join(
         name if field.default is REQUIRED else f"{name} {default_text(field)}" for name, field in op.fields.items()
     )
 
 
 def default_text(field: Field) -> str:
-    """A default as a spec would write it."""
+    """Return a default as a spec would write it."""
     if field.default is REQUIRED:
         return "required"
     if isinstance(field.default, bool):
@@ -29,12 +29,12 @@ def default_text(field: Field) -> str:
 
 
 def first_line(op: type[Op]) -> str:
-    """What the op does, in a line."""
+    """Return what the op does, in a line."""
     return inspect.getdoc(op).partition("\n")[0]  # type: ignore[union-attr]
 
 
 def op_table(op: type[Op]) -> Table:
-    """The arguments of an op, a row each."""
+    """Return the arguments of an op, a row each."""
     table = Table((Column("argument"), Column("takes"), Column("default"), Column("meaning")))
     if op.arity is None:
         table.rows.append(("from", "names of steps", "required", "what it reads; one name adds the previous step"))
@@ -48,41 +48,34 @@ def _takes(field: Field) -> str:
 
 
 def work_text(op: type[Op]) -> str:
-    """What the op counts as work."""
+    """Return what the op counts as work."""
     macs = "MACs; FLOPs are twice those" if op.weighted else ""
     per_element = f"{op.work:g} FLOP{'s' if op.work != 1 else ''} per element of the output" if op.work else ""
     return op.work_doc or macs or per_element or "none"
 
 
 def example(op: type[Op]) -> str:
-    """A step with the op, as short as it can be."""
+    """Return a step with the op, as short as it can be."""
+    if op.example:
+        return f"- {op.op}: {op.example}"
     if op.arity is None:
         return f"- {op.op}: input"
-    required = op.required()
+    required = {name: op.fields[name].kind.example for name in op.required()}
     if not required:
         return f"- {op.op}"
-    return f"- {op.op}: {_SAMPLES.get(required[0], '2')}"
-
-
-_SAMPLES = {
-    "filters": "64",
-    "units": "1000",
-    "kernel": "3",
-    "rate": "0.2",
-    "size": "7",
-    "shape": "[64, 7, 7]",
-    "order": "[1, 2, 0]",
-}
+    if list(required) == list(op.fields)[:1]:
+        return f"- {op.op}: {next(iter(required.values()))}"
+    return f"- {op.op}: {{{', '.join(f'{name}: {value}' for name, value in required.items())}}}"
 
 
 def ranks_text(op: type[Op]) -> str:
-    """The inputs that the op takes."""
+    """Return the inputs that the op takes."""
     names = {0: "features", 1: "1-D", 2: "2-D", 3: "3-D"}
     return ", ".join(names[rank] for rank in op.ranks)
 
 
 def as_reference() -> str:
-    """The whole reference as Markdown: `docs/ops.md`."""
+    """Return the whole reference as Markdown: `docs/ops.md`."""
     lines = [
         "# Ops",
         "",
@@ -104,6 +97,8 @@ def _section(op: type[Op]) -> list[str]:
     doc = (inspect.getdoc(op) or "").split("\n\n")
     paragraphs = [" ".join(part.split()) for part in doc]
     facts = f"Inputs: {ranks_text(op)}. Counted work: {work_text(op)}."
+    if op.also_called:
+        facts += f" Also called: {', '.join(op.also_called)}."
     return [
         f"### {op.op}",
         "",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from archspec.errors import MAX_FINDINGS, Diagnostic, kind_of, listed
+from archspec.ops import SHIPPED, table
+from archspec.ops.base import Op
 from archspec.schema.hints import bound_help, count_help, kind_help, meant_key, several_keys_help, unknown_key_help
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
 from archspec.syntax import Yaml, YamlMap, find
@@ -28,10 +31,13 @@ _BOUND_WORDS = {
 }
 
 
-@lru_cache(maxsize=1)
-def _validator() -> Any:
+@lru_cache(maxsize=2)
+def _validator(ops: tuple[type[Op], ...]) -> Any:
+    """Return the compiled schema of a table of ops: the shipped file, unless others are registered for a time."""
     import jsonschema_rs
 
+    if ops != SHIPPED:
+        return jsonschema_rs.validator_for(json.dumps(schema()))
     package = os.path.dirname(os.path.dirname(__file__))
     with open(os.path.join(package, "schema.json"), encoding="utf-8") as file:
         return jsonschema_rs.validator_for(file.read())
@@ -43,12 +49,13 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
     These are the wrong values themselves, the steps around them, and the values of the document's keys around those.
     """
     plain = document.plain()
-    if _validator().is_valid(plain):
+    validator = _validator(table())
+    if validator.is_valid(plain):
         return [], set()
     rules = schema()
     found: list[Diagnostic] = []
     broken: set[Yaml] = set()
-    for error in _validator().iter_errors(plain):
+    for error in validator.iter_errors(plain):
         path = list(error.instance_path)
         value = find(document, path)
         found += _explain(rules, list(error.schema_path), path, value)

@@ -109,6 +109,19 @@ def count_help(path: Path, value: object) -> str | None:
 
 def kind_help(rule: Rule, path: Path, value: object) -> str | None:
     """Return the help for a value of the wrong type, or for a word that is not among the options."""
+    return _kind_help(rule, path, value) or _argument_doc(path)
+
+
+def _argument_doc(path: Path) -> str | None:
+    """Return what the argument of an op means that a path leads to: `scale: how many times larger the output is`."""
+    op = _op_at(path[:-1]) or _op_at(path)
+    if op is None or not op.fields:
+        return None
+    name = path[-1] if path[-1] in op.fields else next(iter(op.fields))
+    return f"{name}: {op.fields[name].doc}"
+
+
+def _kind_help(rule: Rule, path: Path, value: object) -> str | None:
     from archspec import vocabulary
 
     if path[:1] == ["input"]:
@@ -154,8 +167,6 @@ def _literal_help(types: list[str], pattern: str, path: Path, value: object) -> 
 
     if isinstance(value, list) and "array" not in types:
         return _list_help(path, value)
-    if isinstance(value, float) and "upsample" in path[-2:] and not value.is_integer():
-        return "a factor is a whole number; a smaller image is a pooling, or a `conv` with a `stride`"
     if isinstance(value, int) and not isinstance(value, bool) and "boolean" in types:
         return f"write `{'true' if value else 'false'}`" if value in (0, 1) else None
     found = hint(value, "array" in types)
@@ -214,12 +225,9 @@ def _step_help(value: object) -> str | None:
 def _merge_help(op: type[Op], value: object) -> str | None:
     """Return the help for what a merge cannot read."""
     if isinstance(value, float) or isinstance(value, int) and not isinstance(value, bool) and value > 1:
-        if op.op == "multiply":
-            return f"`multiply` reads steps, not numbers; a learned factor per channel is `scale: {{init: {value}}}`"
-        if op.op == "add":
-            return (
-                "`add` reads steps, not numbers; archspec has no constants yet, a learned one is the `bias` of a `conv`"
-            )
+        instead = op.instead_of_number.replace("{value}", str(value))
+        if instead:
+            return f"`{op.op}` reads steps, not numbers; {instead}"
     return _from_help(value)
 
 

@@ -156,7 +156,7 @@ def _is_held(item: Item) -> bool:
 def _flag(item: IfItem) -> str:
     """What to call the attribute that holds a condition."""
     merges = [inner for inner in item.items if isinstance(inner, OpItem)]
-    if merges and merges[-1].calls[0].target in ("+", "*"):
+    if merges and merges[-1].calls[0].is_operator:
         return "use_skip"
     return f"with_{item.out.label}" if item.out.label.isidentifier() else "condition"
 

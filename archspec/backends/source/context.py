@@ -17,6 +17,7 @@ from archspec.backends.source.expressions import Unprintable, literal, same, val
 from archspec.backends.source.naming import numbered, value_name
 from archspec.errors import Complaint
 from archspec.expressions import Environment, UnknownShape
+from archspec.ops import symbolic
 
 MISSING: Any = object()
 """The value of a name in a row that does not use it."""
@@ -134,7 +135,7 @@ class Context:
                 return None
         for row, value in zip(active, values, strict=True):
             variable.values[row] = value
-        return expressions.name(variable.printed)
+        return symbolic.name(variable.printed)
 
     def symbol(self, name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
         """A name of the spec whose values differ, as code."""
@@ -159,9 +160,9 @@ class Context:
     ) -> ast.expr:
         """Code for a value: a literal where it is the same in every row, else the first candidate that holds."""
         values = [plain(value) for value in values]
-        constant = all(same(value, values[0]) for value in values)
-        if constant and len(active) == self.rows:
-            return literal(values[0])
+        found = self.constant(active, values)
+        if found is not None:
+            return found
         for candidate in candidates:
             try:
                 tree = candidate()
@@ -169,7 +170,14 @@ class Context:
                 continue
             if tree is not None and self.holds(tree, active, values):
                 return tree
+        constant = all(same(value, values[0]) for value in values)
         return literal(values[0]) if constant else self.parameter(name, active, values)
+
+    def constant(self, active: Sequence[int], values: Sequence[Any]) -> ast.expr | None:
+        """Return the literal of a value that is the same in every row, None where it is not."""
+        if len(active) == self.rows and all(same(value, values[0]) for value in values):
+            return literal(plain(values[0]))
+        return None
 
 
 class ClassContext(Context):
@@ -199,7 +207,7 @@ class ClassContext(Context):
         printed = self.free_name(name, "argument")
         self.origins[printed] = origin
         self.arguments[printed] = self.bind(origin, printed, active, values)
-        return expressions.name(printed)
+        return symbolic.name(printed)
 
     def free_name(self, name: str, kind: str) -> str:
         """Names of one kind may be the same, as those of loops that follow each other; but for arguments."""
@@ -331,7 +339,7 @@ class LoopContext(Context):
         printed = self.free_name(name, "loop")
         variable = self.bind(name if name not in self.variables else "", printed, active, values)
         self.columns.append(variable)
-        return expressions.name(printed)
+        return symbolic.name(printed)
 
 
 def _fits(found: Any, wanted: Any) -> bool:

@@ -54,16 +54,6 @@ def literal(value: Any) -> ast.expr:
     raise Unprintable
 
 
-def name(text: str) -> ast.Name:
-    """A name as code."""
-    return ast.Name(text, ast.Load())
-
-
-def binary(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.expr:
-    """`left op right`, simplified."""
-    return simplified(ast.BinOp(left, op, right))
-
-
 def names_in(tree: ast.AST) -> set[str]:
     """Every name that an expression mentions, without the functions that it calls."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -137,16 +127,8 @@ def value_of(tree: ast.expr, lookup: Lookup, reach: Reach | None = None) -> Any:
 
 
 def simplified(tree: ast.expr) -> ast.expr:
-    """Without what changes nothing: `x * 1`, `x + 0`, `c and True`."""
+    """Without what changes nothing: `c and True`, `a if True else b`."""
     match tree:
-        case ast.BinOp(op=ast.Mult(), left=ast.Constant(value=1), right=rest) if _is_whole(tree.left):
-            return rest
-        case ast.BinOp(op=ast.Mult() | ast.FloorDiv(), left=rest, right=ast.Constant(value=1)) if _is_whole(tree.right):
-            return rest
-        case ast.BinOp(op=ast.Add() | ast.Sub(), left=rest, right=ast.Constant(value=0)):
-            return rest
-        case ast.BinOp(op=ast.Add(), left=ast.Constant(value=0), right=rest):
-            return rest
         case ast.BoolOp():
             neutral = isinstance(tree.op, ast.And)
             rest_of = [v for v in tree.values if not (isinstance(v, ast.Constant) and v.value is neutral)]
@@ -161,10 +143,6 @@ def _part(tree: ast.expr) -> str:
     if isinstance(tree, ast.FormattedValue):
         return f"{{{text(tree.value)}}}"
     return str(tree.value) if isinstance(tree, ast.Constant) else ""
-
-
-def _is_whole(tree: ast.expr) -> bool:
-    return isinstance(tree, ast.Constant) and type(tree.value) is int
 
 
 def text(tree: ast.expr) -> str:

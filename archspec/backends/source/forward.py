@@ -9,13 +9,14 @@ from typing import NamedTuple
 from archspec.backends.source.build import Builder
 from archspec.backends.source.calls import CallPlan
 from archspec.backends.source.dataflow import DataFlow
+from archspec.backends.source.expressions import literal
 from archspec.backends.source.items import ClassPlan, IfItem, Item, LetItem, OpItem, UseItem, Val
 from archspec.backends.source.layout import Brackets, Chain, Doc, Lines, Named, Text, fits
 from archspec.backends.source.naming import value_name
-from archspec.backends.source.printing import call_arguments, is_function
-from archspec.backends.source.signatures import FUNCTIONS, LIGHT
+from archspec.backends.source.printing import call_arguments, expression, is_function
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.variables import Variables
+from archspec.ops.torch_api import FUNCTIONS, IDENTITY
 from archspec.shapes import Shape, shape_text
 
 
@@ -173,12 +174,11 @@ class Forward:
             return False
         if not self.flow.is_read_once(pending.val):
             return False
-        target = item.calls[0].target
-        call = item.module_call()
-        light = call.target in LIGHT if call else False
-        if not light and target not in ("+", "*") and not self._is_global_pool(pending):
+        merges = item.calls[0].is_operator
+        light = item.op.on_line_of_input or item.calls[0].target == IDENTITY
+        if not light and not merges and not self._takes_reader(pending):
             return False
-        if target in ("+", "*") and isinstance(pending.doc, Chain):
+        if merges and isinstance(pending.doc, Chain):
             return False
         docs: list[Doc] = [
             pending.doc if val is pending.val else Text(self.variables.get(val, "x")) for val in item.reads
@@ -186,12 +186,10 @@ class Forward:
         return fits(level, f"return {self._call(item, docs).flat()}")
 
     @staticmethod
-    def _is_global_pool(pending: _Pending) -> bool:
-        """Whether what waits is a pooling to a given size and nothing more: its reader is on the same line."""
+    def _takes_reader(pending: _Pending) -> bool:
+        """Whether what waits is one op and nothing more, which has its reader on the same line."""
         item = pending.item
-        if not isinstance(item, OpItem) or item.out is not pending.val:
-            return False
-        return item.calls[0].target.startswith("nn.Adaptive")
+        return isinstance(item, OpItem) and item.out is pending.val and item.op.on_line_of_reader
 
     def _call(self, item: Item, docs: list[Doc]) -> Doc:
         """The code of a step that is given `docs`."""
@@ -203,19 +201,18 @@ class Forward:
         return found[0]
 
     def _one_call(self, item: OpItem, call: CallPlan, docs: list[Doc]) -> Doc:
-        if call.target in ("+", "*"):
+        if call.is_operator:
             return Chain(call.target, docs)
         if not call.is_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             return Brackets(f"{call.target}(", [*inputs, *self._call_arguments(call)])
         if not is_function(item):
             return Brackets(f"{self._attribute(item)}(", docs)
-        if call.target == "nn.Identity":
+        if call.target == IDENTITY:
             return docs[0]
         function = FUNCTIONS[call.target]
-        if call.target == "nn.Flatten":
-            return Brackets(f"{function}(", [*docs, Text("1")])
-        return Brackets(f"{function}(", [*docs, *self._call_arguments(call)])
+        leading = [expression(literal(value)) for value in function.leading]
+        return Brackets(f"{function.name}(", [*docs, *leading, *self._call_arguments(call)])
 
     def _call_arguments(self, call: CallPlan) -> list[Doc]:
         """The arguments of a function; what only `__init__` can work out is in an attribute."""

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from archspec.backends.source.calls import CallPlan
 from archspec.backends.source.context import MISSING, ClassContext, Variable
 from archspec.backends.source.expressions import Unprintable, literal, names_in
+from archspec.ops.base import Op
 from archspec.shapes import Shape
 
 
 @dataclass(eq=False)
 class Val:
-    """A value of the network in one place of the code: its path in every row, expressions for its channels."""
+    """A value of the network in one place of the code: its path in every row, expressions for its channels.
+
+    `others` has expressions for other axes that differ between the rows, where there are any: after a permute.
+    """
 
     paths: dict[int, str]
     channels: list[ast.expr] = field(default_factory=list)
@@ -22,6 +26,11 @@ class Val:
     shape: Shape | None = None
     ghost: bool = False
     """Whether it is out of reach here; then nothing reads it either."""
+    others: dict[int, list[ast.expr]] = field(default_factory=dict)
+
+    def sizes(self, axis: int) -> list[ast.expr]:
+        """Return expressions for the size of an axis."""
+        return self.others.get(axis, []) if axis else self.channels
 
 
 @dataclass(eq=False)
@@ -59,6 +68,7 @@ class Item:
 class OpItem(Item):
     """An op. `explicit` where the spec gives it a name."""
 
+    op: type[Op] = Op
     calls: list[CallPlan] = field(default_factory=list)
     explicit: bool = False
 

@@ -20,10 +20,6 @@ from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, V
 HEAD = "num_classes"
 """The param that every network's class keeps, where it can."""
 
-_FREE_FIELDS = frozenset(
-    {"filters", "units", "rate", "eps", "momentum", "init", "alpha", "beta", "k", "negative_slope"}
-)
-
 
 def planned(network: Network) -> Planner:
     """The classes, with as many params kept as arguments of the network's class as can be."""
@@ -108,10 +104,8 @@ def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, b
         fixed = [step.name, step.reads, step.when, step.repeat.count if step.repeat else None]
         yield from ((value, False) for value in fixed if value is not None)
         if isinstance(step, OpStep):
-            given = {**step.defaults, **step.arguments}
-            yield from (
-                (value, name in _FREE_FIELDS and (not within or value.names == {HEAD})) for name, value in given.items()
-            )
+            for name, value in {**step.defaults, **step.arguments}.items():
+                yield value, step.op.fields[name].free and (not within or value.names == {HEAD})
         elif isinstance(step, CallStep):
             yield from ((value, not within) for value in step.arguments.values())
         elif isinstance(step, ScopeStep):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.backends.source.context import ClassContext, LoopContext, Variable, known
 from archspec.backends.source.expressions import literal, names_in, same, value_of
-from archspec.backends.source.expressions import name as name_tree
 from archspec.backends.source.frame import Frame
 from archspec.backends.source.items import Item, LoopItem, OpItem, UseItem, Val, used_names
 from archspec.backends.source.structure import Entries, Rows, common_shape, table_name
+from archspec.ops.symbolic import name as name_tree
 from archspec.program.steps import Step
 from archspec.shapes import Shape
 

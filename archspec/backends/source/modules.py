@@ -22,15 +22,17 @@ def op_item(step: OpStep, placed: Rows, frame: Frame) -> Item:
     reads = _reads(placed, frame)
     ops = [entry.made.op for entry in placed.values() if isinstance(entry.made, Node)]
     environments = {row: entry.environment for row, entry in placed.items()}
+    seen = list(environments.values())
 
     def as_code(value: Value) -> ast.expr | None:
         return frame.translated(value, environments)
 
-    calls, channels = plan_calls(step, ops, reads, frame.context, frame.active, as_code)
+    calls, sizes = plan_calls(step, ops, seen, reads, frame.context, frame.active, as_code)
     if frame.chain and (len(calls) != 1 or not calls[0].is_module):
         raise CannotPlan
     paths = {row: entry.result for row, entry in placed.items()}
-    out = Val(paths, channels, label_of(step), common_shape([op.output for op in ops]))
+    others = {axis: trees for axis, trees in enumerate(sizes) if axis and trees}
+    out = Val(paths, sizes[0], label_of(step), common_shape([op.output for op in ops]), others=others)
     explicit = step.name is not None or frame.chain
     try:
         name = child_name(step, placed, frame)
@@ -39,7 +41,7 @@ def op_item(step: OpStep, placed: Rows, frame: Frame) -> Item:
             raise
         name = name_of(placed[frame.active[0]])  # no key of the state_dict has it
     frame.add(out)
-    return OpItem(name=name, reads=reads, outs=[out], calls=calls, explicit=explicit)
+    return OpItem(name=name, reads=reads, outs=[out], op=step.op, calls=calls, explicit=explicit)
 
 
 def let_items(step: ScopeStep, placed: Rows, frame: Frame) -> list[Item]:

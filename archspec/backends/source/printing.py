@@ -8,10 +8,7 @@ from typing import Any
 from archspec.backends.source.expressions import literal, names_in, text
 from archspec.backends.source.items import Item, OpItem
 from archspec.backends.source.layout import Brackets, Doc, Named, Text
-from archspec.backends.source.signatures import AS_KERNEL, FUNCTIONS, KEYWORD_ONLY, REQUIRED, SIGNATURES
-
-_CONVOLUTIONS = frozenset({"nn.Conv1d", "nn.Conv2d", "nn.Conv3d"})
-"""Where stride and padding are given by place too, once they are no plain numbers: everybody knows their order."""
+from archspec.ops.torch_api import AS_KERNEL, REQUIRED, SIGNATURES
 
 
 def expression(tree: ast.expr) -> Doc:
@@ -26,18 +23,19 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
     """The arguments of a torch call, without those at torch's default. A function's stand `after_inputs`.
 
     What is required is given by place, and so is a constructor's first argument; from the first gap on, all by name.
+    What everybody knows the place of is given by place too, once it is no plain number.
     """
     found: list[Doc] = []
     by_place = True
-    for key, default in SIGNATURES[target].items():
+    signature = SIGNATURES[target]
+    for key, default in signature.parameters.items():
         tree = arguments.get(key)
         if tree is None or _is_default(tree, default, arguments):
             by_place = False
             continue
         first = not found and not after_inputs
-        known = key in ("stride", "padding") and not isinstance(tree, ast.Constant) and target in _CONVOLUTIONS
-        named = key in KEYWORD_ONLY and target != "torch.narrow"
-        by_place = by_place and not named and (default is REQUIRED or first or known)
+        known = key in signature.by_place and not isinstance(tree, ast.Constant)
+        by_place = by_place and key not in signature.by_name and (default is REQUIRED or first or known)
         found.append(expression(tree) if by_place else Named(f"{key}=", expression(tree)))
     return found
 
@@ -58,5 +56,4 @@ def is_function(item: Item) -> bool:
     if call is None:
         return True
     constant = not any(names_in(tree) for tree in call.arguments.values())
-    plain = call.target in FUNCTIONS or call.target == "nn.Identity"
-    return not item.explicit and plain and constant
+    return not item.explicit and item.op.functional and constant

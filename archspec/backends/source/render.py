@@ -20,6 +20,7 @@ from archspec.backends.source.tidy import tidy
 from archspec.errors import UsageError
 from archspec.expressions import make_divisible
 from archspec.network import Network, load
+from archspec.ops.torch_api import LAYERS
 from archspec.shapes import Shape, shape_text
 
 
@@ -126,7 +127,7 @@ def _class(plan: ClassPlan, planner: Planner, hints: bool) -> dict[str, Any]:
 def _helpers(code: str) -> list[list[str]]:
     """Classes and functions that torch does not have, word for word."""
     layers = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "layers.py")  # imports torch
-    files = {"DropPath": layers, "Scale": layers, "make_divisible": inspect.getfile(make_divisible)}
+    files = {**dict.fromkeys(LAYERS, layers), "make_divisible": inspect.getfile(make_divisible)}
     found = []
     for name, file in files.items():
         if not _mentions(code, name):

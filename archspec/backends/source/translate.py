@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from archspec.backends.source.context import MISSING, ClassContext, Context, LoopContext, plain, value_or_missing
-from archspec.backends.source.expressions import Unprintable, binary, literal, names_in, same, simplified, value_of
+from archspec.backends.source.expressions import Unprintable, literal, names_in, same, simplified, value_of
 from archspec.errors import Complaint
 from archspec.expressions import Environment, Expression, Tensor, UnknownShape, compile_text
+from archspec.ops.symbolic import binary
 from archspec.program.steps import Value
 from archspec.syntax import YamlList, YamlScalar
 

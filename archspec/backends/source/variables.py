@@ -56,7 +56,7 @@ class Variables:
             end, reader = reader.out, self.flow.sole_reader(reader.out)
         if any(isinstance(other, IfItem) and other.passed is end for other in self.flow.readers.get(id(end), ())):
             return "out"
-        if isinstance(reader, OpItem) and reader.calls[0].target in ("+", "*"):
+        if isinstance(reader, OpItem) and reader.calls[0].is_operator:
             if isinstance(item, IfItem):
                 return "shortcut"
             return "out" if reader.reads[0] is end or not explicit else label
