@@ -210,6 +210,7 @@ _SYNTAX_HELPS = {
     "',' or ']'": "entries inside `[...]` are separated by commas, and end with `]`",
     "mapping values are not allowed": "arguments go into `{...}`: `conv: {filters: 8}`; text with `: ` needs quotes",
     "'-' indicator": "each step starts with `- `; keys of the file stand at the margin",
+    "expected ':'": "a line is a step, `- relu`, or a key with a value, `name: mine`",
     "expected key": "the keys of one mapping have the same indentation",
     "cannot start any token": "text that starts with this character needs quotes",
 }

@@ -114,6 +114,14 @@ OPS = [
     step("a name outside", "name: c\n    «conv: 8", ("op", "got 2", "`conv: {name: ...}`")),
     step("arguments that are not indented", "conv:\n    «filters: 8", ("op", "got 2", "`conv: {filters: ...}`")),
     step("a row, as in YOLO", "«[-1, 1, Conv, [64, 3]]", ("type", "got a list", "`conv: {filters: 64, kernel: 3}`")),
+    step(
+        "a step without an op",
+        "repeat: 3\n    «layers: [relu]",
+        ("op", "got 2", "`inline: {repeat: ..., layers: ...}`"),
+    ),
+    step("a scope of one step", "sequential: «relu", ("type", "got the text 'relu'", "`sequential: [relu]`")),
+    step("a scope of a mapping", "sequential: {«conv: 8}", ("argument", "unknown argument `conv`", "are a list")),
+    step("a stem is not an lstm", "«stem: 8", ("op", "unknown op `stem`", "a group of steps is a `sequential`")),
     step("a list of steps in a list", "«[relu, gelu]", ("type", "got a list", "`sequential: [...]`")),
 ]
 
@@ -182,6 +190,8 @@ VALUES = [
         "relu: {from: «previous}", "reference", "unknown step `previous`", "without `from`, a step reads the one before"
     ),
     value("conv: {name: «features.0, filters: 8}", "name", "'features.0'", "a `sequential` named `features`"),
+    value("add: «input, relu", "reference", "unknown step `input, relu`", "write a list: `[input, relu]`"),
+    value("pad: «[1, 1, 1, 1]", "value", "at most 3 entries, got 4", "a pair per axis"),
     value("conv: {name: «my conv, filters: 8}", "name", "'my conv'", "did you mean `my_conv`?"),
     value("conv: {filters: «'${sqrt(9)}'}", "expression", "unknown function `sqrt(...)`", "`x ** 0.5`"),
     value("conv: {filters: «'${math.ceil(9.5)}'}", "expression", "unknown function `math.ceil(...)`", "`ceil(...)`"),

@@ -224,9 +224,9 @@ def test_a_sentence_names_what_is_there(sentence: str) -> None:
 
 
 def test_what_is_there_is_not_said_to_be_missing() -> None:
-    missing = {word for words in vocabulary.MISSING_OPS.values() for word in words}
+    missing = {word for words in vocabulary.MISSING_OPS.values() for word in words.split()}
     assert not missing & set(OPS)
-    arguments = {word for words in vocabulary.MISSING_ARGUMENTS.values() for word in words}
+    arguments = {word for words in vocabulary.MISSING_ARGUMENTS.values() for word in words.split()}
     for op in OPS.values():
         for word in arguments & set(op.fields):
             assert vocabulary.argument_help(op, word) == f"did you mean `{word}`?"
@@ -247,7 +247,7 @@ def test_other_words_lead_to_the_op(op: str) -> None:
 def test_keys_of_other_frameworks() -> None:
     for here, words in vocabulary.DOCUMENT_WORDS.items():
         assert here in DOCUMENT_KEYS
-        for word in set(words) - set(DOCUMENT_KEYS):
+        for word in set(words.split()) - set(DOCUMENT_KEYS):
             assert vocabulary.key_help(word, DOCUMENT_KEYS) == f"did you mean `{here}`?"
     assert set(vocabulary.STEP_WORDS) == set(STEP_KEYS)
 

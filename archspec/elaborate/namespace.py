@@ -143,6 +143,9 @@ class Namespace:
             help = "a step reads only what stands above it"
             return Complaint("reference", f"`{name}` is not defined before this step", help, span=span)
         holder = next((child for child in self.children if name in self._child(child).names), None)
+        if "," in name:
+            parts = ", ".join(part.strip() for part in name[:100].split(","))
+            return Complaint("reference", f"unknown step `{name}`", f"write a list: `[{parts}]`", span=span)
         if name in ("previous", "prev", "last"):
             return Complaint(
                 "reference", f"unknown step `{name}`", "without `from`, a step reads the one before", span=span

@@ -6,11 +6,11 @@ import json
 import re
 from typing import Any
 
-from archspec.errors import did_you_mean, nearest
+from archspec.errors import did_you_mean, listed, nearest
 from archspec.ops import OPS
 from archspec.ops.advice import input_help
 from archspec.ops.base import Op
-from archspec.ops.fields import NO_TUPLES, hint
+from archspec.ops.fields import NO_TUPLES, Field, Padding, Sizes, hint
 from archspec.schema.rules import SCOPES, STEP_KEYS, Rule
 from archspec.syntax import YamlMap, YamlScalar
 
@@ -34,12 +34,20 @@ def unknown_key_help(path: Path, key: str, known: list[str]) -> str | None:
         return vocabulary.op_help(key, ())
     if not path:
         return vocabulary.key_help(key, known)
-    if path[-1] in SCOPES and key in ("steps", "modules", "body"):
-        return "did you mean `layers`?"
+    if path[-1] in SCOPES:
+        return _scope_key_help(path[-1], key, known)
     if len(path) == 2 and path[0] == "blocks":
         meant = meant_key(path, key, known)
         return f"did you mean `{meant}`?" if meant else "the arguments of a block stand under its `params:`"
     return did_you_mean(key, known)
+
+
+def _scope_key_help(scope: str, key: str, known: list[str]) -> str | None:
+    if key in ("steps", "modules", "body"):
+        return "did you mean `layers`?"
+    if key in OPS:
+        return f"its steps are a list: `{scope}: [{key}: ...]`, or under `layers:`"
+    return f"available: {listed(known)}" if any(key in op.fields for op in OPS.values()) else did_you_mean(key, known)
 
 
 def meant_key(path: Path, key: str, known: list[str]) -> str | None:
@@ -61,6 +69,8 @@ def several_keys_help(step: YamlMap) -> str:
     if op in STEP_KEYS and len(ops) == 1:
         arguments = ", ".join(f"{key}: ..." for key in list(step.entries)[:4] if key != ops[0])
         return f"what belongs to a step goes inside: `{ops[0]}: {{{arguments}}}`"
+    if "layers" in step.entries and op in STEP_KEYS:
+        return f"a group of steps is an `inline`: `inline: {{{', '.join(f'{key}: ...' for key in step.entries)}}}`"
     second = next((key for key in others if key in OPS), None)
     if second:
         return f"start `{second}` on a line of its own, with `- `"
@@ -100,11 +110,12 @@ def count_help(path: Path, value: object) -> str | None:
     """Return the help for a list or a mapping of the wrong length."""
     if path[:1] == ["input"] and isinstance(value, list) and len(value) == 5:
         return f"the batch is not written: `{_flow(value[1:])}`"
-    if path[-1:] == ["padding"]:
+    while path and isinstance(path[-1], int) and path[-2:-1] != ["layers"]:
+        path = path[:-1]
+    found = _argument_at(path)
+    if found and isinstance(found[1].kind, Padding):
         return "one number for all sides, one per axis, or a pair per axis: `[[top, bottom], [left, right]]`"
-    return (
-        "one number per spatial axis, as in `[3, 3]`" if path[-1:] in (["kernel"], ["stride"], ["dilation"]) else None
-    )
+    return "one number for all spatial axes, or one per axis" if found and isinstance(found[1].kind, Sizes) else None
 
 
 def kind_help(rule: Rule, path: Path, value: object) -> str | None:
@@ -114,11 +125,8 @@ def kind_help(rule: Rule, path: Path, value: object) -> str | None:
 
 def _argument_doc(path: Path) -> str | None:
     """Return what the argument of an op means that a path leads to: `scale: how many times larger the output is`."""
-    op = _op_at(path[:-1]) or _op_at(path)
-    if op is None or not op.fields:
-        return None
-    name = path[-1] if path[-1] in op.fields else next(iter(op.fields))
-    return f"{name}: {op.fields[name].doc}"
+    found = _argument_at(path)
+    return f"{found[0]}: {found[1].doc}" if found else None
 
 
 def _kind_help(rule: Rule, path: Path, value: object) -> str | None:
@@ -126,6 +134,8 @@ def _kind_help(rule: Rule, path: Path, value: object) -> str | None:
 
     if path[:1] == ["input"]:
         return _input_help(path, value)
+    if len(path) > 1 and path[-1] in SCOPES and isinstance(path[-2], int) and isinstance(value, str):
+        return f"its steps are a list: `{path[-1]}: [{value[:40]}]`"
     if path == ["include"]:
         return f"write a list: `[{str(value)[:40]}]`"
     if len(path) == 2 and path[0] == "blocks":
@@ -296,6 +306,15 @@ def _op_at(path: Path) -> type[Op] | None:
     ):
         return OPS[path[-1]]
     return None
+
+
+def _argument_at(path: Path) -> tuple[str, Field] | None:
+    """Return the argument of an op that the path leads to, the first one where that stands alone."""
+    op = _op_at(path[:-1]) or _op_at(path)
+    if op is None or not op.fields:
+        return None
+    name = path[-1] if path[-1] in op.fields else next(iter(op.fields))
+    return name, op.fields[name]
 
 
 def _merge_at(path: Path) -> type[Op] | None:
