@@ -235,6 +235,8 @@ class Slice(Op):
         if stop <= start:
             text = f"[{self.start}:{'' if self.stop is None else self.stop}]"
             raise self.error("shape", f"the slice {text} of {size} ({self.axis}) is empty", "start")
+        if any(edge is not None and not -size <= edge <= size for edge in (self.start, self.stop)):
+            start, stop = int(start), int(stop)  # what is cut short at the end of an axis follows from no expression
         self.start, self.stop = start, stop
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 

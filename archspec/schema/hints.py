@@ -16,6 +16,7 @@ from archspec.syntax import YamlMap, YamlScalar
 
 Path = list[Any]
 
+_STEPS_WORDS = ("steps", "modules", "body")
 _BLOCK_WORDS = {"steps": "layers", "body": "layers", "args": "params", "arguments": "params", "input": "inputs"}
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -43,7 +44,7 @@ def unknown_key_help(path: Path, key: str, known: list[str]) -> str | None:
 
 
 def _scope_key_help(scope: str, key: str, known: list[str]) -> str | None:
-    if key in ("steps", "modules", "body"):
+    if key in _STEPS_WORDS:
         return "did you mean `layers`?"
     if key in OPS:
         return f"its steps are a list: `{scope}: [{key}: ...]`, or under `layers:`"
@@ -56,6 +57,8 @@ def meant_key(path: Path, key: str, known: list[str]) -> str | None:
         near = nearest(key, known)
         is_argument = any(key in op.fields for op in OPS.values())
         return _BLOCK_WORDS.get(key) or (None if is_argument else near)
+    if path[-1:] and path[-1] in SCOPES and (key in OPS or key in _STEPS_WORDS):
+        return "layers"
     return nearest(key, known)
 
 
