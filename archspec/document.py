@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from archspec._data import specs_folder
-from archspec.errors import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean, nearest
 from archspec.header import ENDING, read_spec
 from archspec.schema import DOCUMENT_KEYS, validate
 from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
@@ -63,7 +63,7 @@ class Document:
     param_keys: dict[str, Span] = field(default_factory=dict)
     expect: dict[str, Yaml] = field(default_factory=dict)
     library: Library = field(default_factory=lambda: Library(sees_params=True))
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     doubtful: set[str] = field(default_factory=set)
     """The document's keys that are wrong, or may be there under a misspelt name."""
     broken: set[Yaml] = field(default_factory=set)
@@ -74,6 +74,11 @@ class Document:
 
     def __hash__(self) -> int:
         return hash(self.files)
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What is wrong with the files."""
+        return self.findings.found
 
     def text(self, key: str) -> str | None:
         """The text under `name`, `description` or `reference`."""
@@ -236,16 +241,17 @@ class _Reader:
         for key in ("name", "description", "extends", "include"):
             document.keys.pop(key, None)
         document.expect.clear()
-        document.diagnostics += found
+        for finding in found:
+            document.findings.add(finding)
         document.broken |= broken
         self._lay_over(document, yaml)
         document.library.blocks.update(self._blocks(yaml, path, document.library, document))
         return document
 
     def _lay_over(self, document: Document, yaml: YamlMap) -> None:
+        document.doubtful |= _doubtful(yaml, document.broken)
         for key, value in yaml.entries.items():
             document.key_spans[key] = yaml.keys[key]
-            document.doubtful |= _doubtful(key, value, yaml, document.broken)
             if key not in MERGED:
                 document.keys[key] = value
         params, expect, defaults = (yaml.get(key) for key in ("params", "expect", "defaults"))
@@ -276,7 +282,7 @@ class _Reader:
             if known is not None and known is not block:
                 message = f"the block `{block.name}` is defined twice"
                 help = f"the other one is at {known.span}"
-                document.diagnostics.append(Diagnostic("block", message, at or block.span, help=help))
+                document.findings.add(Diagnostic("block", message, at or block.span, help=help))
             blocks[block.name] = block
 
     def _included(self, reference: YamlScalar, path: str | None, document: Document) -> Library:
@@ -293,14 +299,12 @@ class _Reader:
         yaml = self._read(target)
         found, broken = self._validated(yaml)
         document.broken |= broken
-        document.diagnostics += found
-        document.diagnostics += [
-            Diagnostic(
-                "key", f"`{key}` has no place in an included file", yaml.keys[key], help="it brings `blocks` only"
-            )
-            for key in yaml.entries
-            if key not in INCLUDED_KEYS
-        ]
+        for finding in found:
+            document.findings.add(finding)
+        for key in yaml.entries:
+            if key not in INCLUDED_KEYS:
+                message = f"`{key}` has no place in an included file"
+                document.findings.add(Diagnostic("key", message, yaml.keys[key], help="it brings `blocks` only"))
         library = self.libraries[real] = Library(sees_params=False)
         _add_defaults(library, yaml.get("defaults"))
         library.blocks.update(self._blocks(yaml, target, library, document))
@@ -338,14 +342,18 @@ class _Reader:
         return target
 
 
-def _doubtful(key: str, value: Yaml, yaml: YamlMap, broken: set[Yaml]) -> set[str]:
-    """The keys that are in doubt because of one key of a file."""
-    if key not in DOCUMENT_KEYS:
-        near = nearest(key, DOCUMENT_KEYS)
-        return {near} if near else set(DOCUMENT_KEYS) - yaml.entries.keys()
-    if value in broken and (key == "defaults" or not isinstance(value, YamlMap | YamlList)):
-        return {key}
-    return set()
+def _doubtful(yaml: YamlMap, broken: set[Yaml]) -> set[str]:
+    """Return the keys of a file that are wrong, or may be there under a misspelt name."""
+    unknown = [key for key in yaml.entries if key not in DOCUMENT_KEYS]
+    near = [nearest(key, DOCUMENT_KEYS) for key in unknown[:MAX_FINDINGS]]
+    found = {key for key in near if key}
+    if None in near or len(unknown) > MAX_FINDINGS:
+        found |= set(DOCUMENT_KEYS) - yaml.entries.keys()
+    for key in DOCUMENT_KEYS:
+        value = yaml.get(key)
+        if value in broken and (key == "defaults" or not isinstance(value, YamlMap | YamlList)):
+            found.add(key)
+    return found
 
 
 def _add_defaults(library: Library, defaults: Yaml | None) -> None:

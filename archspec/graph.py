@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from archspec.errors import Span
 from archspec.ops.base import Op
 from archspec.shapes import Shape, shape_text
+from archspec.syntax import Yaml
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def copied(value: Any) -> Any:
-    """A value of a spec, its lists and mappings copied: the spec's own are shared by all that is loaded from it."""
+    """Copy the lists and mappings of a value: the spec's own are shared by all that is loaded from it."""
     if isinstance(value, list):
-        return [copied(item) for item in value]
+        return [copied(item) if isinstance(item, (list, dict)) else item for item in value]
     return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
@@ -97,7 +98,16 @@ class ArgumentOrigin(NamedTuple):
     """Where an argument's value was written: in the `step` itself, or under `defaults`."""
 
     origin: str
-    span: Span
+    yaml: Yaml
+
+    @property
+    def span(self) -> Span:
+        """The place of the value."""
+        return self.yaml.span
+
+
+EMPTY: Mapping[str, Any] = {}
+"""A mapping that many layers share, since most have no arguments of their own; nobody changes it."""
 
 
 class Node:
@@ -118,7 +128,7 @@ class Node:
         origins: Mapping[str, ArgumentOrigin] | None = None,
     ) -> None:
         self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
-        self.origins: Mapping[str, ArgumentOrigin] = origins or {}
+        self.origins: Mapping[str, ArgumentOrigin] = origins or EMPTY
 
     @property
     def shape(self) -> Shape:

@@ -11,6 +11,8 @@ import math
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import yaml
@@ -59,8 +61,8 @@ class YamlScalar(Yaml):
     __slots__ = ("value",)
 
     def __init__(self, value: Any, source: Source, line: int, column: int, width: int) -> None:
-        super().__init__(source, line, column, width)
-        self.value = value
+        # A large file has half a million of these: a call of the other constructor would show.
+        self.source, self.line, self.column, self.width, self.value = source, line, column, width, value
 
     def plain(self) -> Any:
         return self.value
@@ -155,7 +157,9 @@ def _compose(source: Source) -> Yaml | None:
     composer = _Composer(source)
     try:
         for event in yaml.parse(source.text, Loader=_LOADER):
-            composer.feed(event)
+            take = composer.takes.get(type(event))
+            if take is not None:
+                take(event)
     except yaml.MarkedYAMLError as error:
         wrong = _syntax_error(source, error)
         # What was complained of on the same line was no more than a part of this.
@@ -194,27 +198,31 @@ class _Composer:
         self._stack: list[YamlList | YamlMap] = []
         self._pending: list[tuple[str, Span] | None] = []  # per open mapping: the key that waits for its value
         self._documents = 0
+        self.takes: dict[type[Any], Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: partial(self._open, kind=YamlMap),
+            yaml.SequenceStartEvent: partial(self._open, kind=YamlList),
+            yaml.MappingEndEvent: self._close,
+            yaml.SequenceEndEvent: self._close,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
+        """What takes each kind of event; the others say nothing."""
 
-    def feed(self, event: Any) -> None:
-        kind = type(event).__name__
-        if kind == "ScalarEvent":
-            self._scalar(event)
-        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-            self._open(event, YamlMap if kind == "MappingStartEvent" else YamlList)
-        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            self._close()
-        elif kind == "AliasEvent":
-            self._complain("alias", f"alias `*{event.anchor}`", event, "write it out, or use `blocks` and `params`")
-            self._add(YamlScalar(None, *self._place(event)))
-        elif kind == "DocumentStartEvent":
-            self._documents += 1
-            if self._documents == 2:
-                self._complain("document", "a second document", event, "one file is one spec")
+    def _alias(self, event: Any) -> None:
+        self._complain("alias", f"alias `*{event.anchor}`", event, "write it out, or use `blocks` and `params`")
+        self._add(YamlScalar(None, *self._place(event)))
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents == 2:
+            self._complain("document", "a second document", event, "one file is one spec")
 
     def _place(self, event: Any) -> tuple[Source, int, int, int]:
         start, end = event.start_mark, event.end_mark
-        width = end.column - start.column if end.line == start.line else 1
-        return self.source, start.line + 1, start.column + 1, max(width, 1)
+        line, column = start.line, start.column
+        width = end.column - column if end.line == line else 1
+        return self.source, line + 1, column + 1, width or 1
 
     def _complain(self, code: str, message: str, event: Any, help: str | None = None) -> None:
         self.found.append(Diagnostic(code, message, Span(*self._place(event)), help=help))
@@ -260,6 +268,8 @@ class _Composer:
             return _WORDS[text]
         if text[0] not in "0123456789.+-":
             return text
+        if len(text) < 19 and text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0"):
+            return int(text)  # what most numbers are
         if _INTEGER.fullmatch(text):
             if len(text) > 66:
                 self._complain("limit", f"an integer of {len(text)} digits is beyond the size limit of 2**63", event)
@@ -294,7 +304,7 @@ class _Composer:
         self._stack.append(node)
         self._pending.append(None)
 
-    def _close(self) -> None:
+    def _close(self, event: Any) -> None:
         self._stack.pop()
         self._pending.pop()
 
@@ -316,8 +326,8 @@ class _Composer:
         self._pending[-1] = None
 
 
-def find(node: Yaml, path: list[str | int]) -> Yaml:
-    """The value at a JSON path; as far down as the path leads."""
+def find(node: Yaml, path: Iterable[str | int]) -> Yaml:
+    """Return the value at a path of keys and positions; as far down as the path leads."""
     for step in path:
         if isinstance(node, YamlMap) and step in node.entries:
             node = node.entries[str(step)]

@@ -180,7 +180,9 @@ def test_the_limits_are_those_of_the_code() -> None:
         "an expression": f"{expressions.MAX_LENGTH:,} characters",
         "levels of an expression": f"{expressions.MAX_LEVELS}",
         "text in an expression": f"{expressions.MAX_LENGTH:,} characters",
-        "a list in an expression": f"{expressions.MAX_ITEMS:,} values",
+        "text of a value, `$` or not": f"{expressions.MAX_TEXT:,} characters",
+        "a list or mapping that expressions make, with all that is in it": f"{expressions.MAX_ITEMS:,} values",
+        "levels of lists and mappings in a value": f"{expressions.MAX_DEPTH}",
         "findings of one check": f"{errors.MAX_FINDINGS}",
     }
 

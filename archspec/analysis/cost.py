@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from archspec._collector import collector_paused
 from archspec.analysis.memory import peak_activation_elements
 from archspec.errors import Diagnostic, Span, UsageError, did_you_mean
 from archspec.graph import Graph
@@ -141,7 +140,6 @@ class Costs:
         }
 
 
-@collector_paused()
 def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Costs:
     """The cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from archspec._collector import collector_paused
 from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interface import InputShape, check_keys, check_unused, input_shapes, outputs, set_params
 from archspec.elaborate.limits import MAX_NODES, MAX_SCOPES, TooLarge
 from archspec.elaborate.namespace import Namespace, Ref
@@ -35,7 +34,6 @@ class Elaboration:
     diagnostics: tuple[Diagnostic, ...]
 
 
-@collector_paused()
 def elaborate(
     document: Document,
     params: Mapping[str, Any] | None = None,
@@ -56,7 +54,7 @@ def elaborate(
         UsageError: An override names something that does not exist, or has the wrong type.
     """
     program = program or compile_program(document)
-    findings = Findings((*document.diagnostics, *program.diagnostics))
+    findings = ScopedFindings((*document.diagnostics, *program.diagnostics))
     params_set = Environment({})
     elaborator: Elaborator | None = None
     shapes: dict[str, Shape] = {}

@@ -6,29 +6,28 @@ is about a mistake of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interning import applied
-from archspec.elaborate.limits import MAX_NODES, Limits, TooLarge
+from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
-from archspec.errors import MAX_FINDINGS, Complaint, Span, nearest
+from archspec.errors import Complaint, Span
 from archspec.expressions import Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
 from archspec.names import step_name_fault
-from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.ops.fields import kind_of
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step
-from archspec.schema import SCOPES
 from archspec.syntax import YamlList
 
 
-def too_large(findings: Findings, span: Span, scope: Scope) -> NoReturn:
+def too_large(findings: ScopedFindings, span: Span, scope: Scope) -> NoReturn:
     """Complain of a network beyond the limit, and end."""
     findings.complain(
         Complaint("limit", f"the network has more than {MAX_NODES:,} layers and scopes", span=span), scope
@@ -59,18 +58,21 @@ class Application:
 class Elaborator:
     """Applies the steps of a program, and collects the nodes that they make."""
 
-    def __init__(self, program: Program, params: Environment, findings: Findings, trace: bool) -> None:
+    def __init__(self, program: Program, params: Environment, findings: ScopedFindings, trace: bool) -> None:
         self.program, self.params, self.findings, self.trace = program, params, findings, trace
         self.nothing = Environment({})
         self.nodes: list[Node] = []
         self.limits = Limits(params.budget)
         self.memo: dict[Any, Entry] = {}
+        self.failures: Counter[Step] = Counter()
+        """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
     def run(self, steps: list[Step], namespace: Namespace, environment: Environment, previous: Ref) -> Ref:
         """Apply steps in turn, the first to `previous`; the value of the last."""
+        failures = self.failures
         for step in steps:
             try:
-                if step.broken:
+                if step.broken or failures and failures[step] > MAX_FAILURES:
                     raise UnknownShape
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
@@ -81,6 +83,7 @@ class Elaborator:
                 else:
                     previous = self._left_out(step, namespace, environment, reads)
             except Complaint as fault:
+                failures[step] += 1
                 self.findings.complain(fault, namespace.scope)
                 previous = self._lost(step, namespace)
             except UnknownShape:
@@ -94,10 +97,7 @@ class Elaborator:
         known = step.name is None or name is not None and not step_name_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
-            # A misspelt op would have given its name.
-            labels = (*OPS, *self.program.blocks, *SCOPES)
-            meant = step.label if step.label in labels else nearest(step.label, labels) or step.label
-            namespace.names.setdefault(namespace.auto_name(meant) if name is None else name, UNKNOWN_REF)
+            namespace.names.setdefault(namespace.auto_name(step.meant) if name is None else name, UNKNOWN_REF)
             namespace.count += 1
         return UNKNOWN_REF
 
@@ -116,8 +116,6 @@ class Elaborator:
             return (previous, ref) if merge else (ref,)
         if not isinstance(value, list):
             raise Complaint("type", f"from: a name or a list of names is wanted, not {kind_of(value)}", span=at)
-        yaml = step.reads.yaml
-        spans = [item.span for item in yaml.items] if isinstance(yaml, YamlList) else [at] * len(value)
         if merge and len(value) < 2:
             help = f"`{step.label}: name` reads the previous step and `name`"
             raise Complaint("argument", f"{step.label} reads two or more values", help, span=at)
@@ -125,10 +123,15 @@ class Elaborator:
             help = "`add`, `multiply` or `concat` merge"
             raise Complaint("argument", f"{step.label} reads one value, not {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
+        yaml = step.reads.yaml
+        if not isinstance(yaml, YamlList):  # an expression, which has one place for all of them
+            return tuple([namespace.named(name, at) for name in value])
         found = [
-            self.findings.guarded(partial(namespace.named, name, span), namespace.scope)
-            for name, span in zip(value, spans, strict=True)
+            self.findings.guarded(partial(namespace.named, name, item.span), namespace.scope)
+            for name, item in zip(value, yaml.items, strict=True)
         ]
+        if None in found:
+            self.failures[step] += 1
         return tuple(ref or UNKNOWN_REF for ref in found)
 
     # Conditions and repeats.
@@ -178,8 +181,8 @@ class Elaborator:
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
             lost += result.shape is None
-            if lost > MAX_FINDINGS:  # the others will be as this one
-                namespace.lossy = True
+            if lost > MAX_FAILURES or self.failures and self.failures[step] > MAX_FAILURES:
+                namespace.lossy = True  # the others will be as this one
                 break
             # The first copy is often unlike the others.
             if done == 1 and self.limits.exceeded_by((self.limits.nodes - before) * (len(copies) - 2)):
@@ -208,6 +211,7 @@ class Elaborator:
         try:
             return self._apply(step, application)
         except Complaint as fault:
+            self.failures[step] += 1
             path = application.home.scope.path if application.home is not application.namespace else ""
             scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
             self.findings.complain(fault, scope)
@@ -375,6 +379,7 @@ class Elaborator:
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
+        self.failures[step] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written = origins if isinstance(origins, list) else [None, origins]

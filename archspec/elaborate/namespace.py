@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain, islice
 
-from archspec.errors import Complaint, Span, did_you_mean
+from archspec.errors import MAX_CANDIDATES, Complaint, Span, did_you_mean
 from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
 from archspec.names import step_name_fault
@@ -95,31 +96,32 @@ class Namespace:
             raise Complaint("type", f"{key}: a name is wanted, not {kind_of(name)}", span=span)
         found = self.find(name)
         if found is None:
-            raise self._no_such_step(name, span)
+            raise Complaint.later("reference", partial(self._no_such_step, name), span)
         return found
 
-    def _no_such_step(self, name: str, span: Span) -> Complaint:
+    def _no_such_step(self, name: str) -> tuple[str, str | None]:
+        """Return the message and the help for a name that refers to nothing."""
         if name == "input":
             names = ", ".join(f"`{n}`" for n in self.inputs)
-            return Complaint("reference", "this scope has several inputs", f"name one of {names}", span=span)
+            return "this scope has several inputs", f"name one of {names}"
         head, _, rest = name.partition(".")
         if rest and self.find(head):
             child = self.child(head)
             advice = did_you_mean(rest, child.names) if child else f"`{head}` is no scope"
-            return Complaint("reference", f"`{head}` holds no step `{rest}`", advice, span=span)
+            return f"`{head}` holds no step `{rest}`", advice
         if head in _static_names(self.steps):
-            help = "order is data flow: a step reads only what stands before it"
-            return Complaint("reference", f"`{name}` does not stand before this step", help, span=span)
-        holder = next((child for child in self.children if name in self._child(child).names), None)
-        advice = (
-            f"inside another scope it is `{holder}.{name}`"
-            if holder
-            else did_you_mean(name, dict.fromkeys(["input", *self.visible()]))
-        )
-        return Complaint("reference", f"no step in sight is called `{name}`", advice, span=span)
+            return (
+                f"`{name}` does not stand before this step",
+                "order is data flow: a step reads only what stands before it",
+            )
+        children = islice(self.children, MAX_CANDIDATES)
+        holder = next((child for child in children if name in self._child(child).names), None)
+        known = chain(["input"], self.visible())
+        advice = f"inside another scope it is `{holder}.{name}`" if holder else did_you_mean(name, known)
+        return f"no step in sight is called `{name}`", advice
 
     def visible(self) -> Iterable[str]:
-        """Every name in sight."""
+        """Yield every name in sight, the innermost first; one that several scopes have comes again."""
         namespace: Namespace | None = self
         while namespace is not None:
             yield from namespace.names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from archspec.errors import Complaint, did_you_mean
@@ -20,8 +21,9 @@ from archspec.expressions.functions import (
     UNARY,
     attempt,
     guard,
+    pay,
 )
-from archspec.expressions.values import checked, weight
+from archspec.expressions.values import CONTAINERS, checked, weight
 from archspec.shapes import LIMIT
 
 Evaluate = Callable[[Environment], Any]
@@ -73,7 +75,7 @@ class Compiler:
             if not isinstance(value, dict):
                 raise Complaint("expression", f"`.{name}`: only mappings and tensors have attributes")
             if name not in value:
-                raise Complaint("expression", f"the mapping has no `{name}`", did_you_mean(name, value))
+                raise Complaint("expression", f"the mapping has no `{name}`", partial(did_you_mean, name, value))
             return value[name]
 
         return evaluate
@@ -152,10 +154,13 @@ class Compiler:
             left = first(environment)
             for function, right in rest:
                 value = right(environment)
-                plain = type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP
-                if not plain:
+                if type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP:
+                    holds = function(left, value)
+                else:
+                    pay(environment.budget, left, value)
                     _check_comparable(left, value)
-                if not (function(left, value) if plain else guard(environment.budget, function, left, value)):
+                    holds = attempt(function, left, value)
+                if not holds:
                     return False
                 left = value
             return True
@@ -169,7 +174,7 @@ class Compiler:
     def _call(self, node: ast.Call) -> Evaluate:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             called = ast.unparse(node.func)[:40]
-            help = did_you_mean(called, FUNCTIONS) if isinstance(node.func, ast.Name) else None
+            help = partial(did_you_mean, called, FUNCTIONS) if isinstance(node.func, ast.Name) else None
             raise Complaint("expression", f"`{called}(...)` is no function of the language", help)
         name = node.func.id
         function = FUNCTIONS[name]
@@ -244,10 +249,8 @@ def _check_comparable(*values: Any) -> None:
         if isinstance(value, Tensor):
             help = "compare their sizes: `a.shape == b.shape`"
             raise Complaint("expression", "tensors cannot be compared", help)
-        if isinstance(value, list):
-            stack += value
-        elif isinstance(value, dict):
-            stack += value.values()
+        if isinstance(value, CONTAINERS):
+            stack += value.values() if isinstance(value, dict) else value
 
 
 def _numeric(name: str, values: list[Any]) -> list[Any]:

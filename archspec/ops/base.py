@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from archspec.errors import Complaint
+from archspec.errors import Complaint, Help
 from archspec.ops.fields import REQUIRED, Field, axis_names
 from archspec.shapes import LIMIT, Shape, elements, shape_text
 
@@ -128,7 +128,7 @@ class Op:
         if any(min(shape) < 1 for shape in self.inputs):
             raise self.error("shape", f"an input is empty: {' and '.join(map(shape_text, self.inputs))}")
 
-    def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> Complaint:
+    def error(self, code: str, message: str, argument: str | None = None, help: Help = None) -> Complaint:
         """An error of this op, to raise."""
         return Complaint(code, f"{self.op}: {message}", help, argument=argument)
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from itertools import chain, islice
 
 from archspec.document import MAX_KEPT, Block, Document, Library
-from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, did_you_mean, listed
+from archspec.errors import (
+    MAX_CANDIDATES,
+    MAX_FINDINGS,
+    Complaint,
+    Diagnostic,
+    Findings,
+    Span,
+    did_you_mean,
+    listed,
+    nearest,
+)
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import (
@@ -40,16 +51,18 @@ def _compiled(document: Document) -> Program:
 class _Compiler:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.found: list[Diagnostic] = []
+        self.findings = Findings()
         self.blocks: dict[int, BlockProgram] = {}
         self.waiting: list[BlockProgram] = []
         self.calls: list[CallStep] = []
         self.defaults: dict[Yaml, Value | None] = {}
         self.mentioned: set[str] = set()
+        self.meant: dict[str, str] = {}
+        """The op or block that a misspelt one is most like."""
 
     def program(self) -> Program:
         library = self.document.library
-        program = Program(self.document, diagnostics=self.found)
+        program = Program(self.document)
         program.params = self._values(self.document.params, self.document.param_keys, "param")
         program.blocks = {name: self._block(block) for name, block in library.blocks.items()}
         for arguments in library.defaults.values():
@@ -60,6 +73,7 @@ class _Compiler:
             program.steps = self._steps(layers, library)
         self._fill_blocks()
         self._check_params_used()
+        program.diagnostics = self.findings.found
         return program
 
     def _check_params_used(self) -> None:
@@ -68,13 +82,14 @@ class _Compiler:
             yaml = self.document.keys.get(key)
             if yaml is not None:
                 self._value(yaml)
-        if self.found or self.document.diagnostics:
+        if self.findings.count or self.document.diagnostics:
             return  # what is wrong may have hidden its use
-        for name, yaml in self.document.params.items():
+        params = self.document.params
+        for name, yaml in params.items():
             if name not in self.mentioned and yaml.source is self.document.source:
-                help = did_you_mean(name, [other for other in self.document.params if other != name])
-                span = self.document.param_keys[name]
-                self.found.append(Diagnostic("unused", f"no expression mentions the param `{name}`", span, help=help))
+                help = partial(_nearest_other, name, params)
+                message = f"no expression mentions the param `{name}`"
+                self.findings.add(Complaint("unused", message, help, span=self.document.param_keys[name]))
 
     def _fill_blocks(self) -> None:
         """The steps of every block, one block after the other, and which blocks they call."""
@@ -105,23 +120,17 @@ class _Compiler:
             if block is None:
                 continue
             if id(block) in on_trail:
-                way = [each for each, _ in trail]
-                first = next(position for position, each in enumerate(way) if each is block)
-                names = " -> ".join(f"`{each.name}`" for each in (*way[first:], block))
-                self.found.append(Diagnostic("cycle", f"a block leads back to itself: {names}", step.span))
+                self.findings.add(Complaint.later("cycle", partial(_cycle, trail, block), step.span))
                 step.broken = True
             elif id(block) not in done:
                 trail.append((block, iter(calls[id(block)])))
                 on_trail.add(id(block))
 
-    def _complain(self, fault: Complaint) -> None:
-        self.found.append(fault.diagnostic())
-
     def _value(self, yaml: Yaml) -> Value | None:
         try:
             value = Value(yaml)
         except Complaint as fault:
-            self._complain(fault)
+            self.findings.add(fault)
             return None
         self.mentioned |= value.names
         return value
@@ -152,27 +161,28 @@ class _Compiler:
         if isinstance(inputs, YamlList):
             names = [item for item in inputs.items if isinstance(item, YamlScalar) and isinstance(item.value, str)]
             program.inputs = tuple(item.value for item in names)
-            for position, item in enumerate(names):
+            taken_names = set(program.params)
+            for item in names:
                 self._check_value_name(item.value, item.span, f"block {block.name}", RESERVED)
-                if item.value in (*program.params, *program.inputs[:position]):
-                    self.found.append(Diagnostic("name", f"the name `{item.value}` stands twice", item.span))
+                if item.value in taken_names:
+                    self.findings.add(Diagnostic("name", f"the name `{item.value}` stands twice", item.span))
+                taken_names.add(item.value)
         self.waiting.append(program)
         return program
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
         fault = value_name_fault(name, taken)
         if fault:
-            self.found.append(Diagnostic("name", f"{what}: {fault}", span))
+            self.findings.add(Diagnostic("name", f"{what}: {fault}", span))
 
     def _check_block_name(self, block: Block) -> None:
         if block.name in OPS or block.name in SCOPES:
-            self.found.append(
-                Diagnostic("block", f"`{block.name}` is an op", block.span, help="give the block another name")
-            )
+            help = "give the block another name"
+            self.findings.add(Diagnostic("block", f"`{block.name}` is an op", block.span, help=help))
         else:
             fault = value_name_fault(block.name) or step_name_fault(block.name)
             if fault:
-                self.found.append(Diagnostic("name", f"block: {fault}", block.span))
+                self.findings.add(Diagnostic("name", f"block: {fault}", block.span))
 
     # Steps.
 
@@ -181,10 +191,10 @@ class _Compiler:
 
     def _step(self, yaml: Yaml, library: Library) -> Step:
         key, body, span = _split(yaml)
-        before = len(self.found)
+        before = self.findings.count
         broken = yaml in self.document.broken
         if (
-            before + len(self.document.diagnostics) >= MAX_FINDINGS
+            len(self.findings) + len(self.document.diagnostics) >= MAX_FINDINGS
             or broken
             and (not key or isinstance(yaml, YamlMap) and len(yaml.entries) > 1)
         ):
@@ -193,7 +203,7 @@ class _Compiler:
         step.broken = step.broken or broken
         if isinstance(step, ScopeStep):
             return step  # what is wrong inside is the matter of the steps inside
-        step.broken = step.broken or len(self.found) > before
+        step.broken = step.broken or self.findings.count > before
         return step
 
     def _typed_step(self, key: str, body: Yaml | None, span: Span, library: Library) -> Step:
@@ -206,15 +216,18 @@ class _Compiler:
         elif key in library.blocks:
             step = self._call_step(library.blocks[key], body, span, arguments)
         else:
-            known = (*OPS, *library.blocks, *SCOPES)
+            known = (*OPS, *SCOPES, *islice(library.blocks, MAX_CANDIDATES))
             if "blocks" not in self.document.doubtful:
-                self.found.append(Diagnostic("op", f"unknown op or block `{key}`", span, help=did_you_mean(key, known)))
-            step = Step(key, span, broken=True)
+                help = partial(did_you_mean, key, known)
+                self.findings.add(Complaint("op", f"unknown op or block `{key}`", help, span=span))
+            if key not in self.meant and len(self.meant) < MAX_FINDINGS:
+                self.meant[key] = nearest(key, known) or key
+            step = Step(key, span, broken=True, meant=self.meant.get(key, key))
         self._add_common(step, common)
         return step
 
     def _add_common(self, step: Step, common: dict[str, Yaml]) -> None:
-        before = len(self.found)
+        before = self.findings.count
         for key, yaml in common.items():
             if key == "repeat":
                 step.repeat = self._repeat(yaml)
@@ -224,8 +237,8 @@ class _Compiler:
             step.fixed_name = str(step.name.evaluate(NOTHING))
             fault = step_name_fault(step.fixed_name)
             if fault:
-                self.found.append(Diagnostic("name", fault, step.name.span))
-        step.broken = step.broken or len(self.found) > before
+                self.findings.add(Diagnostic("name", fault, step.name.span))
+        step.broken = step.broken or self.findings.count > before
 
     def _repeat(self, yaml: Yaml) -> Repeat | None:
         binds = None
@@ -243,11 +256,11 @@ class _Compiler:
         layers = body if isinstance(body, YamlList) else arguments.get("layers")
         let = arguments.get("let")
         if isinstance(let, YamlMap):
-            before = len(self.found)
+            before = self.findings.count
             step.let = self._values(let.entries, let.keys, "let")
-            step.broken = len(self.found) > before
+            step.broken = self.findings.count > before
         if body is None:
-            self.found.append(Diagnostic("argument", f"{key} needs steps", span, help=f"`{key}: [...]`"))
+            self.findings.add(Diagnostic("argument", f"{key} needs steps", span, help=f"`{key}: [...]`"))
             step.broken = True
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
@@ -264,16 +277,18 @@ class _Compiler:
         defaults = library.defaults.get(key, {})
         for name, yaml in arguments.items():
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
-        for name, yaml in defaults.items():
-            if name not in arguments and name in step.op.fields:
-                step.defaults[name] = self._default(yaml, library) or Value(yaml, failed=True)
-                step.broken |= yaml in self.document.broken
+        written = {name: yaml for name, yaml in defaults.items() if name not in arguments and name in step.op.fields}
+        if written:
+            step.defaults = {
+                name: self._default(yaml, library) or Value(yaml, failed=True) for name, yaml in written.items()
+            }
+            step.broken |= not self.document.broken.isdisjoint(written.values())
         missing = [name for name in step.op.required() if name not in arguments and name not in defaults]
         if missing and ("defaults" in self.document.doubtful or arguments.keys() - step.op.fields.keys()):
             step.broken = True  # an argument is misspelt, here or in the defaults; that has been said
         elif missing:
             docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
-            self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
+            self.findings.add(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
         step.settle()
         return step
 
@@ -282,9 +297,8 @@ class _Compiler:
         if yaml not in self.defaults:
             value = self.defaults[yaml] = self._value(yaml)
             if value and value.names and not library.sees_params:
-                self._complain(
-                    Complaint("expression", "the defaults of an included file see no params", span=yaml.span)
-                )
+                message = "the defaults of an included file see no params"
+                self.findings.add(Diagnostic("expression", message, yaml.span))
                 self.defaults[yaml] = None
         return self.defaults[yaml]
 
@@ -299,23 +313,36 @@ class _Compiler:
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             if not program.params:
                 help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
-                self.found.append(
-                    Diagnostic("argument", f"block {block.name} takes no arguments", body.span, help=help)
-                )
+                message = f"block {block.name} takes no arguments"
+                self.findings.add(Diagnostic("argument", message, body.span, help=help))
                 return step
             arguments = {next(iter(program.params)): body}
         assert body is None or isinstance(body, YamlMap) or len(arguments) <= 1
         for name, yaml in arguments.items():
             if name not in program.params:
                 at = body.keys[name] if isinstance(body, YamlMap) else span
-                help = did_you_mean(name, (*program.params, *STEP_KEYS))
-                self.found.append(Diagnostic("argument", f"{block.name}: unknown argument `{name}`", at, help=help))
+                message = f"{block.name}: unknown argument `{name}`"
+                known = chain(islice(program.params, MAX_CANDIDATES - len(STEP_KEYS)), STEP_KEYS)
+                self.findings.add(Complaint("argument", message, partial(did_you_mean, name, known), span=at))
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
         wanted = [name for name, value in program.params.items() if value is None]
         missing = [name for name in wanted if name not in arguments]
         if missing and not arguments.keys() - program.params.keys():
-            self.found.append(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
+            self.findings.add(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
         return step
+
+
+def _nearest_other(name: str, params: Iterable[str]) -> str | None:
+    return did_you_mean(name, (other for other in params if other != name))
+
+
+def _cycle(trail: list[tuple[BlockProgram, Iterator[CallStep]]], block: BlockProgram) -> tuple[str, None]:
+    """Return the message for a call of `block`, which stands on the trail of calls that lead to it."""
+    way = [each for each, _ in trail]
+    names = [f"`{each.name}`" for each in (*way[way.index(block) :], block)]
+    if len(names) > 8:
+        names[4:-3] = [f"({len(names) - 7} more)"]
+    return f"a block leads back to itself: {' -> '.join(names)}", None
 
 
 def _split(yaml: Yaml) -> tuple[str, Yaml | None, Span]:
