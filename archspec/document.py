@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from archspec._data import specs_folder
 from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean, nearest
+from archspec.files import MAX_BYTES, read
 from archspec.header import ENDING, read_spec
 from archspec.schema import DOCUMENT_KEYS, validate
-from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar, parse
 
 MAX_FILES = 64
 MAX_TOTAL = 4 * MAX_BYTES
@@ -106,14 +107,22 @@ def zoo_files() -> dict[str, str]:
 
 
 def locate(spec: str) -> str:
-    """Path of a spec given by path or by its name in the zoo; SpecError where there is none."""
+    """Return the path of a spec that is given by its path or by its name in the zoo.
+
+    A name of the zoo means the network of the zoo, whatever stands in the working folder; anything else may be a file.
+
+    Raises:
+        SpecError: There is no such spec.
+    """
     if "\0" in spec or any("\ud800" <= character <= "\udbff" for character in spec):
         raise SpecError(Diagnostic("file", f"{spec!r} is no file name"))
-    if _is_path(spec) or spec.endswith(ENDING) or os.path.exists(spec):
+    if _is_path(spec) or spec.endswith(ENDING):
         return spec
     files = zoo_files()
     if spec in files:
         return files[spec]
+    if os.path.exists(spec):
+        return spec
     help = did_you_mean(spec, files) or "`archspec list` shows the zoo; a file needs its ending, `.yaml`"
     raise SpecError(Diagnostic("file", f"no spec is called {spec!r}", help=help))
 
@@ -127,7 +136,7 @@ def load_document(spec: str) -> Document:
     if path.endswith(ENDING):
         source = read_spec(path)
         return parse_document(source.text, source.name)
-    reader = _Reader(path)
+    reader = _Reader()
     document = reader.document(path)
     document.files = tuple(reader.files)
     return document
@@ -144,7 +153,7 @@ def parse_document(text: str, name: str = "<spec>") -> Document:
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
         raise SpecError(Diagnostic("limit", f"{name} is larger than 1 MiB"))
-    reader = _Reader(None)
+    reader = _Reader()
     document = reader.lay(parse(Source(name, text)), None)
     document.files = ((name, text), *reader.files)
     return document
@@ -179,26 +188,56 @@ def _validated(yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
 class _Reader:
     """Reads one spec and the files behind it, within the folder tree of the first."""
 
-    def __init__(self, path: str | None) -> None:
-        zoo = os.path.realpath(specs_folder())
-        real = os.path.realpath(path) if path else zoo
-        self.zoo = zoo
-        self.root = zoo if real.startswith(zoo + os.sep) else os.path.dirname(real)
+    def __init__(self) -> None:
+        self.zoo = os.path.realpath(specs_folder())
+        self.root = self.zoo
         self.trail: list[str] = []
         self.files: list[tuple[str, str]] = []
         self.count = self.size = 0
         self.libraries: dict[str, Library] = {}
 
     def document(self, path: str, reference: YamlScalar | None = None) -> Document:
-        """The document of the file at `path`, which `reference` names."""
-        with self._visit(path, reference):
-            return self.lay(self._read(path), path)
+        """Return the document of the file at `path`, which `reference` names; without one it is the first file."""
+        with self._visit(path, reference) as yaml:
+            return self.lay(yaml, path)
 
-    def _read(self, path: str) -> YamlMap:
+    @contextmanager
+    def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[YamlMap]:
+        """Read a file, and hold it on the trail while those that it names are read, so that a cycle is seen."""
+        depth = len(self.trail)
+        try:
+            yield self._read(path, partial(self._enter, reference))
+        except SpecError as error:
+            if reference is None:
+                raise
+            place = reference.span  # for what has no place of its own, such as a file that cannot be read
+            raise SpecError([replace(d, span=d.span or place) for d in error.diagnostics]) from None
+        del self.trail[depth:]
+
+    def _enter(self, reference: YamlScalar | None, real: str) -> None:
+        """Put the real path of an open file on the trail. Raises: SpecError if it must not be read, or is there."""
+        if reference is None:
+            self.root = self.zoo if _is_inside(real, self.zoo) else os.path.dirname(real)
+        else:
+            self._check_inside(real, reference)
+        if real in self.trail:
+            names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
+            place = reference.span if reference else None
+            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
+        self.trail.append(real)
+
+    def _check_inside(self, real: str, reference: YamlScalar) -> None:
+        """Check that a file is of the spec's folder tree, or of the zoo. Raises: SpecError."""
+        if not _is_inside(real, self.root) and not _is_inside(real, self.zoo):
+            message = f"{reference.value} leads out of the folder of the spec"
+            help = "a spec reads files of its own folder tree only"
+            raise SpecError(Diagnostic("path", message, reference.span, help=help))
+
+    def _read(self, path: str, allow: Callable[[str], None]) -> YamlMap:
         self.count += 1
         if self.count > MAX_FILES:
             raise SpecError(Diagnostic("limit", f"more than {MAX_FILES} files for one spec"))
-        source = read(path, _shown(path))
+        source = read(path, _shown(path), allow)
         self.files.append((source.name, source.text))
         self.size += len(source.text)
         if self.size > MAX_TOTAL:
@@ -207,24 +246,6 @@ class _Reader:
 
     def _validated(self, yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
         return _validated(yaml) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
-
-    @contextmanager
-    def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:
-        """Holds a file on the trail while it is read, so that a cycle is seen."""
-        real = os.path.realpath(path)
-        if real in self.trail:
-            names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
-            place = reference.span if reference else None
-            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
-        self.trail.append(real)
-        try:
-            yield
-        except SpecError as error:
-            if reference is None:
-                raise
-            place = reference.span  # for what has no place of its own, such as a file that cannot be read
-            raise SpecError([replace(d, span=d.span or place) for d in error.diagnostics]) from None
-        self.trail.pop()
 
     def lay(self, yaml: YamlMap, path: str | None) -> Document:
         """The document of one file over what it extends."""
@@ -291,12 +312,11 @@ class _Reader:
         if real in self.libraries:
             self.files.append((real, ""))  # the files behind a name may change
             return self.libraries[real]
-        with self._visit(target, reference):
-            return self._library(target, real, document)
+        with self._visit(target, reference) as yaml:
+            return self._library(yaml, target, self.trail[-1], document)
 
-    def _library(self, target: str, real: str, document: Document) -> Library:
-        """What an included file brings."""
-        yaml = self._read(target)
+    def _library(self, yaml: YamlMap, target: str, real: str, document: Document) -> Library:
+        """Return what an included file brings."""
         found, broken = self._validated(yaml)
         document.broken |= broken
         for finding in found:
@@ -321,7 +341,7 @@ class _Reader:
         if not _is_path(name):
             sibling = os.path.join(folder, f"{name}.yaml") if folder is not None else None
             files = zoo_files()
-            if sibling is None or not os.path.exists(sibling):
+            if sibling is None or not os.path.isfile(sibling):
                 if name not in files:
                     message = f"no spec is called `{name}`, beside this file or in the zoo"
                     raise SpecError(Diagnostic("file", message, reference.span, help=did_you_mean(name, files)))
@@ -330,16 +350,15 @@ class _Reader:
         if folder is None:
             raise SpecError(Diagnostic("path", "a spec without a file names specs of the zoo only", reference.span))
         target = os.path.join(folder, name)
-        real = os.path.realpath(target)
-        if not any(real.startswith(root.rstrip(os.sep) + os.sep) for root in (self.root, self.zoo)):
-            message = f"{name} leads out of the folder of the spec"
-            raise SpecError(
-                Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only")
-            )
+        self._check_inside(os.path.realpath(target), reference)  # nothing outside is even opened
         if not os.path.exists(target):
             help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else None
             raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span, help=help))
         return target
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _doubtful(yaml: YamlMap, broken: set[Yaml]) -> set[str]:

@@ -79,6 +79,12 @@ class Span(NamedTuple):
     column: int
     width: int = 1
 
+    @classmethod
+    def behind(cls, source: Source, before: str) -> Span:
+        """Return the place right behind `before`, which the source starts with."""
+        lines = f"{before}|".splitlines()
+        return cls(source, len(lines), len(lines[-1]))
+
     def __str__(self) -> str:
         return f"{printable(self.source.name)}:{self.line}:{self.column}"
 

@@ -8,9 +8,7 @@ recursion, keeps hostile nesting harmless.
 from __future__ import annotations
 
 import math
-import os
 import re
-import stat
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -20,7 +18,6 @@ import yaml
 from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError
 from archspec.shapes import LIMIT
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 100
 
 _LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)
@@ -99,40 +96,6 @@ class YamlMap(Yaml):
         return self.entries.get(key)
 
 
-def read(path: str, shown: str | None = None) -> Source:
-    """The text of the file at `path` as a Source; SpecError where it is no clean, small UTF-8 text file."""
-    source = Source(shown or path)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SpecError(Diagnostic("file", f"{source.name} is not a regular file"))
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError(Diagnostic("file", f"{source.name}: {(error.strerror or str(error)).lower()}")) from None
-    except ValueError:  # a NUL in the path
-        raise SpecError(Diagnostic("file", f"{source.name}: not a file name")) from None
-    if len(data) > MAX_BYTES:
-        raise SpecError(Diagnostic("limit", f"{source.name} is larger than 1 MiB"))
-    return Source(source.name, _decoded(source, data))
-
-
-def _decoded(source: Source, data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SpecError(Diagnostic("encoding", "this is UTF-16", Span(source, 1, 1), help="save the file as UTF-8"))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = _end_of(source, data[: error.start].decode("utf-8-sig", "replace"))
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise SpecError(Diagnostic("encoding", message, place, help="save the file as UTF-8")) from None
-
-
-def _end_of(source: Source, before: str) -> Span:
-    """The place right behind `before`, which a source starts with."""
-    lines = f"{before}|".splitlines()
-    return Span(source, len(lines), len(lines[-1]))
-
-
 def parse(source: Source) -> YamlMap:
     """The one mapping that a spec's text is; SpecError with everything that is wrong with its YAML."""
     root = _compose(source)
@@ -153,7 +116,7 @@ def _compose(source: Source) -> Yaml | None:
     bad = _FORBIDDEN.search(source.text)
     if bad:
         message = f"the character U+{ord(bad.group()):04X} has no place in a spec"
-        raise SpecError(Diagnostic("encoding", message, _end_of(source, source.text[: bad.start()])))
+        raise SpecError(Diagnostic("encoding", message, Span.behind(source, source.text[: bad.start()])))
     composer = _Composer(source)
     try:
         for event in yaml.parse(source.text, Loader=_LOADER):

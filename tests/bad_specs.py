@@ -711,6 +711,12 @@ WORK = [
         ("expression", "a list of more than 10000 values"),
     ),
     bad(
+        "49 a list that is put into others in a loop",
+        f"input: [3]\nparams: {{p: [{'1, ' * 8999}1]}}\n"
+        "layers:\n  - inline: {repeat: 9000, let: {v: «[$p]}, layers: [relu: {when: '${v == 1}'}]}\n",
+        ("limit", "too much work for the expressions of one spec"),
+    ),
+    bad(
         "49 a comparison",
         f"input: [3]\nparams:\n{doubled(12)}layers: [relu: {{when: «'${{[p11, p11] == [p11, p11]}}'}}, relu]\n",
         ("expression", "a list of more than 10000 values"),

@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec import document, errors, expressions, names, syntax
+from archspec import document, errors, expressions, files, names, syntax
 from archspec.cli import main
 from archspec.elaborate import limits
 from archspec.errors import CODES
@@ -166,7 +166,7 @@ def rows(page: str, first: str) -> dict[str, list[str]]:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert {what: limit for what, (limit,) in rows("language.md", "what").items()} == {
-        "size of a file": f"{syntax.MAX_BYTES >> 20} MiB",
+        "size of a file": f"{files.MAX_BYTES >> 20} MiB",
         "size of all files of one spec": f"{document.MAX_TOTAL >> 20} MiB",
         "files for one spec": f"{document.MAX_FILES}",
         "levels of YAML": f"{syntax.MAX_DEPTH}",

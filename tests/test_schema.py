@@ -15,10 +15,11 @@ from random_specs import mutate, random_spec
 import archspec
 from archspec.document import zoo_files
 from archspec.errors import Source
+from archspec.files import read
 from archspec.ops import OPS
 from archspec.schema import schema
 from archspec.schema.violations import violations
-from archspec.syntax import parse, read
+from archspec.syntax import parse
 
 SCHEMA = json.loads(json.dumps(schema()))
 REFERENCE = jsonschema.Draft7Validator(SCHEMA)

@@ -12,13 +12,14 @@ from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.namespace import Namespace, Ref
 from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean
 from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
+from archspec.files import MAX_BYTES
 from archspec.graph import Graph, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops.fields import MAX_AXES, Int, kind_of
 from archspec.program import Program
 from archspec.program.steps import RESERVED, Value
 from archspec.shapes import LIMIT, Shape
-from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 InputShape = tuple[int, ...] | list[int]
 

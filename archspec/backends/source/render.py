@@ -93,7 +93,7 @@ def _rendered(variables: Mapping[str, Any], template: str | None) -> str:
 
 def _template_text(path: str) -> str:
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"{path} is no plain file", "name a jinja2 template")
+        raise UsageError(f"{path} is not a regular file", "name a jinja2 template")
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
