@@ -67,6 +67,9 @@ class Source:
             self._lines = self.text.splitlines()
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.name, self.text))
+
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
 
@@ -238,7 +241,7 @@ class SpecError(Exception):
         super().__init__("\n\n".join(d.render() for d in found))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.diagnostics,))
+        return (type(self), (self.diagnostics, self.partial))
 
 
 class UsageError(SpecError):

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archspec.errors import Span
+from archspec.expressions import Environment
 from archspec.ops.base import Op
 from archspec.shapes import Shape, shape_text
 from archspec.syntax import Yaml
 
 if TYPE_CHECKING:
     import networkx as nx
-
-    from archspec.expressions import Environment
 
 
 def copied(value: Any) -> Any:
@@ -71,6 +70,11 @@ class Scope:
         was first met."""
         return {name: copied(value) for name, value in self.environment.values.items()} if self.environment else {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep what the scope is and what it was given, not the program that it came from."""
+        values = self.environment.values if self.environment is not None else None
+        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values)
+
     def moved(self, path: str, parent: Scope) -> Scope:
         """The same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
@@ -92,6 +96,21 @@ class Scope:
 
     def __repr__(self) -> str:
         return f"Group({self.kind}, {self.path!r})"
+
+
+def _scope(
+    kind: str,
+    path: str,
+    parent: Scope | None,
+    block: str | None,
+    copy: tuple[int, int] | None,
+    span: Span | None,
+    values: dict[str, Any] | None,
+) -> Scope:
+    """Return a scope as it was before it was pickled or copied."""
+    scope = Scope(kind, path, parent, block, copy, span)
+    scope.environment = Environment(values) if values is not None else None
+    return scope
 
 
 class ArgumentOrigin(NamedTuple):

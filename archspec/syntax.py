@@ -42,6 +42,10 @@ class Yaml:
     def __init__(self, source: Source, line: int, column: int, width: int) -> None:
         self.source, self.line, self.column, self.width = source, line, column, width
 
+    def __deepcopy__(self, memo: object) -> Yaml:
+        """Return the value itself: nobody changes one, and networks that are copied share them."""
+        return self
+
     @property
     def span(self) -> Span:
         """Where it stands."""

@@ -469,6 +469,9 @@ def test_usage_of_analyze() -> None:
     net = archspec.loads(SPEC)
     assert "a batch of 0" in str(refused(net.analyze, batch=0))
     assert "a batch of 1.5" in str(refused(net.analyze, batch=1.5))
+    assert "a batch of 9223372036854775808" in str(refused(net.analyze, batch=2**63))
+    assert "a batch of <int>" in str(refused(net.analyze, batch=10**5000))
+    assert "params" in str(net.analyze(batch=2**63 - 1))
     assert "did you mean `float32`?" in str(refused(net.analyze, dtype="float3"))
     several = "input: {a: [3], b: [3]}\nlayers:\n  - add: [a, b]\n"
     assert "several inputs: a, b" in str(refused(archspec.loads, several, input=(3,)))

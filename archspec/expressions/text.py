@@ -25,6 +25,9 @@ class Expression:
         self.text, self.names, self.tree, self._run, self._size = text, names, tree, run, size
         self._name = tree.id if isinstance(tree, ast.Name) else None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compile_expression, (self.text,)
+
     def evaluate(self, environment: Environment) -> Any:
         """Its value in `environment`; Complaint where it has none."""
         if self._name is not None:

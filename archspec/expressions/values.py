@@ -27,9 +27,22 @@ class UnknownShape(Exception):
     """The expression asks for a value, or a tensor's shape, that is already in error; no second complaint is due."""
 
 
-UNKNOWN: Any = object()
+class _Mark:
+    """What stands for a value where there is none. It is found again by its name, so a copy is the mark itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+UNKNOWN: Any = _Mark("UNKNOWN")
 """The value of a param that is in error."""
-MISSING: Any = object()
+MISSING: Any = _Mark("MISSING")
 """What stands for the value of a name that is not there."""
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+from archspec._cached import cached_property
 from archspec.errors import Complaint, Help
 from archspec.ops.fields import REQUIRED, Field, axis_names
 from archspec.shapes import LIMIT, Shape, elements, shape_text
