@@ -45,7 +45,11 @@ MAX_FINDINGS = 100
 """How many mistakes of one spec are reported."""
 
 MAX_TEXT = 1_000
-MAX_CANDIDATES = 1_000
+"""Characters of a message or a help text."""
+MAX_CANDIDATES = 500
+"""How many known words a misspelt one is compared with."""
+MAX_WORD = 50
+"""Characters of a word that is compared: names are shorter, and the comparison is quadratic."""
 
 
 class Source:
@@ -64,6 +68,9 @@ class Source:
             self._lines = self.text.splitlines()
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.name, self.text))
+
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
 
@@ -75,6 +82,12 @@ class Span(NamedTuple):
     line: int
     column: int
     width: int = 1
+
+    @classmethod
+    def behind(cls, source: Source, before: str) -> Span:
+        """Return the place right behind `before`, which the source starts with."""
+        lines = f"{before}|".splitlines()
+        return cls(source, len(lines), len(lines[-1]))
 
     def __str__(self) -> str:
         return f"{printable(self.source.name)}:{self.line}:{self.column}"
@@ -144,25 +157,76 @@ class Diagnostic:
         }
 
 
+Help = str | Callable[[], str | None] | None
+"""A help text, or what works it out: a suggestion takes longer than the finding that it is for."""
+
+
 class Complaint(Exception):
     """One thing that is wrong, inside of the compiler: it becomes a `Diagnostic` once its place is known.
 
-    `argument` names the argument of an op that is to blame, where there is one.
+    `argument` names the argument of an op that is to blame, where there is one. The same mistake may be met a million
+    times, so what takes long to say is worked out by `diagnostic`, for a complaint that is told.
     """
 
     def __init__(
-        self, code: str, message: str, help: str | None = None, *, span: Span | None = None, argument: str | None = None
+        self, code: str, message: str, help: Help = None, *, span: Span | None = None, argument: str | None = None
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.help, self.span, self.argument = code, message, help, span, argument
+        self.words: Callable[[], tuple[str, str | None]] | None = None
+
+    @classmethod
+    def later(cls, code: str, words: Callable[[], tuple[str, str | None]], span: Span) -> Complaint:
+        """Return a complaint whose message and help are worked out only if it is told."""
+        found = cls(code, "", span=span)
+        found.words = words
+        return found
 
     def at(self, span: Span | None, prefix: str = "") -> Complaint:
         """Return the complaint located at `span`, its message behind `prefix`; a place that it has already is kept."""
+        if self.words is not None:
+            return self  # it has a place
         return Complaint(self.code, prefix + self.message, self.help, span=self.span or span, argument=self.argument)
 
     def diagnostic(self, notes: tuple[str, ...] = ()) -> Diagnostic:
         """Return the finding to tell the user."""
-        return Diagnostic(self.code, self.message, self.span, notes, self.help)
+        message, help = self.words() if self.words is not None else (self.message, self.help)
+        return Diagnostic(self.code, message, self.span, notes, help() if callable(help) else help)
+
+
+class Findings:
+    """What is wrong with one spec: one finding for a place, and no more of them than a person can read.
+
+    Every stage keeps its findings here. What else is found at a place follows from the first mistake there. The words
+    of a finding are worked out when it is kept, so that this work is bounded by `MAX_FINDINGS` however often a mistake
+    is met. One finding more than that is kept, to show that there are more.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic] = ()) -> None:
+        self.found: list[Diagnostic] = []
+        self.count = 0
+        """How many were added, kept or not."""
+        self._places: set[object] = set()
+        for diagnostic in diagnostics:
+            self.add(diagnostic)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more are kept."""
+        return len(self.found) > MAX_FINDINGS
+
+    def add(self, finding: Diagnostic | Complaint, notes: Callable[[], tuple[str, ...]] = tuple) -> None:
+        """Keep a finding, unless there is one at its place or there are enough; `notes` makes those of a complaint."""
+        self.count += 1
+        span = finding.span
+        place = (span.source.name, span.line, span.column) if span else finding.message
+        if self.full or place in self._places:
+            return
+        self._places.add(place)
+        self.found.append(finding if isinstance(finding, Diagnostic) else finding.diagnostic(notes()))
+
+    def __len__(self) -> int:
+        return len(self.found)
 
 
 class SpecError(Exception):
@@ -178,7 +242,7 @@ class SpecError(Exception):
         super().__init__("\n\n".join(d.render() for d in found))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.diagnostics,))
+        return (type(self), (self.diagnostics, self.partial))
 
 
 class UsageError(SpecError):
@@ -198,30 +262,45 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
+def brief(value: object, most: int = 60) -> str:
+    """Return what a caller gave, as a message shows it: whatever it is, and however large."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of 5,000 digits, or an object with a faulty `__repr__`
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None where nothing comes close."""
+    """Return the known word most like `word`, or None where nothing comes close.
+
+    It looks at the first `MAX_CANDIDATES` words, and at no long ones.
+    """
     import difflib
 
-    matcher = difflib.SequenceMatcher(b=word[:100].lower())
+    matcher = difflib.SequenceMatcher(b=word[:MAX_WORD].lower())
 
     def likeness(candidate: str, measure: Callable[[], float]) -> float:
         matcher.set_seq1(candidate.lower())
         return measure()
 
-    # The exact measure takes long for long words; a quick one finds those that are worth it.
-    candidates = [candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= 100]
+    # The exact measure takes long; a quick one finds those that are worth it.
+    candidates = [candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= MAX_WORD]
     candidates.sort(key=lambda candidate: -likeness(candidate, matcher.quick_ratio))
-    best = max(candidates[:20], key=lambda candidate: likeness(candidate, matcher.ratio), default="")
+    best = max(candidates[:10], key=lambda candidate: likeness(candidate, matcher.ratio), default="")
     return best if best and likeness(best, matcher.ratio) >= 0.6 else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A help text for a misspelt word: the nearest known one, or a short list of them all."""
-    known = list(known)
+    """Return a help text for a misspelt word: the nearest known one, or a short list of them all.
+
+    It takes milliseconds: a `Complaint` takes it as `partial(did_you_mean, word, known)`.
+    """
+    known = list(dict.fromkeys(islice(known, MAX_CANDIDATES)))
     near = nearest(word, known)
     if near:
         return f"did you mean `{near}`?"

@@ -8,9 +8,9 @@ recursion, keeps hostile nesting harmless.
 from __future__ import annotations
 
 import math
-import os
 import re
-import stat
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import yaml
@@ -18,7 +18,6 @@ import yaml
 from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, kind_of
 from archspec.shapes import LIMIT
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 100
 
 _LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)
@@ -44,6 +43,10 @@ class Yaml:
     def __init__(self, source: Source, line: int, column: int, width: int) -> None:
         self.source, self.line, self.column, self.width = source, line, column, width
 
+    def __deepcopy__(self, memo: object) -> Yaml:
+        """Return the value itself: nobody changes one, and networks that are copied share them."""
+        return self
+
     @property
     def span(self) -> Span:
         """Where it stands."""
@@ -60,8 +63,8 @@ class YamlScalar(Yaml):
     __slots__ = ("value",)
 
     def __init__(self, value: Any, source: Source, line: int, column: int, width: int) -> None:
-        super().__init__(source, line, column, width)
-        self.value = value
+        # A large file has half a million of these: a call of the other constructor would show.
+        self.source, self.line, self.column, self.width, self.value = source, line, column, width, value
 
     def plain(self) -> Any:
         return self.value
@@ -98,46 +101,6 @@ class YamlMap(Yaml):
         return self.entries.get(key)
 
 
-def read(path: str, shown: str | None = None) -> Source:
-    """Read the file at `path`, called `shown` in messages.
-
-    Raises:
-        SpecError: It is not a regular file of UTF-8 text of at most 1 MiB.
-    """
-    source = Source(shown or path)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SpecError(Diagnostic("file", f"{source.name} is not a regular file"))
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError(Diagnostic("file", f"{source.name}: {(error.strerror or str(error)).lower()}")) from None
-    except ValueError:  # a NUL in the path
-        raise SpecError(Diagnostic("file", f"{source.name}: not a valid file name")) from None
-    if len(data) > MAX_BYTES:
-        raise SpecError(Diagnostic("limit", f"{source.name} is larger than 1 MiB"))
-    return Source(source.name, _decoded(source, data))
-
-
-def _decoded(source: Source, data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SpecError(
-            Diagnostic("encoding", "expected UTF-8, got UTF-16", Span(source, 1, 1), help="save the file as UTF-8")
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = _end_of(source, data[: error.start].decode("utf-8-sig", "replace"))
-        message = f"the byte 0x{data[error.start]:02x} is not valid UTF-8"
-        raise SpecError(Diagnostic("encoding", message, place, help="save the file as UTF-8")) from None
-
-
-def _end_of(source: Source, before: str) -> Span:
-    """The place right behind `before`, which a source starts with."""
-    lines = f"{before}|".splitlines()
-    return Span(source, len(lines), len(lines[-1]))
-
-
 def parse(source: Source) -> YamlMap:
     """Return the mapping that the text of a spec is.
 
@@ -164,11 +127,13 @@ def _compose(source: Source) -> Yaml | None:
     bad = _FORBIDDEN.search(source.text)
     if bad:
         message = f"the character U+{ord(bad.group()):04X} is not allowed in a spec"
-        raise SpecError(Diagnostic("encoding", message, _end_of(source, source.text[: bad.start()])))
+        raise SpecError(Diagnostic("encoding", message, Span.behind(source, source.text[: bad.start()])))
     composer = _Composer(source)
     try:
         for event in yaml.parse(source.text, Loader=_LOADER):
-            composer.feed(event)
+            take = composer.takes.get(type(event))
+            if take is not None:
+                take(event)
     except yaml.MarkedYAMLError as error:
         wrong = _syntax_error(source, error)
         # What was complained of on the same line was no more than a part of this.
@@ -227,27 +192,31 @@ class _Composer:
         self._stack: list[YamlList | YamlMap] = []
         self._pending: list[tuple[str, Span] | None] = []  # per open mapping: the key that waits for its value
         self._documents = 0
+        self.takes: dict[type[Any], Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: partial(self._open, kind=YamlMap),
+            yaml.SequenceStartEvent: partial(self._open, kind=YamlList),
+            yaml.MappingEndEvent: self._close,
+            yaml.SequenceEndEvent: self._close,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
+        """What takes each kind of event; the others say nothing."""
 
-    def feed(self, event: Any) -> None:
-        kind = type(event).__name__
-        if kind == "ScalarEvent":
-            self._scalar(event)
-        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-            self._open(event, YamlMap if kind == "MappingStartEvent" else YamlList)
-        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            self._close()
-        elif kind == "AliasEvent":
-            self._complain("alias", f"the alias `*{event.anchor}` is not allowed", event, _ONCE)
-            self._add(YamlScalar(None, *self._place(event)))
-        elif kind == "DocumentStartEvent":
-            self._documents += 1
-            if self._documents == 2:
-                self._complain("document", "expected one document, got a second", event, "write one spec per file")
+    def _alias(self, event: Any) -> None:
+        self._complain("alias", f"the alias `*{event.anchor}` is not allowed", event, _ONCE)
+        self._add(YamlScalar(None, *self._place(event)))
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents == 2:
+            self._complain("document", "expected one document, got a second", event, "write one spec per file")
 
     def _place(self, event: Any) -> tuple[Source, int, int, int]:
         start, end = event.start_mark, event.end_mark
-        width = end.column - start.column if end.line == start.line else 1
-        return self.source, start.line + 1, start.column + 1, max(width, 1)
+        line, column = start.line, start.column
+        width = end.column - column if end.line == line else 1
+        return self.source, line + 1, column + 1, width or 1
 
     def _complain(self, code: str, message: str, event: Any, help: str | None = None) -> None:
         place = Span(*self._place(event))
@@ -298,6 +267,8 @@ class _Composer:
             return _WORDS[text]
         if text[0] not in "0123456789.+-":
             return text
+        if len(text) < 19 and text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0"):
+            return int(text)  # what most numbers are
         if _INTEGER.fullmatch(text):
             if len(text) > 66:
                 self._complain("limit", f"an integer of {len(text)} digits exceeds the limit of 2**63", event)
@@ -337,7 +308,7 @@ class _Composer:
             return "an expression is written `${...}`, in quotes inside `{...}`"
         return "quote `${...}` inside `{...}`"
 
-    def _close(self) -> None:
+    def _close(self, event: Any) -> None:
         self._stack.pop()
         self._pending.pop()
 
@@ -359,8 +330,8 @@ class _Composer:
         self._pending[-1] = None
 
 
-def find(node: Yaml, path: list[str | int]) -> Yaml:
-    """The value at a JSON path; as far down as the path leads."""
+def find(node: Yaml, path: Iterable[str | int]) -> Yaml:
+    """Return the value at a path of keys and positions; as far down as the path leads."""
     for step in path:
         if isinstance(node, YamlMap) and step in node.entries:
             node = node.entries[str(step)]

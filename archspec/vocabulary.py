@@ -263,7 +263,8 @@ def op_help(word: str, blocks: Collection[str]) -> str | None:
 
     A block that is spelt alike comes first, then what the word means elsewhere, then the nearest spelling.
     """
-    block, op, sentence = nearest(word, blocks), op_called(word), _lookup(word, _missing_ops())
+    op, sentence = op_called(word), _lookup(word, _missing_ops())
+    block = nearest(word, blocks) if blocks else None
     if block and _likeness(word, block) >= SAME:
         return f"did you mean `{block}`?"
     related = block if block and _plain(word) in _plain(block) else None
@@ -276,12 +277,14 @@ def op_help(word: str, blocks: Collection[str]) -> str | None:
         return f"did you mean `{related}`? {_told(sentence, word)}" if related else _told(sentence, word)
     if _GROUP_WORD.search(_plain(word)):
         return did_you_mean(word, blocks) or _GROUP
-    foreign = _nearest_word(word, (*_op_words(), *_missing_ops()), (*OPS, *blocks, "sequential", "inline"))
+    known = (*OPS, *blocks, "sequential", "inline")
+    near = nearest(word, known)
+    foreign = _nearest_word(word, (*_op_words(), *_missing_ops()), near)
     if foreign in _op_words():
         return f"did you mean `{_op_words()[foreign]}`?"
     if foreign is not None:
         return _told(_missing_ops()[foreign], foreign)
-    return did_you_mean(word, (*OPS, *blocks, "sequential", "inline")) or _OPS
+    return f"did you mean `{near}`?" if near else _OPS
 
 
 def argument_help(op: type[Op], word: str) -> str | None:
@@ -348,8 +351,8 @@ def _likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
-def _nearest_word(word: str, words: Iterable[str], known: Collection[str]) -> str | None:
-    """Return the foreign word that `word` is a misspelling of, unless a known one is spelt as much alike.
+def _nearest_word(word: str, words: Iterable[str], near: str | None) -> str | None:
+    """Return the foreign word that `word` is a misspelling of, unless the known one `near` is spelt as much alike.
 
     Few people mistype the first letter, and short words are much alike: `stem` is not `lstm`.
     """
@@ -357,7 +360,6 @@ def _nearest_word(word: str, words: Iterable[str], known: Collection[str]) -> st
 
     plain = _plain(word)[:40]
     found = difflib.get_close_matches(plain, [other for other in words if other[:1] == plain[:1]], 1, CLOSE)
-    near = nearest(word, known)
     if not found or near and _likeness(plain, _plain(near)) >= _likeness(plain, found[0]):
         return None
     return found[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from archspec.errors import MAX_FINDINGS
 from archspec.names import MODULE_ATTRIBUTES
 
 MARK = "«"
@@ -687,4 +688,148 @@ CASCADES = [
     ),
 ]
 
-CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES]
+
+def doubled(levels: int, value: str = "[$p{0}, $p{0}]") -> str:
+    """Entries of which each holds the one before twice; the 12th is the first with more than 10,000 values."""
+    entries = "".join(f"  p{n}: {MARK if n == 12 else ''}{value.format(n - 1)}\n" for n in range(1, levels))
+    return f"  p0: [1, 1]\n{entries}"
+
+
+def many(count: int, line: str) -> str:
+    """A line, `{}` in it replaced by a number, `count` times; those that are told of are marked."""
+    return "".join(line.format(n).replace(MARK, MARK if n < MAX_FINDINGS else "") for n in range(count))
+
+
+BLOCK_OF_MISTAKES = """\
+input: [3, 8, 8]
+blocks:
+  b:
+    layers:
+      - «rellu
+      - relu: {when: «$zz}
+      - conv: {filters: «$nothing}
+      - dropout: {rate: «"${1.5 + 0}"}
+      - add: «fooo
+      - add: {from: «"${[1] * 9000}"}
+      - add: [«"no1", «"no2"]
+      - linear: {units: 3, from: input, name: «"${'a' * 200}"}
+layers:
+"""
+MISTAKES = [
+    ("op", "`rellu`", "`relu`?"),
+    ("expression", "`zz`"),
+    ("expression", "`nothing`"),
+    ("value", "expected at most 1, got 1.5"),
+    ("reference", "`fooo`"),
+    ("type", "the integer 1"),
+    ("reference", "`no1`"),
+    ("reference", "`no2`"),
+    ("name", "the name has 200 characters"),
+]
+
+WORK = [
+    bad(
+        "48 params that double",
+        f"input: [3]\nparams:\n{doubled(60)}layers: [relu: {{when: '${{len(p59) == 2}}'}}, relu]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "48 mappings that double",
+        f"input: [3]\nparams:\n{doubled(60, '{{a: $p{0}, b: $p{0}}}')}"
+        "layers: [relu: {when: '${len(p59) == 2}'}, relu]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "48 one list under many names",
+        "input: [3]\nparams:\n  p0: ["
+        + "1, " * 8999
+        + "1]\n"
+        + "".join(f"  p{n}: {MARK if n == 446 else ''}$p{n - 1}\n" for n in range(1, 3000))
+        + "layers: [relu: {when: '${p2999 == 1}'}, relu]\n",
+        ("limit", "too much work for the expressions of one spec"),
+    ),
+    bad(
+        "49 a let that doubles",
+        "input: [3]\nlayers:\n  - inline:\n      let:\n"
+        + "".join(f"      {line}\n" for line in doubled(60).splitlines())
+        + "      layers: [relu: {when: '${p59 == p59}'}]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "49 an argument that doubles",
+        "input: [3]\nblocks:\n"
+        + "".join(
+            f"  b{n}: {{params: {{p: }}, layers: [b{n + 1}: {MARK if n == 11 else ''}[$p, $p]]}}\n" for n in range(40)
+        )
+        + "  b40: {params: {p: }, layers: [relu: {when: '${p == p}'}]}\nlayers:\n  - b0: [1, 1]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "49 a list that is put into others in a loop",
+        f"input: [3]\nparams: {{p: [{'1, ' * 8999}1]}}\n"
+        "layers:\n  - inline: {repeat: 9000, let: {v: «[$p]}, layers: [relu: {when: '${v == 1}'}]}\n",
+        ("limit", "too much work for the expressions of one spec"),
+    ),
+    bad(
+        "49 a comparison",
+        f"input: [3]\nparams:\n{doubled(12)}layers: [relu: {{when: «'${{[p11, p11] == [p11, p11]}}'}}, relu]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "50 params 1,200 deep",
+        "input: [3]\nparams:\n  p0: [1]\n"
+        + "".join(f"  p{n}: {MARK if n == 100 else ''}[$p{n - 1}]\n" for n in range(1, 1200))
+        + "layers: [relu: {when: '${p1199 == p1199}'}, relu]\n",
+        ("expression", "nested more than 100 levels deep"),
+    ),
+    bad(
+        "50 an expression 1,200 deep",
+        "input: [3]\nparams:\n  p0: [1]\n"
+        + "".join(f"  p{n}: {MARK if n == 100 else ''}'${{[p{n - 1}]}}'\n" for n in range(1, 1200))
+        + "layers: [relu: {when: '${p1199 == p1199}'}, relu]\n",
+        ("expression", "nested more than 100 levels deep"),
+    ),
+    bad(
+        "51 text of 100,000 characters",
+        f"input: [3]\nparams: {{p: «'{' ' * 100_000}'}}\nlayers: [relu: {{name: $p}}]\n",
+        ("limit", "text of 100000 characters; the limit for a value is 4000"),
+    ),
+    bad(
+        "52 unknown keys",
+        "input: [3]\nlayers: [relu]\n" + many(20_000, "«kez{}: 1\n"),
+        *[("key", f"unknown key `kez{n}`") for n in range(MAX_FINDINGS)],
+    ),
+    bad(
+        "52 unknown ops",
+        "input: [3]\nlayers:\n" + many(20_000, "  - «o{}\n"),
+        *[("op", f"unknown op `o{n}`") for n in range(MAX_FINDINGS)],
+    ),
+    bad(
+        "52 unknown ops and a key that may have been `blocks`",
+        "input: [3]\n«blcks: {}\nlayers:\n" + "".join(f"  - o{n}\n" for n in range(20_000)),
+        ("key", "`blcks`", "`blocks`?"),
+    ),
+    bad(
+        "54 a block of mistakes that is called 16,000 times",
+        BLOCK_OF_MISTAKES + "  - b\n" * 16_000,
+        *MISTAKES,
+    ),
+    bad(
+        "54 a block of mistakes in loops",
+        BLOCK_OF_MISTAKES + "  - inline: {repeat: 40, layers: [inline: {repeat: 40, layers: [b: {repeat: 40}]}]}\n",
+        *MISTAKES,
+    ),
+    bad(
+        "54 blocks that lead back a thousand times",
+        "input: [3]\nblocks:\n"
+        + "".join(
+            f"  b{n}: {{layers: [b{n + 1}, {MARK if n >= 999 - MAX_FINDINGS and n < 999 else ''}b0]}}\n"
+            for n in range(1_000)
+        )
+        + "  b1000: {layers: [relu]}\nlayers: [relu]\n",
+        *[("cycle", "`b0` -> `b1` -> `b2` -> `b3` -> (") for _ in range(MAX_FINDINGS)],
+        ("limit", "more than 100 mistakes"),
+    ),
+]
+
+CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES, *WORK]

@@ -343,11 +343,11 @@ def test_names() -> None:
     inner = Environment({"b": 3}, outer)
     assert [inner.lookup(name) for name in "ab"] == [1, 3]
     assert inner.lookup("line") is TENSORS["line"]
-    assert fails("$aa").help == "did you mean `a`?"
-    assert fails("${inptu.channels}").help == "did you mean `input`?"
-    assert fails("${lne}").help == "did you mean `line`?"
-    assert fails("${mim(1, 2)}").help == "did you mean `min`?"
-    assert fails("${false}").help == "in an expression it is `False`, as in Python"
+    assert fails("$aa").diagnostic().help == "did you mean `a`?"
+    assert fails("${inptu.channels}").diagnostic().help == "did you mean `input`?"
+    assert fails("${lne}").diagnostic().help == "did you mean `line`?"
+    assert fails("${mim(1, 2)}").diagnostic().help == "did you mean `min`?"
+    assert fails("${false}").diagnostic().help == "in an expression it is `False`, as in Python"
 
 
 def test_what_is_in_error_already_is_passed_over() -> None:

@@ -264,8 +264,8 @@ UNREADABLE = [
     (offsets_beyond_the_file, "no whole safetensors file"),
     (not_json, "no whole safetensors file"),
     (pickled, "no whole safetensors file"),
-    (a_folder, "is no plain file"),
-    (a_fifo, "is no plain file"),
+    (a_folder, "is not a regular file"),
+    (a_fifo, "is not a regular file"),
     (missing, "no such file"),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from archspec.errors import Complaint, Diagnostic
 from archspec.graph import Graph, Node
 from archspec.shapes import elements
@@ -21,7 +23,7 @@ def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
             continue
         seen.add(place)
         notes = tuple(str(each) for each in node.scope.chain() if each.block or each.copy)
-        found.append(Diagnostic(complaint.code, complaint.message, node.span, notes, complaint.help, "warning"))
+        found.append(replace(complaint.at(node.span).diagnostic(notes), severity="warning"))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import quantiles
@@ -27,6 +27,7 @@ from archspec.backends.extras import reason
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
+from archspec.network import InputShapes, together
 from archspec.report.table import Column, Table
 
 EAGER = "eager"
@@ -106,7 +107,10 @@ class _Candidate:
 
 def bench(
     specs: Spec | Sequence[Spec],
+    /,
     *,
+    input: InputShapes | None = None,
+    params: Mapping[str, Any] | None = None,
     device: str | None = None,
     dtype: str = "float32",
     batches: Iterable[int] = (1,),
@@ -117,12 +121,14 @@ def bench(
     steps: int | None = None,
     warmup: int = 3,
     progress: Callable[[int, int, str], None] | None = None,
+    **named: Any,
 ) -> Benchmark:
     """Measure one or several networks in every batch size and mode, each for about `seconds`, or for `steps` steps.
 
     `device` is by default the GPU where there is one; `modes` are of `BENCH_MODES`. `train` measures forward and
     backward of the outputs' sum in training mode, else it is a forward in evaluation mode. Batch norm and dropout run
-    as they do there; the input is random. `progress` is told steps done, steps in all (0: not known yet), and what
+    as they do there; the input is random. `input`, `params` and params by name override those of every spec, as in
+    `load`. `progress` is told steps done, steps in all (0: not known yet), and what
     runs. UsageError where the call is wrong, or torch cannot run or compile a network so.
     """
     many: Sequence[Any] = [specs] if isinstance(specs, (str, Graph)) or not isinstance(specs, Sequence) else specs
@@ -138,9 +144,11 @@ def bench(
     if place.type == "meta":
         raise UsageError("the meta device computes nothing")
     options: dict[str, Any] = {"device": place, "dtype": dtype, "memory_format": memory_format}
+    given = together(params, named)
+    graphs = [graph_of(spec, input, given) for spec in many]
     candidates = [
         _prepared(graph, batch, mode, train, options, warmup, progress or _silent)
-        for graph, batch, mode in itertools.product(map(graph_of, many), batches, modes)
+        for graph, batch, mode in itertools.product(graphs, batches, modes)
     ]
     _measure(candidates, place, seconds, steps, progress or _silent)
     timings = tuple(_timing(candidate, train) for candidate in candidates)

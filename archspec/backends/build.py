@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 from archspec.backends.extras import need, reason
 from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean
 from archspec.graph import Graph, Node
-from archspec.network import InputShapes, load
+from archspec.network import InputShapes, load, together
 from archspec.shapes import elements
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ COMPILERS = ("aot_eager", "inductor", "none")
 
 def build(
     spec: Spec,
+    /,
     *,
     input: InputShapes | None = None,
     features: Iterable[str] | None = None,
@@ -41,13 +42,15 @@ def build(
     memory_format: str | None = None,
     compile: bool | str = False,
     init: str = "torch",
-    **params: Any,
+    params: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> nn.Module:
     """The torch module of a spec (a path, a name of the zoo) or of a network that is loaded already.
 
-    `input` and `params` override the spec's, as in `load`. Forward takes `(N, *input)` and returns the output: a
-    tensor, or a dict by name where the network has several. `features=["layer2", "layer4"]` makes it return a dict of
-    the values of these steps, and leaves out what they do not need. The module is in training mode, as torch's own are.
+    `input`, `params` and params by name override the spec's, as in `load`. Forward takes `(N, *input)` and returns the
+    output: a tensor, or a dict by name where the network has several. `features=["layer2", "layer4"]` makes it return a
+    dict of the values of these steps, and leaves out what they do not need. The module is in training mode, as torch's
+    own are.
 
     `device` is any of torch's, `meta` included; `dtype` one of `DTYPES`; `memory_format` one of `MEMORY_FORMATS`.
     `compile=True`, or one of torch's modes such as "max-autotune", compiles it as one graph when it is first called
@@ -60,7 +63,7 @@ def build(
     SpecError where the spec is wrong or the network too large for the memory; UsageError where the call is wrong, or
     torch is missing.
     """
-    graph = graph_of(spec, input, params)
+    graph = graph_of(spec, input, together(params, named))
     need("torch")
     import torch
 
@@ -84,7 +87,7 @@ def build(
     return module
 
 
-def compile(spec: Spec, **options: Any) -> nn.Module:
+def compile(spec: Spec, /, **options: Any) -> nn.Module:
     """`build(..., compile=True)`: the network of a spec compiled as one graph, on the GPU where there is one."""
     return build(spec, **{"compile": True, **options})
 
@@ -92,7 +95,7 @@ def compile(spec: Spec, **options: Any) -> nn.Module:
 def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, Any] | None = None) -> Graph:
     """The graph of a spec with its overrides, or of a network that has its own; SpecError, UsageError as in `load`."""
     if isinstance(spec, (str, os.PathLike)):
-        return load(spec, input=input, **(params or {})).graph
+        return load(spec, input=input, params=params).graph
     if params or input is not None:
         given = ", ".join([*(params or ()), *(["input"] if input is not None else [])])
         raise UsageError(f"{given}: a loaded network has its params and its input", "give them to `archspec.load`")

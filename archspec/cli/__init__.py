@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -80,8 +82,34 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ends the process with status 0, 1 (the spec is wrong), 2 (the call is) or 130 (Ctrl-C)."""
+    """Run the command line, and end the process.
+
+    The status is 0, 1 (the spec is wrong), 2 (the call is), or 128 and the number of the signal that ended it: 130 for
+    Ctrl-C, 143 for SIGTERM.
+    """
     gc.disable()  # a short life: collecting what a network of 100,000 layers still needs takes longer than making it
+    with _tidy_end():
+        status = _status(arguments)
+    sys.exit(status)
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the process as an exception does, so that no half-written file is left behind."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            before[number] = signal.signal(number, lambda got, frame: sys.exit(128 + got))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    """Run the command line, and tell on standard error what is wrong. Return the exit status."""
     try:
         status = cli.main(list(sys.argv[1:] if arguments is None else arguments), "archspec", standalone_mode=False)
         sys.stdout.flush()
@@ -101,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         status = _report(UsageError(f"{place}{(error.strerror or str(error)).lower()}"), 1)
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
 
 
 def _report(error: SpecError, status: int) -> int:

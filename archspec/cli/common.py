@@ -90,7 +90,7 @@ def parse_input(inputs: Iterable[str]) -> InputShapes | None:
 
 def load_network(spec: str, input: Iterable[str] = (), set_: Iterable[str] = ()) -> Network:
     """The network of a spec with `--input` and `--set` applied."""
-    return load(spec, input=parse_input(input), **parse_settings(set_))
+    return load(spec, input=parse_input(input), params=parse_settings(set_))
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from archspec._collector import collector_paused
 from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interface import InputShape, check_keys, check_unused, input_shapes, outputs, set_params
 from archspec.elaborate.limits import MAX_NODES, MAX_SCOPES, TooLarge
 from archspec.elaborate.namespace import Namespace, Ref
@@ -39,7 +38,6 @@ class Elaboration:
     warnings: tuple[Diagnostic, ...] = ()
 
 
-@collector_paused()
 def elaborate(
     document: Document,
     params: Mapping[str, Any] | None = None,
@@ -60,7 +58,7 @@ def elaborate(
         UsageError: An override names something that does not exist, or has the wrong type.
     """
     program = program or compile_program(document)
-    findings = Findings((*document.diagnostics, *program.diagnostics))
+    findings = ScopedFindings((*document.diagnostics, *program.diagnostics))
     params_set = Environment({})
     elaborator: Elaborator | None = None
     shapes: dict[str, Shape] = {}
@@ -80,7 +78,7 @@ def elaborate(
         with suppress(TooLarge):
             check_unused(document, graph, findings)
     values = {name: copied(value) for name, value in params_set.values.items() if value is not UNKNOWN}
-    return Elaboration(graph, values, program, findings.told(), tuple(findings.warnings))
+    return Elaboration(graph, values, program, findings.told(), findings.warned())
 
 
 def _run(elaborator: Elaborator, inputs: Mapping[str, Shape | None]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archspec.elaborate.namespace import Ref
-from archspec.errors import Complaint, listed
+from archspec.errors import Complaint, Help, listed
 from archspec.graph import Node
 from archspec.ops.base import Op
 from archspec.ops.fields import Padding
@@ -25,8 +25,9 @@ def padding_help(
     reads: Sequence[Ref],
     nodes: list[Node],
     prefix: str,
+    otherwise: Help,
 ) -> str | None:
-    """Return which steps need a `padding` for `op` to fit on `reads`; None if that does not help.
+    """Return which steps need a `padding` for `op` to fit on `reads`; `otherwise` if that does not help.
 
     Args:
         op: A merge that does not fit.
@@ -35,7 +36,19 @@ def padding_help(
         reads: Its operands.
         nodes: The nodes so far.
         prefix: What the paths of the scope start with.
+        otherwise: The help that there is without.
     """
+    return _padding(op, arguments, names, reads, nodes, prefix) or (otherwise() if callable(otherwise) else otherwise)
+
+
+def _padding(
+    op: type[Op],
+    arguments: Mapping[str, Any],
+    names: tuple[str, ...],
+    reads: Sequence[Ref],
+    nodes: list[Node],
+    prefix: str,
+) -> str | None:
     known = {node.path: node for node in nodes[-MAX_WAY * len(reads) * 4 :]}
     ways = [_way_back(ref.path, known) for ref in reads[: MAX_NAMED * 2]]
     if len(ways) < len(reads):

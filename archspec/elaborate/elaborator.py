@@ -6,34 +6,33 @@ is about a mistake of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.advice import padding_help
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interning import applied
-from archspec.elaborate.limits import MAX_NODES, Limits, TooLarge
+from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
-from archspec.errors import MAX_FINDINGS, Complaint, Span, kind_of, nearest
+from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
 from archspec.names import step_name_fault
-from archspec.ops import OPS
 from archspec.ops.advice import input_help
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
-from archspec.schema import SCOPES
 from archspec.shapes import Shape
 from archspec.syntax import YamlList
 
 _NO_DOLLAR = "write the name without `$`"
 
 
-def too_large(findings: Findings, span: Span, scope: Scope) -> NoReturn:
+def too_large(findings: ScopedFindings, span: Span, scope: Scope) -> NoReturn:
     """Complain of a network beyond the limit, and end."""
     findings.complain(
         Complaint("limit", f"the network has more than {MAX_NODES:,} layers and scopes", span=span), scope
@@ -64,19 +63,22 @@ class Application:
 class Elaborator:
     """Applies the steps of a program, and collects the nodes that they make."""
 
-    def __init__(self, program: Program, params: Environment, findings: Findings, trace: bool) -> None:
+    def __init__(self, program: Program, params: Environment, findings: ScopedFindings, trace: bool) -> None:
         self.program, self.params, self.findings, self.trace = program, params, findings, trace
         self.nothing = Environment({})
         self.nodes: list[Node] = []
         self.limits = Limits(params.budget)
         self.memo: dict[Any, Entry] = {}
         self.inputs: Mapping[str, Shape | None] = {}
+        self.failures: Counter[Step] = Counter()
+        """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
     def run(self, steps: list[Step], namespace: Namespace, environment: Environment, previous: Ref) -> Ref:
         """Apply steps in turn, the first to `previous`; the value of the last."""
+        failures = self.failures
         for step in steps:
             try:
-                if step.broken:
+                if step.broken or failures and failures[step] > MAX_FAILURES:
                     raise UnknownShape
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
@@ -87,6 +89,7 @@ class Elaborator:
                 else:
                     previous = self._left_out(step, namespace, environment, reads)
             except Complaint as fault:
+                failures[step] += 1
                 self.findings.complain(fault, namespace.scope)
                 previous = self._lost(step, namespace)
             except UnknownShape:
@@ -100,14 +103,11 @@ class Elaborator:
         known = step.name is None or name is not None and not step_name_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
-            # A misspelt op would have given its name.
-            labels = (*OPS, *self.program.blocks, *SCOPES)
-            meant = step.label if step.label in labels else _meant(step.label, labels)
-            name = namespace.auto_name(meant) if name is None else name
+            name = namespace.auto_name(step.meant) if name is None else name
             if is_conditional(step) and name not in namespace.names:
                 namespace.bind_for_now(name, UNKNOWN_REF)
             namespace.names.setdefault(name, UNKNOWN_REF)
-            if meant != step.label and not step_name_fault(step.label):
+            if step.meant != step.label and not step_name_fault(step.label):
                 namespace.names.setdefault(step.label, UNKNOWN_REF)
             namespace.count += 1
         return UNKNOWN_REF
@@ -133,8 +133,6 @@ class Elaborator:
         if not isinstance(value, list):
             message = f"from: expected a name or a list of names, got {kind_of(value)}"
             raise Complaint("type", message, _NO_DOLLAR if isinstance(value, Ref) else None, span=at)
-        yaml = step.reads.yaml
-        spans = [item.span for item in yaml.items] if isinstance(yaml, YamlList) else [at] * len(value)
         if merge and len(value) < 2:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
@@ -143,10 +141,18 @@ class Elaborator:
             help = "merge them first: `add`, `multiply` or `concat`"
             raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
+        yaml = step.reads.yaml
+        if not isinstance(yaml, YamlList):  # an expression, which has one place for all of them
+            reads = tuple([namespace.named(name, at) for name in value])
+            if merge:
+                self._warn_of_double(step, value, namespace, reads)
+            return reads
         found = [
-            self.findings.guarded(partial(namespace.named, name, span), namespace.scope)
-            for name, span in zip(value, spans, strict=True)
+            self.findings.guarded(partial(namespace.named, name, item.span), namespace.scope)
+            for name, item in zip(value, yaml.items, strict=True)
         ]
+        if None in found:
+            self.failures[step] += 1
         reads = tuple(ref or UNKNOWN_REF for ref in found)
         if merge:
             self._warn_of_double(step, value, namespace, reads)
@@ -157,10 +163,8 @@ class Elaborator:
         if not isinstance(step, OpStep) or step.op.commutative or previous.shape is None:
             return
         assert step.reads is not None
-        first = namespace.called(previous)
-        message = f"{step.label}: one name puts the step before it first: `[{first}, {name}]`"
-        help = f"write the order out: `{step.label}: [{first}, {name}]`, or `[{name}, {first}]`"
-        self.findings.warn(Complaint("merge", message, help, span=step.reads.span), namespace.scope)
+        words = partial(_order_words, step.label, name, namespace, previous)
+        self.findings.warn(Complaint.later("merge", words, step.reads.span), namespace.scope)
 
     def _warn_of_double(self, step: Step, names: list[str], namespace: Namespace, reads: tuple[Ref, ...]) -> None:
         """Warn of a merge that reads a value twice because a step of another name is left out."""
@@ -170,11 +174,8 @@ class Elaborator:
         assert step.reads is not None
         for name, ref in zip(names, reads[-len(names) :], strict=True):
             if name in absent and sum(other.path == ref.path for other in reads) > names.count(name):
-                message = (
-                    f"{step.label}: `{name}` is left out and stands for `{namespace.called(ref)}`, which is read twice"
-                )
-                help = f"leave the `{step.label}` out under the same `when`"
-                self.findings.warn(Complaint("merge", message, help, span=step.reads.span), namespace.scope)
+                words = partial(_double_words, step.label, name, namespace, ref)
+                self.findings.warn(Complaint.later("merge", words, step.reads.span), namespace.scope)
 
     def _check_read_once(self, step: Step, environment: Environment) -> None:
         """Check that `from` does not ask for what only the copies of the step have."""
@@ -237,8 +238,8 @@ class Elaborator:
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
             lost += result.shape is None
-            if lost > MAX_FINDINGS:  # the others will be as this one
-                namespace.lossy = True
+            if lost > MAX_FAILURES or self.failures and self.failures[step] > MAX_FAILURES:
+                namespace.lossy = True  # the others will be as this one
                 break
             # The first copy is often unlike the others.
             if done == 1 and self.limits.exceeded_by((self.limits.nodes - before) * (len(copies) - 2)):
@@ -267,6 +268,7 @@ class Elaborator:
         try:
             return self._apply(step, application)
         except Complaint as fault:
+            self.failures[step] += 1
             path = application.home.scope.path if application.home is not application.namespace else ""
             scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
             self.findings.complain(fault, scope)
@@ -434,6 +436,7 @@ class Elaborator:
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
+        self.failures[step] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written = origins if isinstance(origins, list) else [None, origins]
@@ -448,8 +451,8 @@ class Elaborator:
                 error = named
             if error.code == "shape":
                 prefix = application.namespace.prefix
-                found = padding_help(step.op, arguments, names, application.reads, self.nodes, prefix)
-                error.help = found or error.help
+                args = (step.op, arguments, names, application.reads, self.nodes, prefix, error.help)
+                error.help = partial(padding_help, *args)
         elif error.code == "shape":
             odd = next(filter(None, (input_help(shape) for shape in self.inputs.values() if shape)), None)
             error.help = odd or error.help
@@ -468,11 +471,17 @@ class Elaborator:
                     raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
 
 
-def _meant(word: str, labels: tuple[str, ...]) -> str:
-    """Return the op or block that a misspelt or foreign word stands for."""
-    from archspec.vocabulary import op_called  # here, since most specs are right
+def _order_words(label: str, name: str, namespace: Namespace, previous: Ref) -> tuple[str, str | None]:
+    """Return the words about a merge of one name, before which the step before comes."""
+    first = namespace.called(previous)
+    help = f"write the order out: `{label}: [{first}, {name}]`, or `[{name}, {first}]`"
+    return f"{label}: one name puts the step before it first: `[{first}, {name}]`", help
 
-    return op_called(word) or nearest(word, labels) or word
+
+def _double_words(label: str, name: str, namespace: Namespace, ref: Ref) -> tuple[str, str | None]:
+    """Return the words about a merge that reads `ref` twice, once by the name of a step that is left out."""
+    message = f"{label}: `{name}` is left out and stands for `{namespace.called(ref)}`, which is read twice"
+    return message, f"leave the `{label}` out under the same `when`"
 
 
 def _fill(

@@ -8,10 +8,11 @@ from math import isfinite
 from typing import Any
 
 from archspec.document import Document
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.namespace import Namespace, Ref, name_expected
-from archspec.errors import Complaint, Span, UsageError, did_you_mean, kind_of, listed
-from archspec.expressions import UNKNOWN, Environment, UnknownShape
+from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
+from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
+from archspec.files import MAX_BYTES
 from archspec.graph import Graph, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops.advice import input_help
@@ -24,7 +25,7 @@ from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 InputShape = tuple[int, ...] | list[int]
 
 
-def check_keys(document: Document, findings: Findings) -> None:
+def check_keys(document: Document, findings: ScopedFindings) -> None:
     """A spec has an `input` and `layers`, if not misspelt; its name is an identifier."""
     name = document.keys.get("name")
     fault = value_name_fault(name.value) if isinstance(name, YamlScalar) and isinstance(name.value, str) else None
@@ -38,7 +39,7 @@ def check_keys(document: Document, findings: Findings) -> None:
 # Params.
 
 
-def set_params(program: Program, overrides: Mapping[str, Any], findings: Findings) -> Environment:
+def set_params(program: Program, overrides: Mapping[str, Any], findings: ScopedFindings) -> Environment:
     """The params, those of `overrides` in place of the declared ones; UNKNOWN where one is in error.
 
     UsageError where an override names what is not there or has the wrong type.
@@ -52,7 +53,7 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: Finding
     for name, value in declared.items():
         default = UNKNOWN
         try:
-            default = value.evaluate(found)
+            default = _evaluated(value, found)
         except Complaint as fault:
             findings.complain(fault)
         except UnknownShape:
@@ -61,12 +62,28 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: Finding
     return found
 
 
+def _evaluated(value: Value, known: Environment) -> Any:
+    """Return the value of a param, paid for: whoever loads the network gets a copy."""
+    found = value.evaluate(known)
+    if isinstance(found, CONTAINERS) and not value.constant:
+        try:
+            known.budget.begin(weight(found))
+        except Complaint as error:
+            raise error.at(value.span) from None
+    return found
+
+
 def _same_kind(name: str, value: Any, default: Any) -> Any:
-    """An overriding value, if it is of the kind of the declared one."""
-    value = copied(list(value) if isinstance(value, tuple) else value)
+    """Return an overriding value. Raises: UsageError if it is not of the kind of the declared one."""
+    value = list(value) if isinstance(value, tuple) else value
+    try:
+        weight([value], MAX_BYTES)  # before anything runs through it
+    except Complaint as error:
+        raise UsageError(f"param `{name}`: {error.message}") from None
+    value = copied(value)
     if not _is_plain(value):
         help = "text, true or false, numbers within the limits, lists and mappings of them"
-        raise UsageError(f"param `{name}`: expected plain data, got {type(value).__name__} {str(value)[:40]}", help)
+        raise UsageError(f"param `{name}`: expected plain data, got {type(value).__name__} {brief(value)}", help)
     if default is None or default is UNKNOWN or type(value) is type(default):
         return value
     if isinstance(default, float) and type(value) is int:
@@ -95,7 +112,9 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if type(value) is int:
         return -LIMIT < value < LIMIT
-    return value is None or isinstance(value, bool | str) or type(value) is float and isfinite(value)
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT
+    return value is None or isinstance(value, bool) or type(value) is float and isfinite(value)
 
 
 # Inputs.
@@ -105,7 +124,7 @@ def input_shapes(
     document: Document,
     params: Environment,
     override: InputShape | Mapping[str, InputShape] | None,
-    findings: Findings,
+    findings: ScopedFindings,
 ) -> dict[str, Shape | None]:
     """Return the shape of each input, that of `override` in place of the declared one; None where it is in error.
 
@@ -127,7 +146,7 @@ def _overridden(
     document: Document,
     params: Environment,
     override: InputShape | Mapping[str, InputShape] | None,
-    findings: Findings,
+    findings: ScopedFindings,
 ) -> dict[str, Shape | None]:
     declared = findings.guarded(partial(_declared_inputs, document, params, findings)) or {"input": None}
     if override is None:
@@ -142,12 +161,12 @@ def _overridden(
         origins: object = shape
         sizes = origins if isinstance(origins, tuple | list) else ()
         if not 1 <= len(sizes) <= MAX_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
-            message = f"input: expected 1 to {MAX_AXES} positive sizes, got {str(shape)[:80]}"
+            message = f"input: expected 1 to {MAX_AXES} positive sizes, got {brief(shape)}"
             raise UsageError(message, "a shape without the batch, channels first: 3x224x224")
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
 
-def _declared_inputs(document: Document, params: Environment, findings: Findings) -> dict[str, Shape | None]:
+def _declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
     yaml = document.keys.get("input")
     if yaml is None:
         return {"input": None}
@@ -162,7 +181,7 @@ def _declared_inputs(document: Document, params: Environment, findings: Findings
     return shapes or {"input": None}
 
 
-def _shape(yaml: Yaml, params: Environment, findings: Findings) -> Shape | None:
+def _shape(yaml: Yaml, params: Environment, findings: ScopedFindings) -> Shape | None:
     """The input shape that is written at a place; None where it is in error."""
     if not isinstance(yaml, YamlList):
         return None
@@ -182,7 +201,7 @@ def _size(yaml: Yaml, params: Environment) -> int:
 
 
 def outputs(
-    document: Document, namespace: Namespace, environment: Environment, last: Ref, findings: Findings
+    document: Document, namespace: Namespace, environment: Environment, last: Ref, findings: ScopedFindings
 ) -> dict[str, str]:
     """The path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
@@ -218,7 +237,7 @@ def _named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any,
     return [(target, target, at) for target, at in targets]
 
 
-def check_unused(document: Document, graph: Graph, findings: Findings) -> None:
+def check_unused(document: Document, graph: Graph, findings: ScopedFindings) -> None:
     """Complain of inputs and last steps whose value reaches no output."""
     unused = graph.unused()
     read = {source for node in graph.nodes for source in node.inputs} if unused else set()

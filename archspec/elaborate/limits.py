@@ -20,6 +20,10 @@ MAX_PATH = 1_000
 """Characters in the path of a scope."""
 
 
+MAX_FAILURES = 100
+"""How often a step is found wrong before it is left alone: the other times are as these."""
+
+
 class TooLarge(Exception):
     """The network, or the number of its mistakes, is beyond the limits; elaboration ends."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain, islice
 
-from archspec.errors import Complaint, Span, did_you_mean, kind_of, listed
+from archspec.errors import MAX_CANDIDATES, Complaint, Span, did_you_mean, kind_of, listed
 from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
 from archspec.names import step_name_fault
@@ -30,7 +31,7 @@ class Gaps:
     """The steps of a scope that may be left out.
 
     `conditional` are the names of steps with a `when` or a `repeat`, and `absent` those of which no step stands so far.
-    `nameless` are the labels of left-out steps without a name, `hidden` the names inside of left-out `inline` steps.
+    `nameless` are the labels of steps without a name that were left out, `hidden` the `inline` steps among them.
     `depth` counts the `inline` steps under a condition that are being elaborated.
     """
 
@@ -40,7 +41,7 @@ class Gaps:
         self.conditional: set[str] = set()
         self.absent: set[str] = set()
         self.nameless: set[str] = set()
-        self.hidden: set[str] = set()
+        self.hidden: set[ScopeStep] = set()
         self.depth = 0
 
 
@@ -120,42 +121,36 @@ class Namespace:
             raise name_expected(key, name, span)
         found = self.find(name)
         if found is None:
-            raise self._no_such_step(name, span)
+            raise Complaint.later("reference", partial(self._no_such_step, name), span)
         return found
 
-    def _no_such_step(self, name: str, span: Span) -> Complaint:
+    def _no_such_step(self, name: str) -> tuple[str, str | None]:
+        """Return the message and the help for a name that refers to nothing."""
         if name == "input":
-            help = f"name one of {listed(tuple(self.inputs))}"
-            return Complaint("reference", "`input` is ambiguous: this scope has several inputs", help, span=span)
+            return "`input` is ambiguous: this scope has several inputs", f"name one of {listed(tuple(self.inputs))}"
         head, _, rest = name.partition(".")
         if rest and self.find(head):
             child = self.child(head)
             what = f"`{head}` is left out" if head in self.gaps.absent else f"`{head}` is a single step, not a scope"
-            advice = did_you_mean(rest, child.names) if child else what
-            return Complaint("reference", f"unknown step `{rest}` in `{head}`", advice, span=span)
+            return f"unknown step `{rest}` in `{head}`", did_you_mean(rest, child.names) if child else what
         left_out = self._left_out(head)
         if left_out is not None:
-            help = "give that step a name, which stands for what the step reads where it is left out"
-            if head in self.gaps.hidden:
-                help = "leave this step out under the same `when`"
-            return Complaint("reference", f"unknown step `{name}`: {left_out}", help, span=span)
+            return f"unknown step `{name}`: {left_out[0]}", left_out[1]
         if head in _static_names(self.steps):
-            help = "a step reads only what stands above it"
-            return Complaint("reference", f"`{name}` is not defined before this step", help, span=span)
-        holder = next((child for child in self.children if name in self._child(child).names), None)
+            return f"`{name}` is not defined before this step", "a step reads only what stands above it"
+        return f"unknown step `{name}`", self._advice(name)
+
+    def _advice(self, name: str) -> str | None:
+        """Return what is probably meant by a name that nothing in sight has."""
         if "," in name:
-            parts = ", ".join(part.strip() for part in name[:100].split(","))
-            return Complaint("reference", f"unknown step `{name}`", f"write a list: `[{parts}]`", span=span)
+            return f"write a list: `[{', '.join(part.strip() for part in name[:100].split(','))}]`"
         if name in ("previous", "prev", "last"):
-            return Complaint(
-                "reference", f"unknown step `{name}`", "without `from`, a step reads the one before", span=span
-            )
-        advice = (
-            f"did you mean `{holder}.{name}`?"
-            if holder
-            else did_you_mean(name, dict.fromkeys(["input", *self.visible()]))
-        )
-        return Complaint("reference", f"unknown step `{name}`", advice, span=span)
+            return "without `from`, a step reads the one before"
+        children = islice(self.children, MAX_CANDIDATES)
+        holder = next((child for child in children if name in self._child(child).names), None)
+        if holder:
+            return f"did you mean `{holder}.{name}`?"
+        return did_you_mean(name, chain(["input"], self.visible()))
 
     def called(self, ref: Ref) -> str:
         """Return what a value is called in this scope: by the step that was bound to it last, else by its path."""
@@ -166,18 +161,18 @@ class Namespace:
         )
         return next(names, ref.path.removeprefix(self.prefix))
 
-    def _left_out(self, name: str) -> str | None:
-        """Return why `name` is not there, if that is because of a condition."""
-        gaps = self.gaps
-        if name in gaps.hidden:
-            return "the `inline` that it stands in is left out"
+    def _left_out(self, name: str) -> tuple[str, str] | None:
+        """Return why `name` is not there, if that is because of a condition, and what to do."""
+        gaps, help = self.gaps, "give that step a name, which stands for what the step reads where it is left out"
+        if any(name in _static_names(step.steps) for step in islice(gaps.hidden, MAX_CANDIDATES)):
+            return "the `inline` that it stands in is left out", "leave this step out under the same `when`"
         if self.positional and name.isdecimal() and gaps.nameless:
-            return "a step without a name is left out, and takes no position"
+            return "a step without a name is left out, and takes no position", help
         label = re.sub("_[0-9]+$", "", name)
-        return f"a `{label}` without a name is left out" if label in gaps.nameless else None
+        return (f"a `{label}` without a name is left out", help) if label in gaps.nameless else None
 
     def visible(self) -> Iterable[str]:
-        """Every name in sight."""
+        """Yield every name in sight, the innermost first; one that several scopes have comes again."""
         namespace: Namespace | None = self
         while namespace is not None:
             yield from namespace.names
@@ -272,7 +267,7 @@ class Namespace:
         if step.name is None:
             gaps.nameless.add(step.label)
             if isinstance(step, ScopeStep) and step.is_inline:
-                gaps.hidden.update(_static_names(step.steps))
+                gaps.hidden.add(step)
             return
         name = self._given_name(step, environment)
         if name not in self.names or name in gaps.absent:

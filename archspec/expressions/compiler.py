@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from archspec.errors import Complaint, did_you_mean, listed
@@ -21,8 +22,9 @@ from archspec.expressions.functions import (
     UNARY,
     attempt,
     guard,
+    pay,
 )
-from archspec.expressions.values import checked, weight
+from archspec.expressions.values import CONTAINERS, checked, weight
 from archspec.shapes import LIMIT
 
 Evaluate = Callable[[Environment], Any]
@@ -74,7 +76,7 @@ class Compiler:
                 help = "an entry of a list is written `list[0]`" if isinstance(value, list) else None
                 raise Complaint("expression", f"`.{name}`: only mappings and tensors have attributes", help)
             if name not in value:
-                raise Complaint("expression", f"the mapping has no `{name}`", did_you_mean(name, value))
+                raise Complaint("expression", f"the mapping has no `{name}`", partial(did_you_mean, name, value))
             return value[name]
 
         return evaluate
@@ -155,10 +157,13 @@ class Compiler:
             left = first(environment)
             for function, right in rest:
                 value = right(environment)
-                plain = type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP
-                if not plain:
+                if type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP:
+                    holds = function(left, value)
+                else:
+                    pay(environment.budget, left, value)
                     _check_comparable(left, value)
-                if not (function(left, value) if plain else guard(environment.budget, function, left, value)):
+                    holds = attempt(function, left, value)
+                if not holds:
                     return False
                 left = value
             return True
@@ -172,7 +177,7 @@ class Compiler:
     def _call(self, node: ast.Call) -> Evaluate:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             called = ast.unparse(node.func)[:40]
-            raise Complaint("expression", f"unknown function `{called}(...)`", _function_help(node.func))
+            raise Complaint("expression", f"unknown function `{called}(...)`", partial(_function_help, node.func))
         name = node.func.id
         function = FUNCTIONS[name]
         arguments = [self.compile(argument) for argument in node.args]
@@ -248,10 +253,8 @@ def _check_comparable(*values: Any) -> None:
         if isinstance(value, Tensor):
             help = "compare their sizes: `a.shape == b.shape`"
             raise Complaint("expression", "tensors cannot be compared", help)
-        if isinstance(value, list):
-            stack += value
-        elif isinstance(value, dict):
-            stack += value.values()
+        if isinstance(value, CONTAINERS):
+            stack += value.values() if isinstance(value, dict) else value
 
 
 def _operator_help(node: ast.BinOp) -> str | None:

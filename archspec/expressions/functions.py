@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from archspec.errors import Complaint
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, Budget, checked, weight
+from archspec.expressions.values import CONTAINERS, MAX_ITEMS, MAX_LENGTH, Budget, checked, weight
 
 
 def _multiply(left: Any, right: Any) -> Any:
@@ -138,22 +138,27 @@ KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}}
 
 
 def guard(budget: Budget, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
-    """Call `function`, paid for from the budget, with its result checked and its failure as a Complaint."""
-    for value in values:
-        if type(value) in NUMBERS:
-            continue
-        if isinstance(value, list | dict):
-            budget.spend(weight(value))
-        elif isinstance(value, str):
-            budget.spend(len(checked(value)) // 32)
+    """Return `function(*values)`, paid for and with its result checked. Raises: Complaint if it fails."""
+    pay(budget, *values)
     result = attempt(function, *values, **keywords)
     if type(result) is list:
         budget.spend(weight(result))
     return result
 
 
+def pay(budget: Budget, *values: Any) -> None:
+    """Spend what it takes to look at every part of `values`. Raises: Complaint if that is too much."""
+    for value in values:
+        if type(value) in NUMBERS:
+            continue
+        if isinstance(value, CONTAINERS):
+            budget.spend(weight(value))
+        elif isinstance(value, str):
+            budget.spend(len(checked(value)) // 32)
+
+
 def attempt(function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
-    """Call `function`, with its result checked and its failure as a Complaint."""
+    """Return `function(*values)`, with its result checked. Raises: Complaint if it fails."""
     try:
         result = function(*values, **keywords)
     except ZeroDivisionError:

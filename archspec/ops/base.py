@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from archspec.errors import Complaint
+from archspec._cached import cached_property
+from archspec.errors import Complaint, Help
 from archspec.ops.fields import REQUIRED, Field
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
 from archspec.shapes import LIMIT, Shape, elements, shape_text
@@ -190,7 +190,7 @@ class Op:
                 "shape", f"expected inputs that are not empty, got {' and '.join(map(shape_text, self.inputs))}"
             )
 
-    def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> Complaint:
+    def error(self, code: str, message: str, argument: str | None = None, help: Help = None) -> Complaint:
         """Return an error of this op, to raise."""
         return Complaint(code, f"{self.op}: {message}", help, argument=argument)
 

@@ -64,8 +64,8 @@ def layers_table(costs: Costs, depth: int | None = None, sort: str | None = None
     figure = "macs" if costs.totals.macs else "flops"
     table = Table(COLUMNS)
     if sort:
+        whole = sum(map(SORTS[sort], costs.layers))
         for layer in sorted(costs.layers, key=SORTS[sort], reverse=True):
-            whole = sum(map(SORTS[sort], costs.layers))
             table.rows.append(_layer_row(layer.path, layer, share_text(SORTS[sort](layer), whole)))
         return table
     whole = getattr(costs.totals, figure)

@@ -29,7 +29,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = (), comment
     graph, document = elaboration.graph, elaboration.program.document
     root = _scopes(graph)
     writer = _Writer(graph, comments)
-    layers = writer.steps(root, {name: name for name in graph.inputs}, "  ", top=True)
+    layers = writer.steps(root, {name: name for name in graph.inputs}, "  ", top=True) or [_NO_LAYER]
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
         *(_origin(elaboration, overrides) if comments else ()),
@@ -46,6 +46,10 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = (), comment
     return "\n".join(lines) + "\n"
 
 
+_NO_LAYER = "  - relu: {when: false}"
+"""What stands for a network that gives its inputs as they are: a list of steps is not empty."""
+
+
 def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[str]:
     """Where the network comes from, and what its params are."""
     document = elaboration.program.document
@@ -58,11 +62,11 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
 
 @dataclass
 class _Scope:
-    """The nodes of one path prefix; `reads` are the values from outside that they read, in order."""
+    """The nodes of one path prefix; the keys of `reads` are the values from outside that they read, in order."""
 
     path: str
     children: dict[str, Node | _Scope] = field(default_factory=dict)
-    reads: list[str] = field(default_factory=list)
+    reads: dict[str, None] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
 
     def last(self) -> str:
@@ -83,8 +87,7 @@ def _scopes(graph: Graph) -> _Scope:
             trail.append(inner)
         trail[-1].children[name] = node
         for scope in trail:
-            inputs = dict.fromkeys(node.inputs)
-            scope.reads += [path for path in inputs if path not in scope.paths and path not in scope.reads]
+            scope.reads.update((path, None) for path in node.inputs if path not in scope.paths)
             scope.paths.add(node.path)
     return root
 
@@ -101,7 +104,7 @@ class _Writer:
     def steps(self, scope: _Scope, names: Mapping[str, str], indent: str, top: bool = False) -> list[str]:
         """The steps of a scope. `names` tells what the values from outside are called within."""
         lines: list[str] = []
-        previous = next(iter(self.graph.inputs)) if top else scope.reads[0]
+        previous = next(iter(self.graph.inputs)) if top else next(iter(scope.reads))
         for name, child in scope.children.items():
             reads = child.inputs if isinstance(child, Node) else tuple(child.reads)
             called = [names[path] if path in names else self._inside(scope, path) for path in reads]
@@ -126,7 +129,7 @@ class _Writer:
                 f"{indent}    name: {_flow(name)}",
                 *(f"{indent}    {line}" for line in source),
             ]
-            inner = self.steps(scope, {scope.reads[0]: "input"}, indent + "      ")
+            inner = self.steps(scope, dict.fromkeys(scope.reads, "input"), indent + "      ")
             return [*head, f"{indent}    layers:", *inner]
         self.count += 1
         block = f"scope_{self.count}"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
-from archspec.errors import MAX_FINDINGS, Diagnostic, kind_of, listed
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Findings, kind_of, listed
 from archspec.ops import SHIPPED, table
 from archspec.ops.base import Op
 from archspec.schema.hints import bound_help, count_help, kind_help, meant_key, several_keys_help, unknown_key_help
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
-from archspec.syntax import Yaml, YamlMap, find
+from archspec.schema.violations import Path, Violation, size, violations
+from archspec.syntax import Yaml, YamlMap, YamlScalar, find
 
 _TYPE_WORDS = {
     "integer": "an integer",
@@ -44,46 +45,41 @@ def _validator(ops: tuple[type[Op], ...]) -> Any:
 
 
 def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
-    """What the schema finds wrong with a document, in its order; and the values it is in.
+    """Return what the schema finds wrong with a document, in its order; and the values it is in.
 
     These are the wrong values themselves, the steps around them, and the values of the document's keys around those.
     """
-    plain = document.plain()
-    validator = _validator(table())
-    if validator.is_valid(plain):
+    if _validator(table()).is_valid(document.plain()):
         return [], set()
-    rules = schema()
-    found: list[Diagnostic] = []
+    found: list[Complaint] = []
     broken: set[Yaml] = set()
-    for error in validator.iter_errors(plain):
-        path = list(error.instance_path)
-        value = find(document, path)
-        found += _explain(rules, list(error.schema_path), path, value)
-        broken |= {value, find(document, _step_on(path)), find(document, path[:1])}
+    for violation in violations(schema(), document):
+        found += _explain(violation)
+        path = violation.path
+        broken |= {violation.value, find(document, _step_on(path)), find(document, path[:1])}
         if len(found) > MAX_FINDINGS:
             break
-    found.sort(key=lambda d: (d.span[1:3] if d.span else (0, 0), d.code != "type"))
-    unique: dict[Any, Diagnostic] = {}
-    for diagnostic in found:  # a value of the wrong type breaks other rules too
-        unique.setdefault(diagnostic.span and diagnostic.span[1:3], diagnostic)
-    return list(unique.values()), broken
+    found.sort(key=lambda fault: (fault.span[1:3] if fault.span else (0, 0), fault.code != "type"))
+    findings = Findings()  # a value of the wrong type breaks other rules too
+    for fault in found:
+        findings.add(fault)
+    return findings.found, broken
 
 
-def _step_on(path: list[Any]) -> list[Any]:
+def _step_on(path: Path) -> Path:
     """The path of the innermost step that a path leads into; empty, for the document, where there is none."""
     for at in range(len(path) - 1, 0, -1):
         if isinstance(path[at], int) and path[at - 1] in ("layers", *SCOPES):
             return path[: at + 1]
-    return []
+    return ()
 
 
 # Findings.
 
 
-def _explain(rules: Rule, schema_path: list[Any], path: list[Any], value: Yaml) -> list[Diagnostic]:
-    """Return the findings that one violation is: one, but of keys one for each."""
-    keyword = schema_path[-1]
-    rule = _resolve(rules, schema_path[:-1])
+def _explain(violation: Violation) -> list[Complaint]:
+    """Return the complaints that one violation is: one, but of keys one for each."""
+    rule, keyword, value, path = violation
     label = _label(path)
     prefix = f"{label}: " if label else ""
     if keyword == "additionalProperties":
@@ -92,31 +88,18 @@ def _explain(rules: Rule, schema_path: list[Any], path: list[Any], value: Yaml) 
         return _missing_keys(rule, path, label, value)
     if keyword in ("minProperties", "maxProperties") and "call" in str(rule.get("additionalProperties")):
         return [_not_one_key(value)]
-    if keyword in ("type", "pattern", "const", "anyOf", "enum"):
-        return [_wrong_kind(rule, keyword, prefix, value, path)]
     if keyword in _BOUND_WORDS:
         message = f"{prefix}expected {_BOUND_WORDS[keyword]} {rule[keyword]:g}, got {value.plain()}"
-        return [Diagnostic("value", message, value.span, help=bound_help(path, value.plain()))]
+        return [Complaint("value", message, partial(bound_help, path, value.plain()), span=value.span)]
     if keyword in ("minItems", "maxItems", "minProperties", "maxProperties"):
         bound = f"at {'least' if keyword.startswith('min') else 'most'} {rule[keyword]}"
         entries = "entry" if rule[keyword] == 1 else "entries"
-        message = f"{prefix}expected {bound} {entries}, got {len(value.plain())}"
-        return [Diagnostic("value", message, value.span, help=count_help(path, value.plain()))]
-    return [Diagnostic("document", f"{prefix}breaks the rule `{keyword}`", value.span)]  # no rule of ours comes here
+        message = f"{prefix}expected {bound} {entries}, got {size(value)}"
+        return [Complaint("value", message, partial(count_help, path, value), span=value.span)]
+    return [_wrong_kind(rule, keyword, prefix, value, path)]
 
 
-def _resolve(rules: Rule, path: list[Any]) -> Any:
-    """The rule at a path through the schema, references followed."""
-    here: Any = rules
-    for step in path:
-        if step == "$ref":
-            here = rules["definitions"][here["$ref"].removeprefix("#/definitions/")]
-        else:
-            here = here[step]
-    return here
-
-
-def _label(path: list[Any]) -> str:
+def _label(path: Path) -> str:
     """`conv: kernel` for the path to an argument: the keys after the last list position."""
     keys: list[str] = []
     for step in reversed(path):
@@ -127,50 +110,50 @@ def _label(path: list[Any]) -> str:
     return ": ".join(keys)
 
 
-def _unknown_keys(rule: Rule, path: list[Any], label: str, value: Yaml) -> list[Diagnostic]:
+def _unknown_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Complaint]:
     assert isinstance(value, YamlMap)
-    known = list(rule.get("properties", ()))
+    known = rule.get("properties", {})
     what = "op" if label == "defaults" else "argument" if label else "key"
     return [
-        Diagnostic(
+        Complaint(
             what,
             f"{label + ': ' if label else ''}unknown {what} `{key}`",
-            value.keys[key],
-            help=unknown_key_help(path, key, known),
+            partial(unknown_key_help, path, key, known),
+            span=value.keys[key],
         )
         for key in islice((key for key in value.entries if key not in known), MAX_FINDINGS)
     ]
 
 
-def _missing_keys(rule: Rule, path: list[Any], label: str, value: Yaml) -> list[Diagnostic]:
-    """Return the finding of keys that are missing; none where a key is there but misspelt, which is one already."""
+def _missing_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Complaint]:
+    """Return the complaint of keys that are missing; none where a key is there but misspelt, which is one already."""
     assert isinstance(value, YamlMap)
     known = rule["properties"]
     unknown = islice((key for key in value.entries if key not in known), MAX_FINDINGS)
-    misspelt = {meant_key(path, key, list(known)) for key in unknown}
+    misspelt = {meant_key(path, key, known) for key in unknown}
     missing = [key for key in rule["required"] if key not in value.entries and key not in misspelt]
     if not missing:
         return []
     prefix = f"{label}: " if label else ""
-    return [Diagnostic("argument", f"{prefix}missing argument {listed(missing)}", value.span)]
+    return [Complaint("argument", f"{prefix}missing argument {listed(missing)}", span=value.span)]
 
 
-def _not_one_key(value: Yaml) -> Diagnostic:
+def _not_one_key(value: Yaml) -> Complaint:
     assert isinstance(value, YamlMap)
     keys = list(value.entries)
     if not keys:
-        return Diagnostic("op", "expected an op or a block, got an empty step", value.span, help="a step: `- relu`")
+        return Complaint("op", "expected an op or a block, got an empty step", "a step: `- relu`", span=value.span)
     message = f"expected a step with one key, got {len(keys)}: {listed(keys[:4])}"
-    return Diagnostic("op", message, value.keys[keys[1]], help=several_keys_help(value))
+    return Complaint("op", message, partial(several_keys_help, value), span=value.keys[keys[1]])
 
 
-def _wrong_kind(rule: Rule, keyword: str, prefix: str, value: Yaml, path: list[Any]) -> Diagnostic:
-    """Return the finding of a value of the wrong type, or of a word that is none of those to choose from."""
-    plain = value.plain()
+def _wrong_kind(rule: Rule, keyword: str, prefix: str, value: Yaml, path: Path) -> Complaint:
+    """Return the complaint of a value of the wrong type, or of a word that is none of those to choose from."""
+    plain = value.value if isinstance(value, YamlScalar) else {} if isinstance(value, YamlMap) else []
     is_choice = "anyOf" in rule and isinstance(plain, str)
     code = "value" if is_choice or keyword == "const" else "type"
     message = f"{prefix}expected {_expected(rule)}, got {kind_of(plain)}"
-    return Diagnostic(code, message, value.span, help=kind_help(rule, path, plain))
+    return Complaint(code, message, partial(kind_help, rule, path, value), span=value.span)
 
 
 def _expected(rule: Rule) -> str:

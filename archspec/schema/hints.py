@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Collection
 
 from archspec.errors import did_you_mean, listed, nearest
 from archspec.ops import OPS
@@ -12,10 +12,11 @@ from archspec.ops.advice import input_help
 from archspec.ops.base import Op
 from archspec.ops.fields import NO_TUPLES, Field, Padding, Sizes, hint
 from archspec.schema.rules import SCOPES, STEP_KEYS, Rule
-from archspec.syntax import YamlMap, YamlScalar
+from archspec.schema.violations import Path
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
-Path = list[Any]
-
+MAX_GLIMPSE = 8
+"""Entries of a list that a help looks at."""
 _STEPS_WORDS = ("steps", "modules", "body")
 _BLOCK_WORDS = {"steps": "layers", "body": "layers", "args": "params", "arguments": "params", "input": "inputs"}
 
@@ -24,34 +25,39 @@ _EXPRESSION = re.compile(r"[A-Za-z_0-9.()\[\], +*/%-]*[+*/%-][A-Za-z_0-9.()\[\],
 _BATCH_WORDS = ("n", "b", "bs", "batch", "batch_size", "none", "null", "?", "-1")
 
 
-def unknown_key_help(path: Path, key: str, known: list[str]) -> str | None:
+def unknown_key_help(path: Path, key: str, known: Collection[str]) -> str | None:
     """Return the help for a key that is unknown at `path`, where `known` ones could stand."""
     from archspec import vocabulary  # here, since most specs are right
 
     op = _op_at(path)
     if op is not None:
         return NO_TUPLES if key.endswith(")") else vocabulary.argument_help(op, key)
-    if path == ["defaults"]:
+    if path == ("defaults",):
         return vocabulary.op_help(key, ())
     if not path:
         return vocabulary.key_help(key, known)
-    if path[-1] in SCOPES:
-        return _scope_key_help(path[-1], key, known)
+    scope = path[-1]
+    if isinstance(scope, str) and scope in SCOPES:
+        return _scope_key_help(scope, key, known)
     if len(path) == 2 and path[0] == "blocks":
         meant = meant_key(path, key, known)
         return f"did you mean `{meant}`?" if meant else "the arguments of a block stand under its `params:`"
     return did_you_mean(key, known)
 
 
-def _scope_key_help(scope: str, key: str, known: list[str]) -> str | None:
+def _scope_key_help(scope: str, key: str, known: Collection[str]) -> str | None:
     if key in _STEPS_WORDS:
         return "did you mean `layers`?"
     if key in OPS:
         return f"its steps are a list: `{scope}: [{key}: ...]`, or under `layers:`"
-    return f"available: {listed(known)}" if any(key in op.fields for op in OPS.values()) else did_you_mean(key, known)
+    return (
+        f"available: {listed(list(known))}"
+        if any(key in op.fields for op in OPS.values())
+        else did_you_mean(key, known)
+    )
 
 
-def meant_key(path: Path, key: str, known: list[str]) -> str | None:
+def meant_key(path: Path, key: str, known: Collection[str]) -> str | None:
     """Return the key that is meant by one that is unknown."""
     if len(path) == 2 and path[0] == "blocks":
         near = nearest(key, known)
@@ -62,8 +68,9 @@ def meant_key(path: Path, key: str, known: list[str]) -> str | None:
     return nearest(key, known)
 
 
-def several_keys_help(step: YamlMap) -> str:
+def several_keys_help(step: Yaml) -> str:
     """Return the help for a step with several keys: arguments not indented, a `- ` missing, or its op as a value."""
+    assert isinstance(step, YamlMap)
     op, *others = step.entries
     named = _step_with_its_op_as_a_value(step)
     if named:
@@ -96,7 +103,7 @@ def _step_with_its_op_as_a_value(step: YamlMap) -> str | None:
 
 def bound_help(path: Path, value: object) -> str | None:
     """Return the help for a number out of its bounds."""
-    if path[:1] == ["input"] and path[-1] == 0:
+    if path[:1] == ("input",) and path[-1] == 0:
         return "the batch is not written: `[3, 224, 224]`"
     op = _op_at(path[:-1]) or _op_at(path)
     if op is None:
@@ -109,11 +116,12 @@ def bound_help(path: Path, value: object) -> str | None:
     return None
 
 
-def count_help(path: Path, value: object) -> str | None:
+def count_help(path: Path, value: Yaml) -> str | None:
     """Return the help for a list or a mapping of the wrong length."""
-    if path[:1] == ["input"] and isinstance(value, list) and len(value) == 5:
-        return f"the batch is not written: `{_flow(value[1:])}`"
-    while path and isinstance(path[-1], int) and path[-2:-1] != ["layers"]:
+    sizes = _glimpse(value)
+    if path[:1] == ("input",) and isinstance(sizes, list) and len(sizes) == 5:
+        return f"the batch is not written: `{_flow(sizes[1:])}`"
+    while path and isinstance(path[-1], int) and path[-2:-1] != ("layers",):
         path = path[:-1]
     found = _argument_at(path)
     if found and isinstance(found[1].kind, Padding):
@@ -121,9 +129,18 @@ def count_help(path: Path, value: object) -> str | None:
     return "one number for all spatial axes, or one per axis" if found and isinstance(found[1].kind, Sizes) else None
 
 
-def kind_help(rule: Rule, path: Path, value: object) -> str | None:
+def kind_help(rule: Rule, path: Path, value: Yaml) -> str | None:
     """Return the help for a value of the wrong type, or for a word that is not among the options."""
-    return _kind_help(rule, path, value) or _argument_doc(path)
+    return _kind_help(rule, path, _glimpse(value)) or _argument_doc(path)
+
+
+def _glimpse(value: Yaml, depth: int = 2) -> object:
+    """Return a value as plain data, however large it is: of a list or a mapping, what stands first in it."""
+    if isinstance(value, YamlScalar):
+        return value.value
+    if isinstance(value, YamlList):
+        return [_glimpse(item, depth - 1) for item in value.items[: MAX_GLIMPSE if depth else 0]]
+    return {}
 
 
 def _argument_doc(path: Path) -> str | None:
@@ -135,35 +152,35 @@ def _argument_doc(path: Path) -> str | None:
 def _kind_help(rule: Rule, path: Path, value: object) -> str | None:
     from archspec import vocabulary
 
-    if path[:1] == ["input"]:
+    if path[:1] == ("input",):
         return _input_help(path, value)
     if len(path) > 1 and path[-1] in SCOPES and isinstance(path[-2], int) and isinstance(value, str):
         return f"its steps are a list: `{path[-1]}: [{value[:40]}]`"
-    if path == ["include"]:
+    if path == ("include",):
         return f"write a list: `[{str(value)[:40]}]`"
     if len(path) == 2 and path[0] == "blocks":
         return "the steps of a block go under its `layers:`"
-    if path[-1:] == ["params"]:
+    if path[-1:] == ("params",):
         return "a mapping of names to values: `{width: 64}`"
-    if path[-1:] == ["layers"]:
+    if path[-1:] == ("layers",):
         return "each step starts with `- `, its op or block as its key" if value is not None else "`layers: [...]`"
     if path and isinstance(path[-1], int) and path[-2:-1] and path[-2] in ("layers", *SCOPES):
         return _step_help(value)
     merge = _merge_at(path)
     if merge is not None:
         return _merge_help(merge, value)
-    if path[-1:] == ["from"] or len(path) > 1 and path[-2] == "from":
+    if path[-1:] == ("from",) or len(path) > 1 and path[-2] == "from":
         return _from_help(value)
-    if path[-1:] == ["outputs"]:
+    if path[-1:] == ("outputs",):
         return "an output is the name of a step" if not isinstance(value, str) else None
     if "anyOf" in rule:
         options = rule["anyOf"][0]["enum"]
         if "channels" in options and isinstance(value, int) and not isinstance(value, bool):
             return "an axis is called by its name; torch's axis 1 is `channels`"
         return vocabulary.choice_help(value, options) if isinstance(value, str) else None
-    if path[-1:] == ["when"] and isinstance(value, str) and " " in value:
+    if path[-1:] == ("when",) and isinstance(value, str) and " " in value:
         return "a condition stands in `${...}` as a whole: `${a == b}`"
-    if path[-1:] == ["repeat"] and isinstance(value, str) and re.fullmatch(r"range\([0-9]{1,9}\)", value):
+    if path[-1:] == ("repeat",) and isinstance(value, str) and re.fullmatch(r"range\([0-9]{1,9}\)", value):
         return f"write the number: {value[6:-1]}"
     types = rule.get("type", [])
     types = [types] if isinstance(types, str) else types

@@ -19,17 +19,27 @@ from archspec.backends.source.strings import docstring_lines
 from archspec.backends.source.tidy import tidy
 from archspec.errors import UsageError
 from archspec.expressions import make_divisible
-from archspec.network import Network, load
+from archspec.network import InputShapes, Network, load, together
 from archspec.ops.torch_api import LAYERS
 from archspec.shapes import Shape, shape_text
 
 
-def generate(spec: str | os.PathLike[str] | Network, *, template: str | None = None, **params: Any) -> str:
-    """Python source of a network: a spec by its path or name, with `params` set, or a `Network`."""
-    network = spec if isinstance(spec, Network) else load(spec, **params)
-    if isinstance(spec, Network) and params:
+def generate(
+    spec: str | os.PathLike[str] | Network,
+    /,
+    *,
+    template: str | None = None,
+    input: InputShapes | None = None,
+    params: Mapping[str, Any] | None = None,
+    **named: Any,
+) -> str:
+    """Return the Python source of a network: of a spec by its path or name, loaded as by `load`, or of a `Network`."""
+    given = together(params, named)
+    if not isinstance(spec, Network):
+        return generate_source(load(spec, input=input, params=given), template)
+    if given or input is not None:
         raise UsageError("params cannot be set of a network that is loaded already", "give them to `load`")
-    return generate_source(network, template)
+    return generate_source(spec, template)
 
 
 def generate_source(network: Network, template: str | None = None) -> str:
@@ -94,7 +104,7 @@ def _rendered(variables: Mapping[str, Any], template: str | None) -> str:
 
 def _template_text(path: str) -> str:
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"{path} is no plain file", "name a jinja2 template")
+        raise UsageError(f"{path} is not a regular file", "name a jinja2 template")
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()

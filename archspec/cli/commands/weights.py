@@ -9,7 +9,7 @@ import click
 
 from archspec.cli.common import emit, load_network, network_options, spec_argument, to_json
 from archspec.errors import SpecError, UsageError, printable
-from archspec.files import check_target, readable
+from archspec.files import check_target, opened
 
 BY_POSITION: Final = "by-position"
 
@@ -108,7 +108,7 @@ def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None
 
 def _read_table(path: str) -> dict[str, str | None]:
     try:
-        with open(readable(path), encoding="utf-8") as file:
+        with opened(path) as file:
             data = json.load(file)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--map {path} is no JSON: {error}") from None
