@@ -792,7 +792,7 @@ WORK = [
     bad(
         "51 text of 100,000 characters",
         f"input: [3]\nparams: {{p: «'{' ' * 100_000}'}}\nlayers: [relu: {{name: $p}}]\n",
-        ("limit", "text of 100000 characters; the limit for a value is 4000"),
+        ("limit", "the text has 100000 characters; the limit of a value is 4000"),
     ),
     bad(
         "52 unknown keys",

@@ -252,7 +252,7 @@ def test_numbers_beside_words(text: str, value: Any) -> None:
 def test_eight_threads() -> None:
     expected = [outcome(text) for text in TEXTS]
     wrong: list[str] = []
-    filters, start = list(warnings.filters), threading.Barrier(8)
+    filters, enabled, start = list(warnings.filters), gc.isenabled(), threading.Barrier(8)
 
     def work(offset: int) -> None:
         start.wait()
@@ -274,7 +274,7 @@ def test_eight_threads() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert wrong == []
-    assert (list(warnings.filters), gc.isenabled()) == (filters, True)
+    assert (list(warnings.filters), gc.isenabled()) == (filters, enabled)
 
 
 FORK = """

@@ -570,7 +570,7 @@ def test_template_that_is_no_plain_file(tmp_path: Path) -> None:
     path = tmp_path / "pipe.jinja"
     os.mkfifo(path)  # reading it would wait for ever
     for each in (path, tmp_path):
-        with pytest.raises(archspec.UsageError, match="no plain file"):
+        with pytest.raises(archspec.UsageError, match="not a regular file"):
             generate("lenet5", template=str(each))
 
 
