@@ -314,7 +314,8 @@ class Elaborator:
 
     def _set_let(self, step: ScopeStep, environment: Environment) -> None:
         self.limits.nodes += len(step.let) // 16
-        _fill(environment, step.let, "a value of `let` sees those above it")
+        if step.let:
+            _fill(environment, step.let, "a value of `let` sees those above it")
 
     # Scopes.
 
@@ -488,14 +489,15 @@ def _fill(
     environment: Environment, values: Mapping[str, Value | None], help: str, given: Mapping[str, Any] | None = None
 ) -> None:
     """Set `values` in order, each seeing those before it, and the `given` ones in place of their defaults."""
-    for position, (name, value) in enumerate(values.items()):
+    for name, value in values.items():
         if given is not None and name in given:
             environment.values[name] = given[name]
         elif value is not None:
             try:
                 environment.values[name] = value.evaluate(environment)
             except Complaint:
-                later = [other for other in list(values)[position + 1 :] if other in value.names]
+                names = list(values)
+                later = [other for other in names[names.index(name) + 1 :] if other in value.names]
                 if later and environment.find(later[0]) is MISSING:
                     message = f"`{later[0]}` is not defined before `{name}`"
                     raise Complaint("expression", message, help, span=value.span) from None

@@ -198,7 +198,7 @@ class Namespace:
             Complaint: It is not a valid name, or another step has it.
         """
         name = self._given_name(step, environment)
-        may_be_left_out = self._may_be_left_out(step)
+        may_be_left_out = step.when is not None or step.repeat is not None or self.gaps.depth > 0
         if name in self.names and not (may_be_left_out and name in self.gaps.absent):
             raise self._duplicate(name, step)
         if may_be_left_out:
@@ -225,14 +225,11 @@ class Namespace:
         help = "give each step a name of its own"
         if step.repeat is not None and step.siblings and step.when is None:
             help = "give each copy a name of its own"
-        elif self._may_be_left_out(step) and name in self.gaps.conditional:
+        elif (is_conditional(step) or self.gaps.depth > 0) and name in self.gaps.conditional:
             help = "steps share a name only if at most one of their conditions holds; here two hold"
         elif step.when is not None or name in self.gaps.conditional:
             help = "steps share a name only if each has a `when`, and at most one of these holds"
         return Complaint("name", f"duplicate name `{name}` in its scope", help, span=step.name.span)
-
-    def _may_be_left_out(self, step: Step) -> bool:
-        return is_conditional(step) or self.gaps.depth > 0
 
     def enter_inline(self, step: Step) -> None:
         """Begin with the steps of an `inline`; `leave_inline` ends it."""
