@@ -18,9 +18,9 @@ class ScopedFindings(Findings):
     """Findings that name the scopes around them; TooLarge ends the elaboration once there are too many."""
 
     def complain(self, fault: Complaint, scope: Scope | None = None) -> None:
-        """Tell of a mistake in the scope `scope`. Raises: TooLarge if it is one too many."""
+        """Tell of a mistake in the scope `scope`. Raises: TooLarge if it is one too many, or beyond a limit."""
         self.add(fault, partial(_notes, scope))
-        if self.full:
+        if self.full or fault.final:
             raise TooLarge
 
     def guarded(self, action: Callable[[], T], scope: Scope | None = None) -> T | None:
