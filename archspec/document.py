@@ -178,8 +178,8 @@ def _is_path(spec: str) -> bool:
 def _shown(path: str) -> str:
     """A path as messages show it: the zoo's as `specs/...`, the others as they were given."""
     root = os.path.realpath(specs_folder())
-    real = os.path.realpath(path)
-    if real.startswith(root + os.sep):
+    real = _real(path)
+    if _is_inside(real, root):
         return f"specs/{os.path.relpath(real, root).replace(os.sep, '/')}"
     return path
 
@@ -321,7 +321,7 @@ class _Reader:
 
     def _included(self, reference: YamlScalar, path: str | None, document: Document) -> Library:
         target = self._target(reference, path)
-        real = os.path.realpath(target)
+        real = _real(target)
         if real in self.libraries:
             self.files.append((real, ""))  # the files behind a name may change
             return self.libraries[real]
@@ -363,11 +363,19 @@ class _Reader:
             message = "a spec given as text reads specs of the zoo only"
             raise SpecError(Diagnostic("path", message, reference.span, help=_zoo_help(name)))
         target = os.path.join(folder, name)
-        self._check_inside(os.path.realpath(target), reference)  # nothing outside is even opened
+        self._check_inside(_real(target), reference)  # nothing outside is even opened
         if not os.path.exists(target):
             help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else _zoo_help(name)
             raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span, help=help))
         return target
+
+
+def _real(path: str) -> str:
+    """Return where a path leads, links followed. It may lead elsewhere by the time that it is opened."""
+    try:
+        return os.path.realpath(path)
+    except OSError:  # a link vanished while it was followed
+        return os.path.abspath(path)
 
 
 def _is_inside(path: str, folder: str) -> bool:

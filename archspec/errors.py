@@ -164,15 +164,24 @@ Help = str | Callable[[], str | None] | None
 class Complaint(Exception):
     """One thing that is wrong, inside of the compiler: it becomes a `Diagnostic` once its place is known.
 
-    `argument` names the argument of an op that is to blame, where there is one. The same mistake may be met a million
-    times, so what takes long to say is worked out by `diagnostic`, for a complaint that is told.
+    `argument` names the argument of an op that is to blame, where there is one. `final` tells that the spec is beyond a
+    limit, and that nothing more is looked at. The same mistake may be met a million times, so what takes long to say is
+    worked out by `diagnostic`, for a complaint that is told.
     """
 
     def __init__(
-        self, code: str, message: str, help: Help = None, *, span: Span | None = None, argument: str | None = None
+        self,
+        code: str,
+        message: str,
+        help: Help = None,
+        *,
+        span: Span | None = None,
+        argument: str | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
-        self.code, self.message, self.help, self.span, self.argument = code, message, help, span, argument
+        self.code, self.message, self.help, self.span = code, message, help, span
+        self.argument, self.final = argument, final
         self.words: Callable[[], tuple[str, str | None]] | None = None
 
     @classmethod
@@ -186,7 +195,9 @@ class Complaint(Exception):
         """Return the complaint located at `span`, its message behind `prefix`; a place that it has already is kept."""
         if self.words is not None:
             return self  # it has a place
-        return Complaint(self.code, prefix + self.message, self.help, span=self.span or span, argument=self.argument)
+        place = self.span or span
+        message = prefix + self.message
+        return Complaint(self.code, message, self.help, span=place, argument=self.argument, final=self.final)
 
     def diagnostic(self, notes: tuple[str, ...] = ()) -> Diagnostic:
         """Return the finding to tell the user."""

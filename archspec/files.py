@@ -55,8 +55,8 @@ def _real_path(descriptor: int, path: str, name: str) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:  # a system that does not tell: the path leads to the open file still, or it has been changed
-        real = os.path.realpath(path)
         try:
+            real = os.path.realpath(path)
             if os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
                 return real
         except OSError:
@@ -130,12 +130,10 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[str
         UsageError: As of `check_target`, before the body or after it.
         SpecError: The system refuses.
     """
-    import tempfile  # needed here only, and slow to import
-
     check_target(path, force)
     folder, name = os.path.split(os.path.abspath(path))
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".archspec.") as temporary:
+        with _folder_for_now(folder) as temporary:
             mode = _mode_of_new_files(temporary)
             yield os.path.join(temporary, name)
             # The file itself comes last: it speaks of the others.
@@ -147,6 +145,34 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[str
     except OSError as error:
         text = f"{os.fspath(path)} cannot be written: {(error.strerror or str(error)).lower()}"
         raise SpecError(Diagnostic("file", text)) from error
+
+
+_unfinished: set[str] = set()
+"""The folders that results are being written into."""
+
+
+@contextmanager
+def _folder_for_now(parent: str) -> Iterator[str]:
+    path = os.path.join(parent, f".archspec.{os.urandom(8).hex()}")
+    _unfinished.add(path)  # first: a signal may come at any time
+    try:
+        os.mkdir(path, 0o700)
+        yield path
+    finally:
+        _remove(path)
+        _unfinished.discard(path)
+
+
+def remove_unfinished() -> None:
+    """Remove what is being written, for a process that ends here and now: see `archspec.cli`."""
+    for path in [*_unfinished]:
+        _remove(path)
+
+
+def _remove(folder: str) -> None:
+    import shutil  # needed here only, and slow to import
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mode_of_new_files(folder: str) -> int:

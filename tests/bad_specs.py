@@ -532,6 +532,11 @@ REPEATS = [
         ("limit", "more than 1,000,000 layers"),
     ),
     step(
+        "33 scopes that multiply",
+        "sequential: {repeat: 1000, layers: [sequential: {repeat: «101, layers: [linear: '${index + 1}']}]}",
+        ("limit", "more than 100,000 blocks and `sequential`s"),
+    ),
+    step(
         "33 edges that multiply",
         f"«add: {{repeat: 100000, from: [{', '.join(['input'] * 1000)}]}}",
         ("limit", "more than 4,000,000 edges"),

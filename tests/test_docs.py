@@ -172,6 +172,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "levels of YAML": f"{syntax.MAX_DEPTH}",
         "blocks, `sequential` and `inline` inside each other": f"{limits.MAX_SCOPES}",
         "layers and scopes, those left out included": f"{limits.MAX_NODES:,}",
+        "blocks and `sequential`s, each copy of one included": f"{limits.MAX_SCOPE_COUNT:,}",
         "edges": f"{limits.MAX_EDGES:,}",
         "copies with a condition": f"{limits.MAX_CONDITIONS:,}",
         "the path of a scope": f"{limits.MAX_PATH:,} characters",

@@ -145,7 +145,7 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
 
     UsageError for a batch below 1 or an unknown dtype.
     """
-    if dtype not in DTYPES:
+    if dtype not in tuple(DTYPES):  # which a list may be asked of, too
         raise UsageError(f"unknown dtype `{dtype}`", did_you_mean(str(dtype), DTYPES))
     if type(batch) is not int or not 1 <= batch < LIMIT:
         raise UsageError(f"a batch of {brief(batch)}", "at least 1, and below 2**63")

@@ -9,11 +9,14 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import click
 
 from archspec._version import __version__
 from archspec.errors import SpecError, UsageError
+from archspec.files import remove_unfinished
 
 COMMANDS = {
     "analyze": "Shapes, parameters, MACs and FLOPs of a network; several networks side by side.",
@@ -84,28 +87,38 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and end the process.
 
-    The status is 0, 1 (the spec is wrong), 2 (the call is), or 128 and the number of the signal that ended it: 130 for
-    Ctrl-C, 143 for SIGTERM.
+    Its status is 0, 1 (the spec is wrong), 2 (the call is) or 130 (Ctrl-C).
     """
     gc.disable()  # a short life: collecting what a network of 100,000 layers still needs takes longer than making it
-    with _tidy_end():
+    with tidy_end():
         status = _status(arguments)
     sys.exit(status)
 
 
 @contextmanager
-def _tidy_end() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the process as an exception does, so that no half-written file is left behind."""
-    before = {}
-    for name in ("SIGTERM", "SIGHUP"):
+def tidy_end() -> Iterator[None]:
+    """Let a signal that ends the process remove what is being written, before it does what it would do anyway.
+
+    An exception alone could come up anywhere, within an import for instance, and be lost.
+    """
+    before: dict[int, Any] = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            before[number] = signal.signal(number, lambda got, frame: sys.exit(128 + got))
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            before[number] = signal.signal(number, _end)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    remove_unfinished()
+    if number == signal.SIGINT:
+        signal.default_int_handler(number, frame)  # raises KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _status(arguments: Sequence[str] | None) -> int:

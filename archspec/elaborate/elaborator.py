@@ -233,7 +233,7 @@ class Elaborator:
         lost = 0
         self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
         for done, position in enumerate(copies):
-            before = self.limits.nodes
+            before, scopes = self.limits.nodes, self.limits.scopes
             inner = _copy_scope(repeat, position, entries[position], environment)
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
@@ -244,6 +244,8 @@ class Elaborator:
             # The first copy is often unlike the others.
             if done == 1 and self.limits.exceeded_by((self.limits.nodes - before) * (len(copies) - 2)):
                 too_large(self.findings, repeat.count.span, namespace.scope)
+            if done == 1:
+                self.limits.check_scopes((self.limits.scopes - scopes) * (len(copies) - 2), repeat.count.span)
         if home is not namespace:
             namespace.bind(name, reads[0])
             if self.trace:
@@ -327,10 +329,11 @@ class Elaborator:
         name = home.new_name(step, application.environment)
         path = home.prefix + name
         self.limits.add_path(path, step.span)
+        self.limits.add_scopes(1, step.span)
         kind, title = ("block", block.name) if block else ("sequential", None)
         scope = Scope(kind, path, home.scope, title, application.copy, step.span, step, block)
         key = None
-        if not self.trace and not self.findings.found:
+        if not self.trace:
             key = scope_key(step, block, arguments, application.namespace, application.environment, application.reads)
         known = self.memo.get(key) if key is not None else None
         if known is not None and self.limits.allow(known.spent, path):
@@ -364,7 +367,7 @@ class Elaborator:
                 namespace, environment = self._sequential(step, scope, application)
             application.home.children[name] = namespace
             ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
-        if key is not None and not self.findings.found:
+        if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
 

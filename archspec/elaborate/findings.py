@@ -26,9 +26,9 @@ class ScopedFindings(Findings):
         self.warnings = Findings()
 
     def complain(self, fault: Complaint, scope: Scope | None = None) -> None:
-        """Tell of a mistake in the scope `scope`. Raises: TooLarge if it is one too many."""
+        """Tell of a mistake in the scope `scope`. Raises: TooLarge if it is one too many, or beyond a limit."""
         self.add(fault, partial(_notes, scope))
-        if self.full:
+        if self.full or fault.final:
             raise TooLarge
 
     def warn(self, fault: Complaint, scope: Scope | None = None) -> None:

@@ -299,6 +299,7 @@ class Namespace:
     def moved(self, scope: Scope, move: Callable[[Ref], Ref]) -> Namespace:
         """The frame of an equal scope at another place, `scope`: of use for what its names refer to."""
         found = Namespace(scope, {}, self.steps)
+        found.lossy = self.lossy
         found.names = {name: move(ref) for name, ref in self.names.items()}
         found.children = {name: partial(self._moved_child, name, found, move) for name in self.children}
         return found

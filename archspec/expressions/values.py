@@ -97,16 +97,12 @@ def weight(value: Any, most: int = MAX_ITEMS) -> int:
 
 
 class Budget:
-    """How much work the expressions of one document may still do, in steps: this one, and all together.
+    """How much work the expressions of one document may still do, in steps: this one, and all together."""
 
-    That all together do too much is told once: whatever is worked out after that is unknown.
-    """
-
-    __slots__ = ("steps", "total", "told")
+    __slots__ = ("steps", "total")
 
     def __init__(self) -> None:
         self.steps, self.total = MAX_STEPS, MAX_TOTAL_STEPS
-        self.told = False
 
     def spend(self, amount: int) -> None:
         """Take `amount` steps; Complaint where they are no longer there."""
@@ -133,7 +129,4 @@ class Budget:
     def _refuse(self) -> NoReturn:
         if self.total >= 0:
             raise Complaint("expression", "too much work for an expression")
-        if self.told:
-            raise UnknownShape
-        self.told = True
-        raise Complaint("limit", "too much work for the expressions of one spec")
+        raise Complaint("limit", "too much work for the expressions of one spec", final=True)
