@@ -8,24 +8,26 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from archspec._data import specs_folder
-from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, did_you_mean, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean, nearest
+from archspec.files import MAX_BYTES, read
 from archspec.header import ENDING, read_spec
 from archspec.names import MAX_NAME, value_name_fault
 from archspec.ops import table
 from archspec.ops.base import Op
 from archspec.schema import DOCUMENT_KEYS, validate
-from archspec.syntax import MAX_BYTES, Yaml, YamlList, YamlMap, YamlScalar, parse, read
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar, parse
 
 MAX_FILES = 64
 MAX_TOTAL = 4 * MAX_BYTES
 MAX_KEPT = 64 << 10
 """Characters: a process does not keep what longer texts come to, of which it has some fifty times their size."""
+_RELATIVE = "write the path relative to this file"
 MERGED = ("params", "blocks", "defaults", "expect")
 INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
 
@@ -67,7 +69,7 @@ class Document:
     param_keys: dict[str, Span] = field(default_factory=dict)
     expect: dict[str, Yaml] = field(default_factory=dict)
     library: Library = field(default_factory=lambda: Library(sees_params=True))
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     doubtful: set[str] = field(default_factory=set)
     """The document's keys that are wrong, or may be there under a misspelt name."""
     broken: set[Yaml] = field(default_factory=set)
@@ -78,6 +80,11 @@ class Document:
 
     def __hash__(self) -> int:
         return hash(self.files)
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What is wrong with the files."""
+        return self.findings.found
 
     def text(self, key: str) -> str | None:
         """The text under `name`, `description` or `reference`."""
@@ -107,16 +114,27 @@ def zoo_files() -> dict[str, str]:
 
 
 def locate(spec: str) -> str:
-    """Path of a spec given by path or by its name in the zoo; SpecError where there is none."""
+    """Return the path of a spec that is given by its path or by its name in the zoo.
+
+    A name of the zoo means the network of the zoo, whatever stands in the working folder; anything else may be a file.
+
+    Raises:
+        SpecError: There is no such spec.
+    """
     if "\0" in spec or any("\ud800" <= character <= "\udbff" for character in spec):
-        raise SpecError(Diagnostic("file", f"{spec!r} is no file name"))
-    if _is_path(spec) or spec.endswith(ENDING) or os.path.exists(spec):
+        raise SpecError(Diagnostic("file", f"{spec!r} is not a valid file name"))
+    if _is_path(spec) or spec.endswith(ENDING):
+        help = None if os.path.lexists(spec) else _zoo_help(spec)
+        if help is not None:
+            raise SpecError(Diagnostic("file", f"{spec}: no such file", help=help))
         return spec
     files = zoo_files()
     if spec in files:
         return files[spec]
+    if os.path.exists(spec):
+        return spec
     help = did_you_mean(spec, files) or "`archspec list` shows the zoo; a file needs its ending, `.yaml`"
-    raise SpecError(Diagnostic("file", f"no spec is called {spec!r}", help=help))
+    raise SpecError(Diagnostic("file", f"unknown spec {spec!r}", help=help))
 
 
 def load_document(spec: str) -> Document:
@@ -128,7 +146,7 @@ def load_document(spec: str) -> Document:
     if path.endswith(ENDING):
         source = read_spec(path)
         return parse_document(source.text, source.name)
-    reader = _Reader(path)
+    reader = _Reader()
     document = reader.document(path)
     document.files = tuple(reader.files)
     return document
@@ -154,10 +172,16 @@ def parse_document(text: str, name: str = "<spec>") -> Document:
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
         raise SpecError(Diagnostic("limit", f"{name} is larger than 1 MiB"))
-    reader = _Reader(None)
+    reader = _Reader()
     document = reader.lay(parse(Source(name, text)), None)
     document.files = ((name, text), *reader.files)
     return document
+
+
+def _zoo_help(path: str) -> str | None:
+    """Return the help for the path of a file that is not there, where the zoo has a spec of that name."""
+    name, ending = os.path.splitext(os.path.basename(path))
+    return f"the zoo's is called `{name}`, without an ending" if ending and name in zoo_files() else None
 
 
 def _is_path(spec: str) -> bool:
@@ -167,8 +191,8 @@ def _is_path(spec: str) -> bool:
 def _shown(path: str) -> str:
     """A path as messages show it: the zoo's as `specs/...`, the others as they were given."""
     root = os.path.realpath(specs_folder())
-    real = os.path.realpath(path)
-    if real.startswith(root + os.sep):
+    real = _real(path)
+    if _is_inside(real, root):
         return f"specs/{os.path.relpath(real, root).replace(os.sep, '/')}"
     return path
 
@@ -190,26 +214,56 @@ def _validated(yaml: YamlMap, _ops: tuple[type[Op], ...]) -> tuple[list[Diagnost
 class _Reader:
     """Reads one spec and the files behind it, within the folder tree of the first."""
 
-    def __init__(self, path: str | None) -> None:
-        zoo = os.path.realpath(specs_folder())
-        real = os.path.realpath(path) if path else zoo
-        self.zoo = zoo
-        self.root = zoo if real.startswith(zoo + os.sep) else os.path.dirname(real)
+    def __init__(self) -> None:
+        self.zoo = os.path.realpath(specs_folder())
+        self.root = self.zoo
         self.trail: list[str] = []
         self.files: list[tuple[str, str]] = []
         self.count = self.size = 0
         self.libraries: dict[object, Library] = {}
 
     def document(self, path: str, reference: YamlScalar | None = None) -> Document:
-        """The document of the file at `path`, which `reference` names."""
-        with self._visit(path, reference):
-            return self.lay(self._read(path), path)
+        """Return the document of the file at `path`, which `reference` names; without one it is the first file."""
+        with self._visit(path, reference) as yaml:
+            return self.lay(yaml, path)
 
-    def _read(self, path: str) -> YamlMap:
+    @contextmanager
+    def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[YamlMap]:
+        """Read a file, and hold it on the trail while those that it names are read, so that a cycle is seen."""
+        depth = len(self.trail)
+        try:
+            yield self._read(path, partial(self._enter, reference))
+        except SpecError as error:
+            if reference is None:
+                raise
+            place = reference.span  # for what has no place of its own, such as a file that cannot be read
+            raise SpecError([replace(d, span=d.span or place) for d in error.diagnostics]) from None
+        del self.trail[depth:]
+
+    def _enter(self, reference: YamlScalar | None, real: str) -> None:
+        """Put the real path of an open file on the trail. Raises: SpecError if it must not be read, or is there."""
+        if reference is None:
+            self.root = self.zoo if _is_inside(real, self.zoo) else os.path.dirname(real)
+        else:
+            self._check_inside(real, reference)
+        if real in self.trail:
+            names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
+            place = reference.span if reference else None
+            raise SpecError(Diagnostic("cycle", f"a file extends or includes itself: {names}", place))
+        self.trail.append(real)
+
+    def _check_inside(self, real: str, reference: YamlScalar) -> None:
+        """Check that a file is of the spec's folder tree, or of the zoo. Raises: SpecError."""
+        if not _is_inside(real, self.root) and not _is_inside(real, self.zoo):
+            message = f"{reference.value} is outside the folder of the spec"
+            help = "a spec reads files in its own folder and below"
+            raise SpecError(Diagnostic("path", message, reference.span, help=help))
+
+    def _read(self, path: str, allow: Callable[[str], None]) -> YamlMap:
         self.count += 1
         if self.count > MAX_FILES:
             raise SpecError(Diagnostic("limit", f"more than {MAX_FILES} files for one spec"))
-        source = read(path, _shown(path))
+        source = read(path, _shown(path), allow)
         self.files.append((source.name, source.text))
         self.size += len(source.text)
         if self.size > MAX_TOTAL:
@@ -218,24 +272,6 @@ class _Reader:
 
     def _validated(self, yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
         return _validated(yaml, table()) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
-
-    @contextmanager
-    def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[None]:
-        """Holds a file on the trail while it is read, so that a cycle is seen."""
-        real = os.path.realpath(path)
-        if real in self.trail:
-            names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
-            place = reference.span if reference else None
-            raise SpecError(Diagnostic("cycle", f"a file leads back to itself: {names}", place))
-        self.trail.append(real)
-        try:
-            yield
-        except SpecError as error:
-            if reference is None:
-                raise
-            place = reference.span  # for what has no place of its own, such as a file that cannot be read
-            raise SpecError([replace(d, span=d.span or place) for d in error.diagnostics]) from None
-        self.trail.pop()
 
     def lay(self, yaml: YamlMap, path: str | None) -> Document:
         """The document of one file over what it extends."""
@@ -252,16 +288,17 @@ class _Reader:
         for key in ("name", "description", "extends", "include"):
             document.keys.pop(key, None)
         document.expect.clear()
-        document.diagnostics += found
+        for finding in found:
+            document.findings.add(finding)
         document.broken |= broken
         self._lay_over(document, yaml)
         document.library.blocks.update(self._blocks(yaml, path, document.library, document))
         return document
 
     def _lay_over(self, document: Document, yaml: YamlMap) -> None:
+        document.doubtful |= _doubtful(yaml, document.broken)
         for key, value in yaml.entries.items():
             document.key_spans[key] = yaml.keys[key]
-            document.doubtful |= _doubtful(key, value, yaml, document.broken)
             if key not in MERGED:
                 document.keys[key] = value
         params, expect, defaults = (yaml.get(key) for key in ("params", "expect", "defaults"))
@@ -293,32 +330,30 @@ class _Reader:
             known = blocks.get(block.name)
             if known is not None and known is not block:
                 message = f"the block `{block.name}` is defined twice"
-                help = f"the other one is at {known.span}"
-                document.diagnostics.append(Diagnostic("block", message, at or block.span, help=help))
+                help = f"the other definition is at {known.span}"
+                document.findings.add(Diagnostic("block", message, at or block.span, help=help))
             blocks[block.name] = block
 
     def _included(self, reference: YamlScalar, path: str | None, document: Document) -> Library:
         target = self._target(reference, path)
-        real = os.path.realpath(target)
+        real = _real(target)
         if real in self.libraries:
             self.files.append((real, ""))  # the files behind a name may change
             return self.libraries[real]
-        with self._visit(target, reference):
-            return self._library(target, real, document)
+        with self._visit(target, reference) as yaml:
+            return self._library(yaml, target, self.trail[-1], document)
 
-    def _library(self, target: str, real: str, document: Document) -> Library:
-        """What an included file brings."""
-        yaml = self._read(target)
+    def _library(self, yaml: YamlMap, target: str, real: str, document: Document) -> Library:
+        """Return what an included file brings."""
         found, broken = self._validated(yaml)
         document.broken |= broken
-        document.diagnostics += found
-        document.diagnostics += [
-            Diagnostic(
-                "key", f"`{key}` has no place in an included file", yaml.keys[key], help="it brings `blocks` only"
-            )
-            for key in yaml.entries
-            if key not in INCLUDED_KEYS
-        ]
+        for finding in found:
+            document.findings.add(finding)
+        for key in yaml.entries:
+            if key not in INCLUDED_KEYS:
+                message = f"the key `{key}` is not allowed in an included file"
+                help = "an included file brings `blocks` only; `extends` takes over a whole spec"
+                document.findings.add(Diagnostic("key", message, yaml.keys[key], help=help))
         library = self.libraries[real] = Library(sees_params=False)
         _add_defaults(library, yaml.get("defaults"))
         library.blocks.update(self._blocks(yaml, target, library, document))
@@ -349,42 +384,61 @@ class _Reader:
         """The file that `extends` or `include` names: a sibling or a spec of the zoo by name, or a relative path."""
         name: str = reference.value
         if "\0" in name or os.path.isabs(name):
-            raise SpecError(
-                Diagnostic("path", "an absolute path", reference.span, help="write it relative to this file")
-            )
+            raise SpecError(Diagnostic("path", f"expected a relative path, got {name}", reference.span, help=_RELATIVE))
         folder = os.path.dirname(path) if path else None
         if not _is_path(name):
             sibling = os.path.join(folder, f"{name}.yaml") if folder is not None else None
             files = zoo_files()
-            if sibling is None or not os.path.exists(sibling):
+            if sibling is None or not os.path.isfile(sibling):
                 if name not in files:
-                    message = f"no spec is called `{name}`, beside this file or in the zoo"
+                    message = f"unknown spec `{name}`: it is neither beside this file nor in the zoo"
                     raise SpecError(Diagnostic("file", message, reference.span, help=did_you_mean(name, files)))
                 return files[name]
             name = f"{name}.yaml"
         if folder is None:
-            raise SpecError(Diagnostic("path", "a spec without a file names specs of the zoo only", reference.span))
+            message = "a spec given as text reads specs of the zoo only"
+            raise SpecError(Diagnostic("path", message, reference.span, help=_zoo_help(name)))
         target = os.path.join(folder, name)
-        real = os.path.realpath(target)
-        if not any(real.startswith(root.rstrip(os.sep) + os.sep) for root in (self.root, self.zoo)):
-            message = f"{name} leads out of the folder of the spec"
-            raise SpecError(
-                Diagnostic("path", message, reference.span, help="a spec reads files of its own folder tree only")
-            )
+        self._check_inside(_real(target), reference)  # nothing outside is even opened
         if not os.path.exists(target):
-            help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else None
+            help = f"a path has its ending: `{name}.yaml`" if os.path.exists(f"{target}.yaml") else _zoo_help(name)
             raise SpecError(Diagnostic("file", f"{name}: no such file", reference.span, help=help))
         return target
 
 
-def _doubtful(key: str, value: Yaml, yaml: YamlMap, broken: set[Yaml]) -> set[str]:
-    """The keys that are in doubt because of one key of a file."""
-    if key not in DOCUMENT_KEYS:
-        near = nearest(key, DOCUMENT_KEYS)
-        return {near} if near else set(DOCUMENT_KEYS) - yaml.entries.keys()
-    if value in broken and (key == "defaults" or not isinstance(value, YamlMap | YamlList)):
-        return {key}
-    return set()
+def _real(path: str) -> str:
+    """Return where a path leads, links followed. It may lead elsewhere by the time that it is opened."""
+    try:
+        return os.path.realpath(path)
+    except OSError:  # a link vanished while it was followed
+        return os.path.abspath(path)
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _doubtful(yaml: YamlMap, broken: set[Yaml]) -> set[str]:
+    """Return the keys of a file that are wrong, or may be there under a misspelt name."""
+    unknown = [key for key in yaml.entries if key not in DOCUMENT_KEYS]
+    near = [_meant(key) for key in unknown[:MAX_FINDINGS]]
+    found = {key for key in near if key}
+    if None in near or len(unknown) > MAX_FINDINGS:
+        found |= set(DOCUMENT_KEYS) - yaml.entries.keys()
+    for key in DOCUMENT_KEYS:
+        value = yaml.get(key)
+        if value in broken and (key == "defaults" or not isinstance(value, YamlMap | YamlList)):
+            found.add(key)
+    blocks = yaml.get("blocks")
+    if isinstance(blocks, YamlMap) and not all(isinstance(block, YamlMap) for block in blocks.entries.values()):
+        found.add("blocks")
+    return found
+
+
+def _meant(key: str) -> str | None:
+    from archspec.vocabulary import key_called  # here, since most specs are right
+
+    return key_called(key, DOCUMENT_KEYS)
 
 
 def _add_defaults(library: Library, defaults: Yaml | None) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, where, and how to mend it.
+"""Findings: what is wrong with a spec, where, and how to fix it.
 
 A `Diagnostic` is one finding with a stable code and, where there is a place to point at, a `Span`.
 A `SpecError` carries every finding of a failed call, not just the first.
@@ -6,45 +6,50 @@ A `SpecError` carries every finding of a failed call, not just the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 CODES = {
-    "alias": "an anchor, alias or merge key: `blocks` and `params` do that job",
-    "argument": "an argument that is unknown, missing, or has no place here",
-    "block": "a block that is named like an op, or defined twice",
-    "cycle": "something that leads back to itself: blocks, `extends`, `include`",
+    "alias": "an anchor, alias or merge key; use `blocks` and `params` instead",
+    "argument": "an argument that is unknown, missing or not allowed",
+    "block": "a block that has the name of an op, or is defined twice",
+    "cycle": "something that leads back to itself: blocks, params, `extends`, `include`",
     "depth": "nesting deeper than the limit",
-    "document": "a file that is not one YAML mapping with the known keys",
-    "duplicate": "a key that stands twice in one mapping",
-    "encoding": "text that is not clean UTF-8",
-    "expect": "a figure that is not what `expect` says",
+    "document": "a file that is not one YAML mapping with `input` and `layers`",
+    "duplicate": "a key that is given twice in one mapping",
+    "encoding": "text that is not valid UTF-8, or has control characters",
+    "expect": "a figure that differs from `expect`",
     "expression": "a `$name` or `${...}` that is malformed, forbidden, too costly, or fails",
     "file": "a file that cannot be read or written",
-    "key": "a mapping key that is not text, or is unknown",
+    "key": "a mapping key that is unknown or not text",
     "limit": "a number, file or network beyond the size limits",
-    "name": "a name that cannot be used, or is taken",
+    "merge": "warning: a merge that reads other values than it seems to",
+    "name": "a name that is not valid, or already taken",
     "number": "NaN or infinity",
-    "op": "an unknown op or block, or a step that is not one",
+    "op": "an unknown op or block, or a step of another form",
     "path": "a file outside the folder tree of the spec",
-    "reference": "a `from` or output that names no step standing before",
+    "reference": "a `from` or output that does not name an earlier step",
     "shape": "shapes that do not fit",
     "statistics": "warning: batch statistics over a single value",
     "syntax": "text that is not YAML",
     "tag": "a YAML tag",
     "type": "a value of the wrong type",
-    "unused": "a step or input that reaches no output, a param that nothing mentions",
-    "usage": "the call itself is wrong",
+    "unused": "a step or input that reaches no output, a param that no expression mentions",
+    "usage": "a wrong call: an unknown option, or a value that does not fit",
     "value": "a value out of its bounds",
 }
 
 MAX_FINDINGS = 100
-"""How many mistakes of one spec are told; a file that is no spec at all would have thousands."""
+"""How many mistakes of one spec are reported."""
 
 MAX_TEXT = 1_000
-MAX_CANDIDATES = 1_000
+"""Characters of a message or a help text."""
+MAX_CANDIDATES = 500
+"""How many known words a misspelt one is compared with."""
+MAX_WORD = 50
+"""Characters of a word that is compared: names are shorter, and the comparison is quadratic."""
 
 
 class Source:
@@ -63,6 +68,9 @@ class Source:
             self._lines = self.text.splitlines()
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.name, self.text))
+
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
 
@@ -74,6 +82,12 @@ class Span(NamedTuple):
     line: int
     column: int
     width: int = 1
+
+    @classmethod
+    def behind(cls, source: Source, before: str) -> Span:
+        """Return the place right behind `before`, which the source starts with."""
+        lines = f"{before}|".splitlines()
+        return cls(source, len(lines), len(lines[-1]))
 
     def __str__(self) -> str:
         return f"{printable(self.source.name)}:{self.line}:{self.column}"
@@ -143,25 +157,87 @@ class Diagnostic:
         }
 
 
+Help = str | Callable[[], str | None] | None
+"""A help text, or what works it out: a suggestion takes longer than the finding that it is for."""
+
+
 class Complaint(Exception):
     """One thing that is wrong, inside of the compiler: it becomes a `Diagnostic` once its place is known.
 
-    `argument` names the argument of an op that is to blame, where there is one.
+    `argument` names the argument of an op that is to blame, where there is one. `final` tells that the spec is beyond a
+    limit, and that nothing more is looked at. The same mistake may be met a million times, so what takes long to say is
+    worked out by `diagnostic`, for a complaint that is told.
     """
 
     def __init__(
-        self, code: str, message: str, help: str | None = None, *, span: Span | None = None, argument: str | None = None
+        self,
+        code: str,
+        message: str,
+        help: Help = None,
+        *,
+        span: Span | None = None,
+        argument: str | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
-        self.code, self.message, self.help, self.span, self.argument = code, message, help, span, argument
+        self.code, self.message, self.help, self.span = code, message, help, span
+        self.argument, self.final = argument, final
+        self.words: Callable[[], tuple[str, str | None]] | None = None
+
+    @classmethod
+    def later(cls, code: str, words: Callable[[], tuple[str, str | None]], span: Span) -> Complaint:
+        """Return a complaint whose message and help are worked out only if it is told."""
+        found = cls(code, "", span=span)
+        found.words = words
+        return found
 
     def at(self, span: Span | None, prefix: str = "") -> Complaint:
         """Return the complaint located at `span`, its message behind `prefix`; a place that it has already is kept."""
-        return Complaint(self.code, prefix + self.message, self.help, span=self.span or span, argument=self.argument)
+        if self.words is not None:
+            return self  # it has a place
+        place = self.span or span
+        message = prefix + self.message
+        return Complaint(self.code, message, self.help, span=place, argument=self.argument, final=self.final)
 
     def diagnostic(self, notes: tuple[str, ...] = ()) -> Diagnostic:
         """Return the finding to tell the user."""
-        return Diagnostic(self.code, self.message, self.span, notes, self.help)
+        message, help = self.words() if self.words is not None else (self.message, self.help)
+        return Diagnostic(self.code, message, self.span, notes, help() if callable(help) else help)
+
+
+class Findings:
+    """What is wrong with one spec: one finding for a place, and no more of them than a person can read.
+
+    Every stage keeps its findings here. What else is found at a place follows from the first mistake there. The words
+    of a finding are worked out when it is kept, so that this work is bounded by `MAX_FINDINGS` however often a mistake
+    is met. One finding more than that is kept, to show that there are more.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic] = ()) -> None:
+        self.found: list[Diagnostic] = []
+        self.count = 0
+        """How many were added, kept or not."""
+        self._places: set[object] = set()
+        for diagnostic in diagnostics:
+            self.add(diagnostic)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more are kept."""
+        return len(self.found) > MAX_FINDINGS
+
+    def add(self, finding: Diagnostic | Complaint, notes: Callable[[], tuple[str, ...]] = tuple) -> None:
+        """Keep a finding, unless there is one at its place or there are enough; `notes` makes those of a complaint."""
+        self.count += 1
+        span = finding.span
+        place = (span.source.name, span.line, span.column) if span else finding.message
+        if self.full or place in self._places:
+            return
+        self._places.add(place)
+        self.found.append(finding if isinstance(finding, Diagnostic) else finding.diagnostic(notes()))
+
+    def __len__(self) -> int:
+        return len(self.found)
 
 
 class SpecError(Exception):
@@ -177,7 +253,7 @@ class SpecError(Exception):
         super().__init__("\n\n".join(d.render() for d in found))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.diagnostics,))
+        return (type(self), (self.diagnostics, self.partial))
 
 
 class UsageError(SpecError):
@@ -197,35 +273,50 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
+def brief(value: object, most: int = 60) -> str:
+    """Return what a caller gave, as a message shows it: whatever it is, and however large."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of 5,000 digits, or an object with a faulty `__repr__`
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None where nothing comes close."""
+    """Return the known word most like `word`, or None where nothing comes close.
+
+    It looks at the first `MAX_CANDIDATES` words, and at no long ones.
+    """
     import difflib
 
-    matcher = difflib.SequenceMatcher(b=word[:100].lower())
+    matcher = difflib.SequenceMatcher(b=word[:MAX_WORD].lower())
 
     def likeness(candidate: str, measure: Callable[[], float]) -> float:
         matcher.set_seq1(candidate.lower())
         return measure()
 
-    # The exact measure takes long for long words; a quick one finds those that are worth it.
-    candidates = [candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= 100]
+    # The exact measure takes long; a quick one finds those that are worth it.
+    candidates = [candidate for candidate in islice(known, MAX_CANDIDATES) if len(candidate) <= MAX_WORD]
     candidates.sort(key=lambda candidate: -likeness(candidate, matcher.quick_ratio))
-    best = max(candidates[:20], key=lambda candidate: likeness(candidate, matcher.ratio), default="")
+    best = max(candidates[:10], key=lambda candidate: likeness(candidate, matcher.ratio), default="")
     return best if best and likeness(best, matcher.ratio) >= 0.6 else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A help text for a misspelt word: the nearest known one, or a short list of them all."""
-    known = list(known)
+    """Return a help text for a misspelt word: the nearest known one, or a short list of them all.
+
+    It takes milliseconds: a `Complaint` takes it as `partial(did_you_mean, word, known)`.
+    """
+    known = list(dict.fromkeys(islice(known, MAX_CANDIDATES)))
     near = nearest(word, known)
     if near:
         return f"did you mean `{near}`?"
     if 0 < len(known) <= 16:
-        return f"known here: {listed(known)}"
+        return f"available: {listed(known)}"
     return None
 
 
@@ -235,3 +326,18 @@ def listed(words: Sequence[str]) -> str:
     if len(quoted) < 2:
         return "".join(quoted)
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+def kind_of(value: object) -> str:
+    """Return a value as messages name it: `the text 'abc'`, `the float 2.5`, `a list`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int):
+        return f"the integer {value}"
+    if isinstance(value, float):
+        return f"the float {value}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, Sequence) else "a tensor"

@@ -10,19 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from archspec.errors import Span
+from archspec.expressions import Environment
 from archspec.ops.base import Op
 from archspec.shapes import Shape, shape_text
+from archspec.syntax import Yaml
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from archspec.expressions import Environment
-
 
 def copied(value: Any) -> Any:
-    """A value of a spec, its lists and mappings copied: the spec's own are shared by all that is loaded from it."""
+    """Copy the lists and mappings of a value: the spec's own are shared by all that is loaded from it."""
     if isinstance(value, list):
-        return [copied(item) for item in value]
+        return [copied(item) if isinstance(item, (list, dict)) else item for item in value]
     return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
@@ -70,6 +70,11 @@ class Scope:
         was first met."""
         return {name: copied(value) for name, value in self.environment.values.items()} if self.environment else {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep what the scope is and what it was given, not the program that it came from."""
+        values = self.environment.values if self.environment is not None else None
+        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values)
+
     def moved(self, path: str, parent: Scope) -> Scope:
         """The same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
@@ -93,11 +98,35 @@ class Scope:
         return f"Group({self.kind}, {self.path!r})"
 
 
+def _scope(
+    kind: str,
+    path: str,
+    parent: Scope | None,
+    block: str | None,
+    copy: tuple[int, int] | None,
+    span: Span | None,
+    values: dict[str, Any] | None,
+) -> Scope:
+    """Return a scope as it was before it was pickled or copied."""
+    scope = Scope(kind, path, parent, block, copy, span)
+    scope.environment = Environment(values) if values is not None else None
+    return scope
+
+
 class ArgumentOrigin(NamedTuple):
     """Where an argument's value was written: in the `step` itself, or under `defaults`."""
 
     origin: str
-    span: Span
+    yaml: Yaml
+
+    @property
+    def span(self) -> Span:
+        """The place of the value."""
+        return self.yaml.span
+
+
+EMPTY: Mapping[str, Any] = {}
+"""A mapping that many layers share, since most have no arguments of their own; nobody changes it."""
 
 
 class Node:
@@ -118,7 +147,7 @@ class Node:
         origins: Mapping[str, ArgumentOrigin] | None = None,
     ) -> None:
         self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
-        self.origins: Mapping[str, ArgumentOrigin] = origins or {}
+        self.origins: Mapping[str, ArgumentOrigin] = origins or EMPTY
 
     @property
     def shape(self) -> Shape:

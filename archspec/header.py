@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from archspec.errors import Diagnostic, Source, SpecError
-from archspec.files import readable
+from archspec.files import opened
 
 ENDING = ".safetensors"
 MAX_HEADER = 4 << 20
@@ -25,7 +25,7 @@ def read_spec(path: str) -> Source:
 
 def _header(path: str) -> dict[str, Any]:
     """Return the JSON at the start of the file, behind its length in 8 bytes."""
-    with open(readable(path), "rb") as file:
+    with opened(path) as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")
         data = file.read(size) if size <= MAX_HEADER else b""

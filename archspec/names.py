@@ -6,7 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable
 
-from archspec.errors import printable
+from archspec.errors import Complaint, printable
 
 MAX_NAME = 100
 """How many characters a name may have."""
@@ -36,43 +36,66 @@ MODULE_ATTRIBUTES = frozenset(
 )
 
 
-def step_name_fault(name: str) -> str | None:
-    """Why `name` cannot be the name of a step, or None: it becomes a module name and a state_dict key."""
+def step_name_fault(name: str) -> Complaint | None:
+    """Return why `name` cannot be the name of a step, which becomes a module name and a state_dict key, or None."""
     if not _STEP.fullmatch(name):
-        return f"{shown(name)} is no name: ASCII letters, digits and `_`, or a number"
-    if len(name) > MAX_NAME:
-        return f"a name of {len(name)} characters; the limit is {MAX_NAME}"
+        return _invalid(name, "use ASCII letters, digits and `_`, or a number", _step_name_help(name))
     if name == "input":
-        return "`input` is what the scope was given"
-    if keyword.iskeyword(name):
-        return f"`{name}` is a word of Python"
-    if name.startswith("__"):
-        return f"`{name}` starts with `__`"
+        return Complaint("name", "the name `input` is reserved for what the scope reads")
     if name in MODULE_ATTRIBUTES:
-        return f"`{name}` is an attribute of every nn.Module"
-    return None
+        return Complaint("name", f"the name `{name}` is an attribute of every nn.Module", f"write `{name}_`, say")
+    return _too_long(name) or _keyword(name) or _dunder(name)
 
 
-def output_name_fault(name: str) -> str | None:
-    """Why `name` cannot be the name of an output, or None: names of steps, dotted ones too, can."""
-    if all(map(_STEP.fullmatch, name.split("."))) and len(name) <= MAX_NAME:
-        return None
-    return f"{shown(name)} is no name: ASCII letters, digits, `_` and `.`"
+def output_name_fault(name: str) -> Complaint | None:
+    """Return why `name` cannot be the name of an output, or None: names of steps, dotted ones too, can."""
+    if not all(map(_STEP.fullmatch, name.split("."))):
+        return _invalid(name, "use ASCII letters, digits, `_` and `.`", _suggestion(name))
+    return _too_long(name)
 
 
-def value_name_fault(name: str, taken: Iterable[str] = ()) -> str | None:
-    """Why `name` cannot be the name of a param, argument, block or input, or None."""
+def value_name_fault(name: str, taken: Iterable[str] = ()) -> Complaint | None:
+    """Return why `name` cannot be the name of a param, argument, block or input, or None."""
     if not _IDENTIFIER.fullmatch(name):
-        return f"{shown(name)} is no name: ASCII letters, digits and `_`, starting with a letter"
-    if len(name) > MAX_NAME:
-        return f"a name of {len(name)} characters; the limit is {MAX_NAME}"
-    if keyword.iskeyword(name):
-        return f"`{name}` is a word of Python"
+        return _invalid(name, "use ASCII letters, digits and `_`, starting with a letter", _suggestion(name))
     if name in taken:
-        return f"`{name}` has a meaning of its own here"
-    return None
+        return Complaint("name", f"the name `{name}` is reserved", f"write `{name}_`, say")
+    return _too_long(name) or _keyword(name)
+
+
+def _invalid(name: str, rule: str, help: str | None) -> Complaint:
+    return Complaint("name", f"{shown(name)} is not a valid name; {rule}", help)
+
+
+def _too_long(name: str) -> Complaint | None:
+    if len(name) <= MAX_NAME:
+        return None
+    return Complaint("name", f"the name has {len(name)} characters; the limit is {MAX_NAME}")
+
+
+def _keyword(name: str) -> Complaint | None:
+    if not keyword.iskeyword(name):
+        return None
+    return Complaint("name", f"the name `{name}` is a keyword of Python", f"write `{name}_`, say")
+
+
+def _dunder(name: str) -> Complaint | None:
+    return Complaint("name", f"the name `{name}` starts with `__`, which is reserved") if name[:2] == "__" else None
+
+
+def _step_name_help(name: str) -> str | None:
+    scope, dot, rest = name.partition(".")
+    if dot and all(map(_STEP.fullmatch, name.split("."))):
+        return f"a dot leads into a scope: a `sequential` named `{scope}`, and in it a step named `{rest}`"
+    return _suggestion(name)
+
+
+def _suggestion(name: str) -> str | None:
+    """Return a help with the nearest valid name, if enough of `name` is left in it."""
+    near = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lstrip("0123456789_")
+    return f"did you mean `{near}`?" if near and len(name) <= MAX_NAME else None
 
 
 def shown(name: str) -> str:
-    """A name in quotes, its odd characters escaped."""
+    """Return a name in quotes, its unusual characters escaped."""
     return repr(name) if name.isascii() else f"'{printable(name.encode('unicode_escape').decode('ascii'))}'"

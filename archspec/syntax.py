@@ -8,17 +8,16 @@ recursion, keeps hostile nesting harmless.
 from __future__ import annotations
 
 import math
-import os
 import re
-import stat
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import yaml
 
-from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError
+from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, kind_of
 from archspec.shapes import LIMIT
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 100
 
 _LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)
@@ -26,6 +25,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uf
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_ONCE = "to write a thing once, use a block, a param, `repeat` or `defaults`"
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -43,6 +43,10 @@ class Yaml:
     def __init__(self, source: Source, line: int, column: int, width: int) -> None:
         self.source, self.line, self.column, self.width = source, line, column, width
 
+    def __deepcopy__(self, memo: object) -> Yaml:
+        """Return the value itself: nobody changes one, and networks that are copied share them."""
+        return self
+
     @property
     def span(self) -> Span:
         """Where it stands."""
@@ -59,8 +63,8 @@ class YamlScalar(Yaml):
     __slots__ = ("value",)
 
     def __init__(self, value: Any, source: Source, line: int, column: int, width: int) -> None:
-        super().__init__(source, line, column, width)
-        self.value = value
+        # A large file has half a million of these: a call of the other constructor would show.
+        self.source, self.line, self.column, self.width, self.value = source, line, column, width, value
 
     def plain(self) -> Any:
         return self.value
@@ -97,47 +101,19 @@ class YamlMap(Yaml):
         return self.entries.get(key)
 
 
-def read(path: str, shown: str | None = None) -> Source:
-    """The text of the file at `path` as a Source; SpecError where it is no clean, small UTF-8 text file."""
-    source = Source(shown or path)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SpecError(Diagnostic("file", f"{source.name} is not a regular file"))
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError(Diagnostic("file", f"{source.name}: {(error.strerror or str(error)).lower()}")) from None
-    except ValueError:  # a NUL in the path
-        raise SpecError(Diagnostic("file", f"{source.name}: not a file name")) from None
-    if len(data) > MAX_BYTES:
-        raise SpecError(Diagnostic("limit", f"{source.name} is larger than 1 MiB"))
-    return Source(source.name, _decoded(source, data))
-
-
-def _decoded(source: Source, data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SpecError(Diagnostic("encoding", "this is UTF-16", Span(source, 1, 1), help="save the file as UTF-8"))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = _end_of(source, data[: error.start].decode("utf-8-sig", "replace"))
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise SpecError(Diagnostic("encoding", message, place, help="save the file as UTF-8")) from None
-
-
-def _end_of(source: Source, before: str) -> Span:
-    """The place right behind `before`, which a source starts with."""
-    lines = f"{before}|".splitlines()
-    return Span(source, len(lines), len(lines[-1]))
-
-
 def parse(source: Source) -> YamlMap:
-    """The one mapping that a spec's text is; SpecError with everything that is wrong with its YAML."""
+    """Return the mapping that the text of a spec is.
+
+    Raises:
+        SpecError: Everything that is wrong with its YAML.
+    """
     root = _compose(source)
     if not isinstance(root, YamlMap):
-        found = "empty" if root is None else "a list" if isinstance(root, YamlList) else "a scalar"
+        found = "an empty file" if root is None else kind_of(root.plain())
         place = root.span if root else Span(source, 1, 1)
-        raise SpecError(Diagnostic("document", f"a spec is a mapping with the key `layers`; this is {found}", place))
+        message = f"expected a mapping with the keys `input` and `layers`, got {found}"
+        help = "the steps of a network go under `layers:`" if isinstance(root, YamlList) else None
+        raise SpecError(Diagnostic("document", message, place, help=help))
     return root
 
 
@@ -150,12 +126,14 @@ def parse_value(source: Source) -> Any:
 def _compose(source: Source) -> Yaml | None:
     bad = _FORBIDDEN.search(source.text)
     if bad:
-        message = f"the character U+{ord(bad.group()):04X} has no place in a spec"
-        raise SpecError(Diagnostic("encoding", message, _end_of(source, source.text[: bad.start()])))
+        message = f"the character U+{ord(bad.group()):04X} is not allowed in a spec"
+        raise SpecError(Diagnostic("encoding", message, Span.behind(source, source.text[: bad.start()])))
     composer = _Composer(source)
     try:
         for event in yaml.parse(source.text, Loader=_LOADER):
-            composer.feed(event)
+            take = composer.takes.get(type(event))
+            if take is not None:
+                take(event)
     except yaml.MarkedYAMLError as error:
         wrong = _syntax_error(source, error)
         # What was complained of on the same line was no more than a part of this.
@@ -175,13 +153,33 @@ def _syntax_error(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
     problem = " ".join(filter(None, (error.problem, error.context))) or "not YAML"
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return Diagnostic("syntax", problem, place, help="YAML is indented with spaces, never with tabs")
-    return Diagnostic("syntax", problem, place, help=_syntax_help(line))
+    return Diagnostic("syntax", problem, place, help=_syntax_help(line, problem))
 
 
-def _syntax_help(line: str) -> str | None:
+def _tag_help(tag: str) -> str:
+    if tag in ("!include", "!import", "!extends"):
+        return "`include: [...]` brings the blocks of other files, `extends: ...` lays this file over another one"
+    return "take it out: a spec holds plain values"
+
+
+def _syntax_help(line: str, problem: str) -> str | None:
     if "${" in line and "{" in line.replace("${", "", 1):
         return 'inside `{...}` an expression needs quotes: "${...}"'
-    return 'quote the whole value: "${...}"' if "${" in line else None
+    if "${" in line:
+        return 'quote the whole value: "${...}"'
+    return next((help for part, help in _SYNTAX_HELPS.items() if part in problem), None)
+
+
+_SYNTAX_HELPS = {
+    "',' or '}'": "entries inside `{...}` are separated by commas: `{filters: 8, kernel: 3}`",
+    "',' or ']'": "entries inside `[...]` are separated by commas, and end with `]`",
+    "mapping values are not allowed": "arguments go into `{...}`: `conv: {filters: 8}`; text with `: ` needs quotes",
+    "'-' indicator": "each step starts with `- `; keys of the file stand at the margin",
+    "expected ':'": "a line is a step, `- relu`, or a key with a value, `name: mine`",
+    "expected key": "the keys of one mapping have the same indentation",
+    "cannot start any token": "text that starts with this character needs quotes",
+}
+"""What to do about what the parser says, by a part of it."""
 
 
 class _Composer:
@@ -194,38 +192,45 @@ class _Composer:
         self._stack: list[YamlList | YamlMap] = []
         self._pending: list[tuple[str, Span] | None] = []  # per open mapping: the key that waits for its value
         self._documents = 0
+        self.takes: dict[type[Any], Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: partial(self._open, kind=YamlMap),
+            yaml.SequenceStartEvent: partial(self._open, kind=YamlList),
+            yaml.MappingEndEvent: self._close,
+            yaml.SequenceEndEvent: self._close,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
+        """What takes each kind of event; the others say nothing."""
 
-    def feed(self, event: Any) -> None:
-        kind = type(event).__name__
-        if kind == "ScalarEvent":
-            self._scalar(event)
-        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-            self._open(event, YamlMap if kind == "MappingStartEvent" else YamlList)
-        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            self._close()
-        elif kind == "AliasEvent":
-            self._complain("alias", f"alias `*{event.anchor}`", event, "write it out, or use `blocks` and `params`")
-            self._add(YamlScalar(None, *self._place(event)))
-        elif kind == "DocumentStartEvent":
-            self._documents += 1
-            if self._documents == 2:
-                self._complain("document", "a second document", event, "one file is one spec")
+    def _alias(self, event: Any) -> None:
+        self._complain("alias", f"the alias `*{event.anchor}` is not allowed", event, _ONCE)
+        self._add(YamlScalar(None, *self._place(event)))
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents == 2:
+            self._complain("document", "expected one document, got a second", event, "write one spec per file")
 
     def _place(self, event: Any) -> tuple[Source, int, int, int]:
         start, end = event.start_mark, event.end_mark
-        width = end.column - start.column if end.line == start.line else 1
-        return self.source, start.line + 1, start.column + 1, max(width, 1)
+        line, column = start.line, start.column
+        width = end.column - column if end.line == line else 1
+        return self.source, line + 1, column + 1, width or 1
 
     def _complain(self, code: str, message: str, event: Any, help: str | None = None) -> None:
-        self.found.append(Diagnostic(code, message, Span(*self._place(event)), help=help))
+        place = Span(*self._place(event))
+        if self.found and self.found[-1].span == place:
+            return  # one finding is enough for a place
+        self.found.append(Diagnostic(code, message, place, help=help))
         if len(self.found) >= MAX_FINDINGS:
             raise SpecError(self.found)
 
     def _check_properties(self, event: Any) -> None:
         if event.anchor is not None:
-            self._complain("alias", f"anchor `&{event.anchor}`", event, "use `blocks` and `params` to say a thing once")
+            self._complain("alias", f"the anchor `&{event.anchor}` is not allowed", event, _ONCE)
         if event.tag is not None:
-            self._complain("tag", f"tag `{event.tag}`", event, "a spec holds plain values only")
+            self._complain("tag", f"the tag `{event.tag}` is not allowed", event, _tag_help(event.tag))
 
     def _scalar(self, event: Any) -> None:
         text: str = event.value
@@ -245,13 +250,15 @@ class _Composer:
         place = Span(*self._place(event))
         mapping = self._stack[-1]
         assert isinstance(mapping, YamlMap)
+        value = self._resolve(text, event) if plain else text
         if text == "<<" and plain:
-            self._complain("alias", "merge key `<<`", event, "use `blocks` and `params` to say a thing once")
-        elif plain and not isinstance(self._resolve(text, event), str):
-            self._complain("key", f"the key {text!r} is not text", event, f'quote it: "{text}"' if text else "name it")
+            self._complain("alias", "the merge key `<<` is not allowed", event, _ONCE)
+        elif not isinstance(value, str):
+            message = f"expected a text key, got {kind_of(value)}"
+            self._complain("key", message, event, f'in quotes it is text: "{text}"' if text else "write a name")
         elif text in mapping.entries:
             first = mapping.keys[text].line
-            self._complain("duplicate", f"the key `{text}` stands twice", event, f"the first one is on line {first}")
+            self._complain("duplicate", f"duplicate key `{text}`", event, f"the first one is on line {first}")
         self._pending[-1] = (text, place)
 
     def _resolve(self, text: str, event: Any) -> Any:
@@ -260,21 +267,23 @@ class _Composer:
             return _WORDS[text]
         if text[0] not in "0123456789.+-":
             return text
+        if len(text) < 19 and text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0"):
+            return int(text)  # what most numbers are
         if _INTEGER.fullmatch(text):
             if len(text) > 66:
-                self._complain("limit", f"an integer of {len(text)} digits is beyond the size limit of 2**63", event)
+                self._complain("limit", f"an integer of {len(text)} digits exceeds the limit of 2**63", event)
                 return 0
             value = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
             if not -LIMIT < value < LIMIT:
-                self._complain("limit", f"{value} is beyond the size limit of 2**63", event)
+                self._complain("limit", f"{value} exceeds the limit of 2**63", event)
             return value
         if _FLOAT.fullmatch(text):
             number = float(text)
             if not math.isfinite(number):
-                self._complain("number", f"{text} is beyond what a float can hold", event)
+                self._complain("number", f"{text} exceeds the range of a float", event)
             return number
         if _NOT_FINITE.fullmatch(text):
-            self._complain("number", f"{text} is no value of a spec", event, "write a finite number")
+            self._complain("number", f"expected a finite number, got {text}", event)
             return 0.0
         return text
 
@@ -286,7 +295,7 @@ class _Composer:
             message = f"nested more than {MAX_DEPTH} levels deep"
             raise SpecError([*self.found, Diagnostic("depth", message, Span(*place))])
         if self._waits_for_key():
-            self._complain("key", "a list or mapping as a key", event, "keys are text; quote `${...}` inside `{...}`")
+            self._complain("key", "expected a text key, got a list or a mapping", event, self._key_help(event))
             raise SpecError(self.found)
         node = kind(*place)
         node.width = 1
@@ -294,7 +303,12 @@ class _Composer:
         self._stack.append(node)
         self._pending.append(None)
 
-    def _close(self) -> None:
+    def _key_help(self, event: Any) -> str:
+        if "{{" in self.source.line(event.start_mark.line + 1):
+            return "an expression is written `${...}`, in quotes inside `{...}`"
+        return "quote `${...}` inside `{...}`"
+
+    def _close(self, event: Any) -> None:
         self._stack.pop()
         self._pending.pop()
 
@@ -316,8 +330,8 @@ class _Composer:
         self._pending[-1] = None
 
 
-def find(node: Yaml, path: list[str | int]) -> Yaml:
-    """The value at a JSON path; as far down as the path leads."""
+def find(node: Yaml, path: Iterable[str | int]) -> Yaml:
+    """Return the value at a path of keys and positions; as far down as the path leads."""
     for step in path:
         if isinstance(node, YamlMap) and step in node.entries:
             node = node.entries[str(step)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from archspec.errors import MAX_FINDINGS
 from archspec.names import MODULE_ATTRIBUTES
 
 MARK = "«"
@@ -56,12 +57,12 @@ def step(title: str, text: str, *wrong: tuple[str, ...]) -> Bad:
 
 
 def value(title: str, text: str, *wrong: tuple[str, ...]) -> Bad:
-    """A wrong value where an integer is wanted."""
+    """A wrong value where an integer is expected."""
     return step(title, f"conv: {{filters: «{text}}}", *wrong)
 
 
 def expression(title: str, text: str, code: str, message: str, help: str = "") -> Bad:
-    """A wrong expression where an integer is wanted."""
+    """A wrong expression where an integer is expected."""
     spec = f"input: [3, 8, 8]\nparams: {{widths: 8, l: [1, 2]}}\nlayers:\n  - conv:\n      filters: «'${{{text}}}'\n"
     return bad(title, spec + "  - conv: $widths\n  - relu: {repeat: $l}\n", (code, message, help))
 
@@ -90,27 +91,29 @@ def names() -> list[Bad]:
     other = ["а", "ﬁ", "\\u202eabc", "naïve", "１"]
     python = ["class", "None", "lambda"]
     return [
-        *(step(f"19 name {name!r}", f'relu: {{name: «"{name}"}}', ("name", "is no name")) for name in shapes),
-        *(step(f"20 name {name!r}", f'relu: {{name: «"{name}"}}', ("name", "is no name")) for name in other),
-        step("19 name a'b", """relu: {name: «"a'b"}""", ("name", "is no name")),
-        *(step(f"19 name {name}", f"relu: {{name: «{name}}}", ("name", "a word of Python")) for name in python),
+        *(step(f"19 name {name!r}", f'relu: {{name: «"{name}"}}', ("name", "is not a valid name")) for name in shapes),
+        *(step(f"20 name {name!r}", f'relu: {{name: «"{name}"}}', ("name", "is not a valid name")) for name in other),
+        step("19 name a'b", """relu: {name: «"a'b"}""", ("name", "is not a valid name")),
+        *(step(f"19 name {name}", f"relu: {{name: «{name}}}", ("name", "a keyword of Python")) for name in python),
         step("19 name __x", "relu: {name: «__x}", ("name", "starts with `__`")),
-        step("19 name input", "relu: {name: «input}", ("name", "what the scope was given")),
-        step("19 a long name", f"relu: {{name: «{'a' * 101}}}", ("name", "a name of 101 characters")),
+        step("19 name input", "relu: {name: «input}", ("name", "reserved for what the scope reads")),
+        step("19 a long name", f"relu: {{name: «{'a' * 101}}}", ("name", "the name has 101 characters")),
         *(
             step(f"19 name {name}", f"relu: {{name: «{name}}}", ("name", "an attribute of every nn.Module"))
             for name in sorted(MODULE_ATTRIBUTES)
             if not name.startswith("__")
         ),
-        step("19 a name made by an expression", "relu: {name: «\"${'a' + '.b'}\"}", ("name", "'a.b' is no name")),
-        step("a name that is no text", "relu: {name: «$input}", ("type", "text is wanted, not a tensor")),
+        step(
+            "19 a name made by an expression", "relu: {name: «\"${'a' + '.b'}\"}", ("name", "'a.b' is not a valid name")
+        ),
+        step("a name that is no text", "relu: {name: «$input}", ("type", "expected text, got a tensor")),
         step("a name that is a number", "relu: {name: «1}", ("type", "the integer 1", 'in quotes it is text: "1"')),
         step("a name that is true", "relu: {name: «true}", ("type", "the boolean true", 'text: "true"')),
-        called("a name twice", "relu: {name: «stem}", ("name", "`stem` stands twice", "a name of its own")),
+        called("a name twice", "relu: {name: «stem}", ("name", "duplicate name `stem`", "a name of its own")),
         called(
             "a repeat without room for its names",
             'relu: {name: «"a${index // 2}", repeat: 4}',
-            ("name", "`a0` stands twice"),
+            ("name", "duplicate name `a0`", "each copy"),
         ),
         bad(
             "a param's name",
@@ -120,16 +123,20 @@ def names() -> list[Bad]:
         bad(
             "a block's name",
             "input: [3]\nblocks: {«a b: {layers: [relu]}}\nlayers: [relu]\n",
-            ("name", "'a b' is no name"),
+            ("name", "'a b' is not a valid name"),
         ),
         bad(
             "a block named as an op",
             "input: [3]\nblocks: {«conv: {layers: [relu]}}\nlayers: [relu]\n",
-            ("block", "is an op", "another name"),
+            ("block", "has the name of an op", "another name"),
         ),
-        bad("the network's name", "name: «a b\ninput: [3]\nlayers: [relu]\n", ("name", "'a b' is no name")),
-        bad("an input's name", "input: {«a b: [3]}\nlayers: [relu]\n", ("name", "'a b' is no name")),
-        bad("an output's name", 'input: [3]\nlayers: [relu]\noutputs: {"a\'b": «relu}\n', ("name", "is no name")),
+        bad("the network's name", "name: «a b\ninput: [3]\nlayers: [relu]\n", ("name", "'a b' is not a valid name")),
+        bad("an input's name", "input: {«a b: [3]}\nlayers: [relu]\n", ("name", "'a b' is not a valid name")),
+        bad(
+            "an output's name",
+            'input: [3]\nlayers: [relu]\noutputs: {"a\'b": «relu}\n',
+            ("name", "is not a valid name"),
+        ),
     ]
 
 
@@ -146,32 +153,40 @@ YAML = [
         ("tag", "binary"),
         ("tag", "set"),
     ),
-    value("2 a timestamp", "2001-12-14", ("type", "text '2001-12-14'")),
-    bad("3 an alias bomb", "a: «&a [1, 1]\nb: «&b [«*a, «*a]\nc: [«*b]\n", *[("alias", "", "`params`")] * 5),
-    bad("4 an anchor in itself", "a: «&a [«*a]\n", ("alias", "anchor `&a`"), ("alias", "alias `*a`")),
-    bad("5 a merge key", "layers:\n  - conv: {«<<: {filters: 3}}\n", ("alias", "merge key", "`blocks` and `params`")),
+    value("2 a timestamp", "2001-12-14", ("type", "the text '2001-12-14'")),
     bad(
-        "6 a key twice", "input: [3]\nlayers: [relu]\n«input: [4]\n", ("duplicate", "`input` stands twice", "on line 1")
+        "3 an alias bomb", "a: «&a [1, 1]\nb: «&b [«*a, «*a]\nc: [«*b]\n", *[("alias", "is not allowed", "a param")] * 5
     ),
-    bad("7 keys that are not text", "«1: a\n«1.0: b\n«true: c\n«null: d\n", *[("key", "is not text", "quote it")] * 4),
-    bad("7 a list as a key", "? «[a]\n: b\n", ("key", "a list or mapping as a key")),
-    value("9 no", "no", ("type", "text 'no'", "write `false`")),
-    value("9 on", "on", ("type", "text 'on'", "write `true`")),
-    value("9 010", "010", ("type", "text '010'", "write 10 (or 0o10 for octal)")),
-    value("9 1_000", "1_000", ("type", "text '1_000'", "write 1000")),
-    value("9 3:4", "3:4", ("type", "text '3:4'", "no base 60")),
-    value("10 .nan", ".nan", ("number", ".nan is no value", "finite")),
-    value("10 -.inf", "-.inf", ("number", "-.inf is no value")),
-    value("10 1e999", "1e999", ("number", "beyond what a float can hold")),
+    bad("4 an anchor in itself", "a: «&a [«*a]\n", ("alias", "anchor `&a`"), ("alias", "alias `*a`")),
+    bad("5 a merge key", "layers:\n  - conv: {«<<: {filters: 3}}\n", ("alias", "the merge key `<<`", "`defaults`")),
+    bad(
+        "6 a key twice",
+        "input: [3]\nlayers: [relu]\n«input: [4]\n",
+        ("duplicate", "duplicate key `input`", "on line 1"),
+    ),
+    bad(
+        "7 keys that are not text",
+        "«1: a\n«1.0: b\n«true: c\n«null: d\n",
+        *[("key", "expected a text key", "in quotes")] * 4,
+    ),
+    bad("7 a list as a key", "? «[a]\n: b\n", ("key", "expected a text key, got a list or a mapping")),
+    value("9 no", "no", ("type", "the text 'no'", "write `false`")),
+    value("9 on", "on", ("type", "the text 'on'", "write `true`")),
+    value("9 010", "010", ("type", "the text '010'", "write 10 (or 0o10 for octal)")),
+    value("9 1_000", "1_000", ("type", "the text '1_000'", "write 1000")),
+    value("9 3:4", "3:4", ("type", "the text '3:4'", "not as base 60")),
+    value("10 .nan", ".nan", ("number", "expected a finite number, got .nan")),
+    value("10 -.inf", "-.inf", ("number", "expected a finite number, got -.inf")),
+    value("10 1e999", "1e999", ("number", "exceeds the range of a float")),
     bad(
         "11 two documents",
         "input: [3]\n«---\nlayers: [relu]\n",
-        ("document", "a second document", "one file is one spec"),
+        ("document", "got a second", "one spec per file"),
     ),
-    bad("11 nothing", "«", ("document", "this is empty")),
-    bad("11 comments", "«# nothing\n", ("document", "this is empty")),
-    bad("11 a scalar", "«relu\n", ("document", "this is a scalar")),
-    bad("11 a list", "«- relu\n", ("document", "this is a list")),
+    bad("11 nothing", "«", ("document", "got an empty file")),
+    bad("11 comments", "«# nothing\n", ("document", "got an empty file")),
+    bad("11 a scalar", "«relu\n", ("document", "got the text 'relu'")),
+    bad("11 a list", "«- relu\n", ("document", "got a list", "under `layers:`")),
     bad("12 500 deep", f"layers: {'[' * 99}«{'[' * 401}{']' * 500}\n", ("depth", "more than 100 levels")),
     bad("12 100,000 deep", f"layers: {'[' * 99}«{'[' * 99_901}\n", ("depth", "more than 100 levels")),
     bad("12 mappings 100,000 deep", f"{'{a: ' * 100}«{'{a: ' * 99_900}\n", ("depth", "more than 100 levels")),
@@ -187,86 +202,100 @@ YAML = [
 ]
 
 TYPES = [
-    value("17 true", "true", ("type", "an integer is wanted, not the boolean true")),
-    value("17 3.0", "3.0", ("type", "not the float 3.0", "write 3, or `int(...)`")),
-    value("17 text", '"3"', ("type", "not text '3'", "without quotes, 3 is a number")),
-    value("17 nothing", "null", ("type", "not nothing")),
-    value("17 a list", "[3]", ("type", "not a list")),
-    value("17 a mapping", "{a: 3}", ("type", "not a mapping")),
-    value("18 10**30", "1" + "0" * 30, ("limit", "beyond the size limit of 2**63")),
+    value("17 true", "true", ("type", "expected an integer, got the boolean true")),
+    value("17 3.0", "3.0", ("type", "got the float 3.0", "write 3, or `int(...)`")),
+    value("17 text", '"3"', ("type", "got the text '3'", "without quotes, 3 is a number")),
+    value("17 nothing", "null", ("type", "got nothing")),
+    value("17 a list", "[3]", ("type", "got a list")),
+    value("17 a mapping", "{a: 3}", ("type", "got a mapping")),
+    value("18 10**30", "1" + "0" * 30, ("limit", "exceeds the limit of 2**63")),
     value("29 5,000 digits", "1" * 5000, ("limit", "an integer of 5000 digits")),
     step(
         "18 an output beyond 2**63", "«upsample: 9223372036854775807", ("limit", "the output 3x73786976294838206456x")
     ),
-    step("39 filters 0", "conv: {filters: «0}", ("value", "filters: 0 is below 1")),
-    step("39 kernel -1", "conv: {filters: 1, kernel: «-1}", ("value", "kernel: -1 is below 1")),
-    step("39 stride 0", "conv: {filters: 1, stride: «0}", ("value", "stride: 0 is below 1")),
-    step("39 dilation 0", "conv: {filters: 1, dilation: «0}", ("value", "dilation: 0 is below 1")),
-    step("39 groups 0", "conv: {filters: 1, groups: «0}", ("value", "groups: 0 is below 1")),
-    step("39 padding -1", "conv: {filters: 1, padding: «-1}", ("value", "padding: -1 is below 0")),
-    step("39 one stride of two", "conv: {filters: 1, stride: [1, «0]}", ("value", "0 is below 1")),
-    step("39 units 0", "linear: «0", ("value", "0 is below 1")),
+    step("39 filters 0", "conv: {filters: «0}", ("value", "filters: expected at least 1, got 0")),
+    step("39 kernel -1", "conv: {filters: 1, kernel: «-1}", ("value", "kernel: expected at least 1, got -1")),
+    step("39 stride 0", "conv: {filters: 1, stride: «0}", ("value", "stride: expected at least 1, got 0")),
+    step("39 dilation 0", "conv: {filters: 1, dilation: «0}", ("value", "dilation: expected at least 1, got 0")),
+    step("39 groups 0", "conv: {filters: 1, groups: «0}", ("value", "groups: expected at least 1, got 0")),
+    step("39 padding -1", "conv: {filters: 1, padding: «-1}", ("value", "padding: expected at least 0, got -1")),
+    step("39 one stride of two", "conv: {filters: 1, stride: [1, «0]}", ("value", "expected at least 1, got 0")),
+    step("39 units 0", "linear: «0", ("value", "expected at least 1, got 0")),
     step(
         "40 groups that do not divide",
         "conv: {filters: 4, groups: «2}",
-        ("shape", "3 input channels do not divide into 2"),
+        ("shape", "groups: expected a divisor of the 3 input channels, got 2"),
     ),
-    step("40 a kernel over the input", "conv: {filters: 4, kernel: «11}", ("shape", "reaches over 11x11", "")),
     step(
-        "40 padding over half the kernel", "max_pool: {kernel: 2, padding: «2}", ("shape", "over half of the kernel 2")
+        "40 a kernel over the input",
+        "conv: {filters: 4, kernel: «11}",
+        ("shape", "covers 11x11, more than the padded input 8x8", "smaller kernel"),
     ),
-    step("42 rate 1.5", "dropout: «1.5", ("value", "1.5 is above 1")),
-    step("42 rate -0.1", "dropout: {rate: «-0.1}", ("value", "-0.1 is below 0")),
-    step("42 eps small", "batch_norm: {eps: «small}", ("type", "a number is wanted, not text 'small'")),
-    step("42 eps -1", "batch_norm: {eps: «-1}", ("value", "-1 is not above 0")),
+    step(
+        "40 padding over half the kernel",
+        "max_pool: {kernel: 2, padding: «2}",
+        ("shape", "at most half of the kernel 2, got 2"),
+    ),
+    step("42 rate 1.5", "dropout: «1.5", ("value", "expected at most 1, got 1.5")),
+    step("42 rate -0.1", "dropout: {rate: «-0.1}", ("value", "expected at least 0, got -0.1")),
+    step("42 eps small", "batch_norm: {eps: «small}", ("type", "expected a number, got the text 'small'")),
+    step("42 eps -1", "batch_norm: {eps: «-1}", ("value", "expected more than 0, got -1")),
     step(
         "a word that is none",
         "conv: {filters: 3, padding: «haf}",
-        ("type", "`half` or `same` is wanted, not text 'haf'"),
+        ("type", "`half` or `same`, got the text 'haf'"),
     ),
     step(
         "a choice that is none",
         "upsample: {scale: 2, mode: «nerest}",
-        ("value", "not text 'nerest'", "did you mean `nearest`?"),
+        ("value", "got the text 'nerest'", "did you mean `nearest`?"),
     ),
-    step("an argument where none is taken", "relu: «3", ("type", "no value is wanted, not the integer 3")),
-    step("a condition that is none", "relu: {when: «yes}", ("type", "true or false is wanted", "write `true`")),
+    step("an argument where none is taken", "relu: «3", ("type", "expected no value, got the integer 3")),
+    step("a condition that is none", "relu: {when: «yes}", ("type", "expected true or false", "write `true`")),
     step(
-        "a condition that is a number", "relu: {when: «'${1}'}", ("type", "true or false is wanted, not the integer 1")
+        "a condition that is a number", "relu: {when: «'${1}'}", ("type", "expected true or false, got the integer 1")
     ),
-    bad("input of no list", "input: «3\nlayers: [relu]\n", ("type", "a list is wanted, not the integer 3")),
+    bad("input of no list", "input: «3\nlayers: [relu]\n", ("type", "expected a list, got the integer 3")),
     bad(
         "input with five axes",
         "input: «[1, 2, 3, 4, 5]\nlayers: [relu]\n",
-        ("value", "5 entries given, at most 4 wanted"),
+        ("value", "expected at most 4 entries, got 5"),
     ),
-    bad("input with a size of 0", "input: [3, «0]\nlayers: [relu]\n", ("value", "0 is below 1")),
-    bad("input with a float", "input: [3, «3.0]\nlayers: [relu]\n", ("type", "not the float 3.0", "write 3")),
-    bad("outputs that are none", "input: [3]\nlayers: [relu]\noutputs: «3\n", ("type", "not the integer 3")),
+    bad("input with a size of 0", "input: [3, «0]\nlayers: [relu]\n", ("value", "expected at least 1, got 0")),
+    bad("input with a float", "input: [3, «3.0]\nlayers: [relu]\n", ("type", "got the float 3.0", "write 3")),
+    bad("outputs that are none", "input: [3]\nlayers: [relu]\noutputs: «3\n", ("type", "got the integer 3")),
     bad("outputs of an empty list", "input: [3]\nlayers: [relu]\noutputs: «'${[]}'\n", ("value", "at least one")),
     bad(
         "outputs of a list in a list",
         "input: [3]\nlayers: [relu]\noutputs: «'${[[]]}'\n",
-        ("type", "a name is wanted, not a list"),
+        ("type", "expected a name, got a list"),
     ),
-    bad("layers of no list", "input: [3]\nlayers: «relu\n", ("type", "a list is wanted, not text 'relu'")),
-    bad("no layers", "«input: [3]\n", ("document", "a spec needs `layers`", "`layers: [...]`")),
-    bad("no input", "«layers: [relu]\n", ("document", "a spec needs `input`", "[3, 224, 224]")),
-    bad("an empty list of layers", "input: [3]\nlayers: «[]\n", ("value", "0 entries given, at least 1 wanted")),
-    bad("a step that is a number", "input: [3]\nlayers: [«3]\n", ("type", "text or a mapping is wanted")),
+    bad("layers of no list", "input: [3]\nlayers: «relu\n", ("type", "expected a list, got the text 'relu'")),
+    bad("no layers", "«input: [3]\n", ("document", "missing key `layers`", "`layers: [...]`")),
+    bad("no input", "«layers: [relu]\n", ("document", "missing key `input`", "[3, 224, 224]")),
+    bad("an empty list of layers", "input: [3]\nlayers: «[]\n", ("value", "expected at least 1 entry, got 0")),
+    bad("a step that is a number", "input: [3]\nlayers: [«3]\n", ("type", "expected text or a mapping")),
     bad("an empty step", "input: [3]\nlayers: [«{}]\n", ("op", "an empty step", "- relu")),
     bad(
         "a step with two keys",
         "input: [3]\nlayers:\n  - linear: 3\n    «bias: true\n",
-        ("op", "2 keys", "`linear: {bias: ...}`"),
+        ("op", "one key, got 2", "`linear: {bias: ...}`"),
     ),
     bad(
         "two steps in one",
         "input: [3]\nlayers:\n  - linear: 3\n    «relu:\n",
-        ("op", "2 keys", "start `relu` on a line of its own"),
+        ("op", "one key, got 2", "start `relu` on a line of its own"),
     ),
-    step("sequential of nothing", "«sequential", ("argument", "sequential needs steps", "`sequential: [...]`")),
-    step("a missing argument", "«conv: {kernel: 3}", ("argument", "conv needs `filters`", "filters: output channels")),
+    step(
+        "sequential of nothing",
+        "«sequential",
+        ("argument", "sequential: missing argument `layers`", "`sequential: [...]`"),
+    ),
+    step(
+        "a missing argument",
+        "«conv: {kernel: 3}",
+        ("argument", "conv: missing argument `filters`", "filters: output channels"),
+    ),
 ]
 
 EXPRESSIONS = [
@@ -280,17 +309,17 @@ EXPRESSIONS = [
     expression("26 3,000 minus signs", "-" * 3000 + "1", "expression", "the limit is 1000"),
     expression("27 ().__class__", "().__class__", "expression", "start with `_`"),
     expression("27 x.__init__", "widths.__init__", "expression", "start with `_`"),
-    expression("27 lambda", "(lambda x: x)(1)", "expression", "is no function of the language"),
-    expression("27 a bare lambda", "[lambda x: x]", "expression", "a lambda has no place"),
-    expression("27 walrus", "(x := 1)", "expression", "`:=` has no place"),
-    expression("27 f-string", 'f"{widths}"', "expression", "an f-string has no place"),
-    expression("27 a call of a call", "min(1, 2)(3)", "expression", "no function of the language"),
-    expression("27 keyword tricks", "max(1, 2, key=abs)", "expression", "no argument `key`"),
-    expression("27 stars", "max(*l)", "expression", "`*` has no place"),
-    expression("27 double stars", "make_divisible(**l)", "expression", "no argument `**`"),
-    expression("27 a method", "l.append(3)", "expression", "no function of the language"),
-    expression("27 a function as a value", "[min][0](1, 2)", "expression", "`[min][0](...)` is no function"),
-    expression("27 format", '"%s" % widths', "expression", "`%` is for numbers"),
+    expression("27 lambda", "(lambda x: x)(1)", "expression", "unknown function"),
+    expression("27 a bare lambda", "[lambda x: x]", "expression", "a lambda is not allowed"),
+    expression("27 walrus", "(x := 1)", "expression", "`:=` is not allowed"),
+    expression("27 f-string", 'f"{widths}"', "expression", "an f-string is not allowed"),
+    expression("27 a call of a call", "min(1, 2)(3)", "expression", "unknown function"),
+    expression("27 keyword tricks", "max(1, 2, key=abs)", "expression", "unknown argument `key`"),
+    expression("27 stars", "max(*l)", "expression", "`*` is not allowed"),
+    expression("27 double stars", "make_divisible(**l)", "expression", "unknown argument `**`"),
+    expression("27 a method", "l.append(3)", "expression", "unknown function"),
+    expression("27 a function as a value", "[min][0](1, 2)", "expression", "unknown function `[min][0](...)`"),
+    expression("27 format", '"%s" % widths', "expression", "`%` takes numbers only"),
     expression("27 look-alike letters", "ｗidths", "expression", "plain ASCII"),
     expression(
         "28 nested comprehensions",
@@ -301,29 +330,39 @@ EXPRESSIONS = [
     expression("29 1/0", "1/0", "expression", "division by zero"),
     expression("29 1e999", "1e999", "expression", "not a finite number"),
     expression("29 0 * 1e999", "0 * 1e999", "expression", "not a finite number"),
-    expression("29 7/2", "7/2", "type", "an integer is wanted, not the float 3.5"),
-    expression("29 8/2", "8/2", "type", "an integer is wanted, not the float 4.0", "`//`"),
+    expression("29 7/2", "7/2", "type", "expected an integer, got the float 3.5"),
+    expression("29 8/2", "8/2", "type", "expected an integer, got the float 4.0", "`//`"),
     expression("29 999 digits", "1" * 999, "limit", "2**63"),
     expression("a comparison of a tensor", "1 < input", "expression", "cannot be compared", "a.shape == b.shape"),
     expression("an equality of tensors", "8 if [input] == [input] else 9", "expression", "cannot be compared"),
-    expression("the length of a tensor", "len(input)", "expression", "a tensor has no len()"),
-    expression("an index that is not there", "l[2]", "expression", "no such position"),
-    expression("nothing", " ", "expression", "holds no expression"),
-    expression("half an expression", "1 +", "expression", "`1 +` is no expression"),
-    expression("true", "true", "expression", "nothing here is called `true`", "it is `True`"),
-    expression("an axis", "input.widht", "expression", "a 3-D tensor has no `widht`", "did you mean `width`?"),
+    expression("the length of a tensor", "len(input)", "expression", "got a tensor", "`shape`"),
+    expression("an index that is not there", "l[2]", "expression", "out of range"),
+    expression("nothing", " ", "expression", "got nothing"),
+    expression("half an expression", "1 +", "expression", "`1 +` is not a valid expression"),
+    expression("true", "true", "expression", "unknown name `true`", "it is `True`"),
+    expression("an axis", "input.widht", "expression", "a tensor of 3x8x8 has no `widht`", "did you mean `width`?"),
     expression("an axis of another rank", "input.length", "expression", "no `length`", "`width`"),
     step("an open brace", "conv: {filters: «'${3'}", ("expression", "no closing `}`", "quote the whole value")),
     bad(
-        "a param before it is known",
-        "input: [3]\nparams: {a: «$b, b: «$c, c: 1}\nlayers: [linear: $a]\n",
-        ("expression", "`b` is not known yet", "the ones before it"),
-        ("expression", "`c` is not known yet"),
+        "params that lead back to themselves",
+        "input: [3]\nparams: {a: «$b, b: $c, c: '${a + 1}', d: $a, e: «$e}\nlayers: [linear: '${d * e}']\n",
+        ("cycle", "a param leads back to itself: `a` -> `b` -> `c` -> `a`"),
+        ("cycle", "a param leads back to itself: `e` -> `e`"),
+    ),
+    bad(
+        "a default before it is known",
+        "input: [3]\nblocks: {b: {params: {m: «$n, n: 3}, layers: [linear: '${m * n}']}}\nlayers: [b]\n",
+        ("expression", "`n` is not defined before `m`", "above it"),
+    ),
+    bad(
+        "a local value before it is known",
+        "input: [3]\nlayers:\n  - inline: {let: {m: «$n, n: 3}, layers: [linear: '${m * n}']}\n",
+        ("expression", "`n` is not defined before `m`", "above it"),
     ),
 ]
 
 REFERENCES = [
-    step("30 an op", "«rel", ("op", "unknown op or block `rel`", "did you mean `relu`?")),
+    step("30 an op", "«rel", ("op", "unknown op `rel`", "did you mean `relu`?")),
     step("30 an op with arguments", "«cnov: {filters: 3}", ("op", "`cnov`", "did you mean `conv`?")),
     called("30 a block", "«residul: {filters: 8}", ("op", "`residul`", "did you mean `residual`?")),
     step("30 an argument", "conv: {filters: 3, «kernal: 3}", ("argument", "unknown argument `kernal`", "`kernel`?")),
@@ -334,10 +373,12 @@ REFERENCES = [
     called(
         "30 an argument of a block", "residual: {«filter: 8}", ("argument", "unknown argument `filter`", "`filters`?")
     ),
-    called("30 a param", "conv: «$widht", ("expression", "nothing here is called `widht`", "did you mean `width`?")),
-    called("30 a step", "add: «stm", ("reference", "no step in sight is called `stm`", "did you mean `stem`?")),
+    called("30 a param", "conv: «$widht", ("expression", "unknown name `widht`", "did you mean `width`?")),
+    called("30 a step", "add: «stm", ("reference", "unknown step `stm`", "did you mean `stem`?")),
     called(
-        "30 a step in an expression", "conv: «${stm.channels}", ("expression", "called `stm`", "did you mean `stem`?")
+        "30 a step in an expression",
+        "conv: «${stm.channels}",
+        ("expression", "unknown name `stm`", "did you mean `stem`?"),
     ),
     bad(
         "30 a key of the document",
@@ -370,85 +411,91 @@ REFERENCES = [
     called(
         "31 a later step",
         "add: [«late, «stem2]\n  - relu: {name: late}",
-        ("reference", "`late` does not stand before"),
+        ("reference", "`late` is not defined before"),
         ("reference", "`stem2`"),
     ),
     called(
         "31 itself",
         "conv: {name: self, filters: 8, from: «self}",
-        ("reference", "does not stand before this step", "data flow"),
+        ("reference", "is not defined before this step", "above it"),
     ),
     called(
         "31 a step of another scope",
         "residual: {name: r, filters: 8}\n  - add: «conv1",
-        ("reference", "no step in sight is called `conv1`", "inside another scope it is `r.conv1`"),
+        ("reference", "unknown step `conv1`", "did you mean `r.conv1`?"),
     ),
     called(
         "31 into a step that is no scope",
         "add: «stem.weight",
-        ("reference", "`stem` holds no step `weight`", "is no scope"),
+        ("reference", "unknown step `weight` in `stem`", "not a scope"),
     ),
     called(
         "31 into a scope that has no such step",
         "residual: {name: r, filters: 8}\n  - add: «r.conv",
-        ("reference", "`r` holds no step `conv`", "did you mean `conv1`?"),
+        ("reference", "unknown step `conv` in `r`", "did you mean `conv1`?"),
     ),
     bad(
         "31 a block does not see its caller's steps",
         "input: [3]\nblocks: {b: {layers: [add: «stem]}}\nlayers:\n  - relu: {name: stem}\n  - b\n",
-        ("reference", "no step in sight is called `stem`"),
+        ("reference", "unknown step `stem`"),
     ),
     bad(
         "31 a block does not see its caller's values",
         "input: [3]\nblocks: {b: {layers: [linear: «$n]}}\nlayers:\n  - sequential: {let: {n: 3}, layers: [b]}\n",
-        ("expression", "nothing here is called `n`"),
+        ("expression", "unknown name `n`"),
     ),
     bad(
         "31 input of several",
         "input: {a: [3], b: [3]}\nlayers:\n  - add: [a, b]\n  - add: «input\n",
-        ("reference", "several inputs", "`a`, `b`"),
+        ("reference", "several inputs", "`a` and `b`"),
     ),
     bad(
         "32 a step that reaches no output",
         "input: [3]\nlayers:\n  - «relu\n  - relu: {from: input}\n",
-        ("unused", "`relu` reaches no output", "name it in `outputs`"),
+        ("unused", "unused step `relu`", "name it in `outputs`"),
     ),
     bad(
         "32 an input that reaches no output",
         "input: {a: [3], «b: [3]}\nlayers:\n  - relu\n",
-        ("unused", "the input `b`"),
+        ("unused", "unused input `b`"),
     ),
     bad(
         "32 a param that nothing mentions",
         "input: [3]\nparams: {«n: 3}\nlayers:\n  - relu\n",
-        ("unused", "the param `n`"),
+        ("unused", "unused param `n`"),
     ),
-    step("a merge of one", "«add", ("argument", "add reads two or more values", "`add: input`")),
+    step(
+        "a merge of one",
+        "«add",
+        ("argument", "add: expected two or more inputs, got 1", "`add: NAME` merges the step before"),
+    ),
     step(
         "a merge of a list of one",
         "add: «[input]",
-        ("argument", "two or more", "`add: name` reads the previous step and"),
+        ("argument", "two or more inputs, got 1", "`add: NAME` merges the step before"),
     ),
     called(
         "two values for an op",
         "relu: {from: «[stem, input]}",
-        ("argument", "relu reads one value, not 2", "`concat` merge"),
+        ("argument", "relu: expected one input, got 2", "`concat`"),
     ),
     called(
-        "two values for a block", "«residual: {filters: 8, from: [stem, input]}", ("argument", "reads one input, not 2")
+        "two values for a block",
+        "«residual: {filters: 8, from: [stem, input]}",
+        ("argument", "residual: expected one input, got 2"),
     ),
     bad(
         "one value for a block with two inputs",
         "input: [3]\nblocks: {b: {inputs: [x, y], layers: [add: [x, y]]}}\nlayers: [«b]\n",
-        ("argument", "block b reads 2 inputs (x, y), not 1", "`from: [...]` names 2"),
+        ("argument", "b: expected 2 inputs (x, y), got 1", "name 2 steps: `from: [...]`"),
     ),
     bad(
         "a name twice among a block's inputs and params",
         "input: [3]\nblocks: {b: {inputs: [x, «x, «n], params: {n: 1}, layers: [linear: $n]}}\nlayers: [relu]\n",
-        ("name", "`x` stands twice"),
-        ("name", "`n` stands twice"),
+        ("name", "duplicate name `x`"),
+        ("name", "duplicate name `n`"),
     ),
-    called("a block without its argument", "«residual", ("argument", "residual needs `filters`")),
+    called("a block without its argument", "«residual", ("argument", "residual: missing argument `filters`")),
     called("an argument for a block that takes none", "relu\n  - residual: {«x: 1, filters: 8}", ("argument", "`x`")),
 ]
 
@@ -485,6 +532,11 @@ REPEATS = [
         ("limit", "more than 1,000,000 layers"),
     ),
     step(
+        "33 scopes that multiply",
+        "sequential: {repeat: 1000, layers: [sequential: {repeat: «101, layers: [linear: '${index + 1}']}]}",
+        ("limit", "more than 100,000 blocks and `sequential`s"),
+    ),
+    step(
         "33 edges that multiply",
         f"«add: {{repeat: 100000, from: [{', '.join(['input'] * 1000)}]}}",
         ("limit", "more than 4,000,000 edges"),
@@ -496,12 +548,12 @@ REPEATS = [
         + "]}" * 12,
         ("limit", "a path of more than 1,000 characters"),
     ),
-    step("34 -1", "relu: {repeat: «-1}", ("value", "repeat: -1 is below 0")),
-    step("34 1.5", "relu: {repeat: «1.5}", ("type", "not the float 1.5")),
-    step("34 true", "relu: {repeat: «true}", ("type", "not the boolean true")),
-    step("34 -1 by an expression", "relu: {repeat: «'${0 - 1}'}", ("value", "repeat: -1 is below 0")),
-    step("34 1.0 by an expression", "relu: {repeat: «'${2 / 2}'}", ("type", "not the float 1.0")),
-    step("34 two names", "relu: {repeat: «{a: 1, b: 2}}", ("value", "2 entries given, at most 1 wanted")),
+    step("34 -1", "relu: {repeat: «-1}", ("value", "repeat: expected at least 0, got -1")),
+    step("34 1.5", "relu: {repeat: «1.5}", ("type", "got the float 1.5")),
+    step("34 true", "relu: {repeat: «true}", ("type", "got the boolean true")),
+    step("34 -1 by an expression", "relu: {repeat: «'${0 - 1}'}", ("value", "repeat: expected at least 0, got -1")),
+    step("34 1.0 by an expression", "relu: {repeat: «'${2 / 2}'}", ("type", "got the float 1.0")),
+    step("34 two names", "relu: {repeat: «{a: 1, b: 2}}", ("value", "expected at most 1 entry, got 2")),
     bad(
         "35 a block that calls itself",
         "input: [3]\nblocks: {a: {layers: [«a]}}\nlayers: [a]\n",
@@ -510,7 +562,7 @@ REPEATS = [
     bad(
         "35 blocks that call each other",
         "input: [3]\nblocks:\n  a: {layers: [b]}\n  b: {layers: [c]}\n  c: {layers: [relu, «a]}\nlayers: [relu]\n",
-        ("cycle", "a block leads back to itself: `a` -> `b` -> `c` -> `a`"),
+        ("cycle", "a block calls itself: `a` -> `b` -> `c` -> `a`"),
     ),
     step(
         "37 500 scopes", f"{'sequential: [{' * 48}sequential: [«{'{sequential: [' * 451}relu", ("depth", "100 levels")
@@ -528,25 +580,33 @@ SHAPES = [
     bad(
         "41 add broadcasts nothing",
         "input: [8, 4, 4]\nlayers:\n  - global_avg_pool\n  - «add: input\n",
-        ("shape", "add: operands differ: 8x1x1 (global_avg_pool) and 8x4x4 (input)", "filters 8, stride 4 on `input`"),
+        (
+            "shape",
+            "add: operands differ: 8x1x1 (global_avg_pool) and 8x4x4 (input)",
+            "to 8x4x4 first: `upsample: {from: global_avg_pool, scale: 4}`",
+        ),
     ),
     bad(
         "41 multiply stretches one side only",
         "input: [8, 4, 4]\nlayers:\n  - adaptive_avg_pool: [1, 4]\n  - adaptive_avg_pool: {size: [4, 1], from: input}\n"
         "  - «multiply: adaptive_avg_pool\n",
-        ("shape", "operands do not fit"),
+        ("shape", "operands differ in more than axes of size 1"),
     ),
     bad(
         "concat of other sizes",
         "input: [8, 4, 4]\nlayers:\n  - max_pool: 2\n  - «concat: input\n",
-        ("shape", "operands differ beside the channels"),
+        ("shape", "operands differ in an axis other than the channels", "`upsample: {from: max_pool, scale: 2}`"),
     ),
     bad(
         "a conv on features",
         "input: [8]\nlayers:\n  - «conv: 3\n",
-        ("shape", "the input 8 is not 2-D (channels, length)"),
+        ("shape", "expected an input of 2 to 4 axes, channels first, got 8", "`linear` reads those"),
     ),
-    step("an axis the input does not have", "softmax: «depth", ("shape", "no axis depth")),
+    step(
+        "an axis the input does not have",
+        "softmax: «depth",
+        ("shape", "expected an axis of the input (channels, height, width), got `depth`"),
+    ),
 ]
 
 CASCADES = [
@@ -555,15 +615,15 @@ CASCADES = [
         "input: [3, 8, 8]\nlayers:\n"
         "  - conv: {name: a, filters: «0}\n  - conv: {filters: '${a.channels}', kernel: 20}\n"
         "  - flatten\n  - linear: '${input.channels}'\n  - add: [a, linear]\n",
-        ("value", "0 is below 1"),
+        ("value", "expected at least 1, got 0"),
     ),
     bad(
         "but not a mistake of its own",
         "input: [3, 8, 8]\nlayers:\n"
         "  - conv: {filters: «0}\n  - conv: {filters: «3.0}\n  - dropout: «'${1.5}'\n  - add: «foo\n",
-        ("value", "0 is below 1"),
-        ("type", "an integer is wanted, not the float 3.0", "write 3"),
-        ("value", "1.5 is above 1"),
+        ("value", "expected at least 1, got 0"),
+        ("type", "expected an integer, got the float 3.0", "write 3"),
+        ("value", "expected at most 1, got 1.5"),
         ("reference", "`foo`"),
     ),
     bad(
@@ -602,7 +662,7 @@ CASCADES = [
     bad(
         "an error in a block is told once",
         "input: [3, 8, 8]\nblocks: {b: {layers: [max_pool: «9]}}\nlayers:\n  - b: {repeat: 3}\n  - b\n",
-        ("shape", "reaches over 9x9"),
+        ("shape", "the kernel covers 9x9"),
     ),
     bad(
         "a scope in error has unknown names",
@@ -633,4 +693,148 @@ CASCADES = [
     ),
 ]
 
-CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES]
+
+def doubled(levels: int, value: str = "[$p{0}, $p{0}]") -> str:
+    """Entries of which each holds the one before twice; the 12th is the first with more than 10,000 values."""
+    entries = "".join(f"  p{n}: {MARK if n == 12 else ''}{value.format(n - 1)}\n" for n in range(1, levels))
+    return f"  p0: [1, 1]\n{entries}"
+
+
+def many(count: int, line: str) -> str:
+    """A line, `{}` in it replaced by a number, `count` times; those that are told of are marked."""
+    return "".join(line.format(n).replace(MARK, MARK if n < MAX_FINDINGS else "") for n in range(count))
+
+
+BLOCK_OF_MISTAKES = """\
+input: [3, 8, 8]
+blocks:
+  b:
+    layers:
+      - «rellu
+      - relu: {when: «$zz}
+      - conv: {filters: «$nothing}
+      - dropout: {rate: «"${1.5 + 0}"}
+      - add: «fooo
+      - add: {from: «"${[1] * 9000}"}
+      - add: [«"no1", «"no2"]
+      - linear: {units: 3, from: input, name: «"${'a' * 200}"}
+layers:
+"""
+MISTAKES = [
+    ("op", "`rellu`", "`relu`?"),
+    ("expression", "`zz`"),
+    ("expression", "`nothing`"),
+    ("value", "expected at most 1, got 1.5"),
+    ("reference", "`fooo`"),
+    ("type", "the integer 1"),
+    ("reference", "`no1`"),
+    ("reference", "`no2`"),
+    ("name", "the name has 200 characters"),
+]
+
+WORK = [
+    bad(
+        "48 params that double",
+        f"input: [3]\nparams:\n{doubled(60)}layers: [relu: {{when: '${{len(p59) == 2}}'}}, relu]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "48 mappings that double",
+        f"input: [3]\nparams:\n{doubled(60, '{{a: $p{0}, b: $p{0}}}')}"
+        "layers: [relu: {when: '${len(p59) == 2}'}, relu]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "48 one list under many names",
+        "input: [3]\nparams:\n  p0: ["
+        + "1, " * 8999
+        + "1]\n"
+        + "".join(f"  p{n}: {MARK if n == 446 else ''}$p{n - 1}\n" for n in range(1, 3000))
+        + "layers: [relu: {when: '${p2999 == 1}'}, relu]\n",
+        ("limit", "too much work for the expressions of one spec"),
+    ),
+    bad(
+        "49 a let that doubles",
+        "input: [3]\nlayers:\n  - inline:\n      let:\n"
+        + "".join(f"      {line}\n" for line in doubled(60).splitlines())
+        + "      layers: [relu: {when: '${p59 == p59}'}]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "49 an argument that doubles",
+        "input: [3]\nblocks:\n"
+        + "".join(
+            f"  b{n}: {{params: {{p: }}, layers: [b{n + 1}: {MARK if n == 11 else ''}[$p, $p]]}}\n" for n in range(40)
+        )
+        + "  b40: {params: {p: }, layers: [relu: {when: '${p == p}'}]}\nlayers:\n  - b0: [1, 1]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "49 a list that is put into others in a loop",
+        f"input: [3]\nparams: {{p: [{'1, ' * 8999}1]}}\n"
+        "layers:\n  - inline: {repeat: 9000, let: {v: «[$p]}, layers: [relu: {when: '${v == 1}'}]}\n",
+        ("limit", "too much work for the expressions of one spec"),
+    ),
+    bad(
+        "49 a comparison",
+        f"input: [3]\nparams:\n{doubled(12)}layers: [relu: {{when: «'${{[p11, p11] == [p11, p11]}}'}}, relu]\n",
+        ("expression", "the list has more than 10000 values"),
+    ),
+    bad(
+        "50 params 1,200 deep",
+        "input: [3]\nparams:\n  p0: [1]\n"
+        + "".join(f"  p{n}: {MARK if n == 100 else ''}[$p{n - 1}]\n" for n in range(1, 1200))
+        + "layers: [relu: {when: '${p1199 == p1199}'}, relu]\n",
+        ("expression", "nested more than 100 levels deep"),
+    ),
+    bad(
+        "50 an expression 1,200 deep",
+        "input: [3]\nparams:\n  p0: [1]\n"
+        + "".join(f"  p{n}: {MARK if n == 100 else ''}'${{[p{n - 1}]}}'\n" for n in range(1, 1200))
+        + "layers: [relu: {when: '${p1199 == p1199}'}, relu]\n",
+        ("expression", "nested more than 100 levels deep"),
+    ),
+    bad(
+        "51 text of 100,000 characters",
+        f"input: [3]\nparams: {{p: «'{' ' * 100_000}'}}\nlayers: [relu: {{name: $p}}]\n",
+        ("limit", "the text has 100000 characters; the limit of a value is 4000"),
+    ),
+    bad(
+        "52 unknown keys",
+        "input: [3]\nlayers: [relu]\n" + many(20_000, "«kez{}: 1\n"),
+        *[("key", f"unknown key `kez{n}`") for n in range(MAX_FINDINGS)],
+    ),
+    bad(
+        "52 unknown ops",
+        "input: [3]\nlayers:\n" + many(20_000, "  - «o{}\n"),
+        *[("op", f"unknown op `o{n}`") for n in range(MAX_FINDINGS)],
+    ),
+    bad(
+        "52 unknown ops and a key that may have been `blocks`",
+        "input: [3]\n«blcks: {}\nlayers:\n" + "".join(f"  - o{n}\n" for n in range(20_000)),
+        ("key", "`blcks`", "`blocks`?"),
+    ),
+    bad(
+        "54 a block of mistakes that is called 16,000 times",
+        BLOCK_OF_MISTAKES + "  - b\n" * 16_000,
+        *MISTAKES,
+    ),
+    bad(
+        "54 a block of mistakes in loops",
+        BLOCK_OF_MISTAKES + "  - inline: {repeat: 40, layers: [inline: {repeat: 40, layers: [b: {repeat: 40}]}]}\n",
+        *MISTAKES,
+    ),
+    bad(
+        "54 blocks that lead back a thousand times",
+        "input: [3]\nblocks:\n"
+        + "".join(
+            f"  b{n}: {{layers: [b{n + 1}, {MARK if n >= 999 - MAX_FINDINGS and n < 999 else ''}b0]}}\n"
+            for n in range(1_000)
+        )
+        + "  b1000: {layers: [relu]}\nlayers: [relu]\n",
+        *[("cycle", "`b0` -> `b1` -> `b2` -> `b3` -> (") for _ in range(MAX_FINDINGS)],
+        ("limit", "more than 100 mistakes"),
+    ),
+]
+
+CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES, *WORK]

@@ -79,6 +79,9 @@ class Frame:
     names: dict[str, Ref] = field(default_factory=dict)
     scopes: dict[str, Frame] = field(default_factory=dict)
     count: int = 0
+    conditional: set[str] = field(default_factory=set)  # the names of steps that may be left out
+    absent: set[str] = field(default_factory=set)  # those of which none stands so far
+    in_conditional: int = 0  # how many `inline` steps that may be left out are around
 
     def visible(self) -> dict[str, Ref]:
         """Every value in sight, by its undotted name."""
@@ -116,11 +119,23 @@ class Frame:
         names = (label if number == 1 else f"{label}_{number}" for number in numbers)
         return next(name for name in names if name not in self.names and name not in self.inputs)
 
-    def bind(self, name: str, ref: Ref) -> None:
-        if step_name_fault(name) or name in self.names or name in self.inputs:
+    def bind(self, name: str, ref: Ref, conditional: bool = False) -> None:
+        taken = name in self.names and not (conditional and name in self.absent)
+        if step_name_fault(name) or taken or name in self.inputs:
             raise Invalid(f"the name {name}")
         self.names[name] = ref
         self.count += 1
+        self.absent.discard(name)
+        self.conditional |= {name} if conditional else set()
+
+    def leave_out(self, name: str, ref: Ref) -> None:
+        taken = name in self.names and name not in self.absent
+        if step_name_fault(name) or name in self.inputs or taken and name not in self.conditional:
+            raise Invalid(f"the name {name}")
+        if not taken:
+            self.names[name] = ref
+            self.absent.add(name)
+            self.conditional.add(name)
 
 
 _FUNCTIONS = {
@@ -173,8 +188,12 @@ class Interpreter:
         self.nodes: list[Node] = []
         self.ends: dict[int, tuple[Ref, Frame, Mapping[str, Any]]] = {}
         self.params: dict[str, Any] = {}
-        for name, value in spec.get("params", {}).items():
-            self.params[name] = evaluate(value, self.params)
+        pending = dict(spec.get("params", {}))
+        while pending:  # those that use none of the others that are left
+            ready = [name for name, value in pending.items() if not pending.keys() & set(_mentioned(value))]
+            if not ready:
+                raise Invalid("params that lead back to themselves")
+            self.params.update({name: evaluate(pending.pop(name), self.params) for name in ready})
         shapes = evaluate(spec["input"], self.params)
         shapes = shapes if isinstance(shapes, dict) else {"input": shapes}
         self.inputs: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
@@ -215,11 +234,10 @@ class Interpreter:
         if "repeat" not in common:
             if not evaluate(common.get("when", True), names, frame):
                 if "name" in common:
-                    frame.bind(evaluate(common["name"], names, frame), reads[0])
-                    frame.count -= 1
+                    frame.leave_out(evaluate(common["name"], names, frame), reads[0])
                 return reads[0]
             name = evaluate(common["name"], names, frame) if "name" in common else None
-            return self.apply(key, arguments, name, frame, frame, names, reads)
+            return self.apply(key, arguments, name, frame, frame, names, reads, "when" in common)
         return self.repeat(key, arguments, common, frame, names, reads)
 
     def reads(self, key: str, source: Any, frame: Frame, last: Ref) -> tuple[Ref, ...]:
@@ -262,15 +280,14 @@ class Interpreter:
             home = Frame(f"{frame.prefix}{called}.", {}, positional=True)
         elif not copies:
             if group:
-                frame.bind(evaluate(name, names, frame), reads[0])
-                frame.count -= 1
+                frame.leave_out(evaluate(name, names, frame), reads[0])
             return reads[0]
         for inner in copies:
             own = None if group or name is None else evaluate(name, inner, frame)
-            result = self.apply(key, arguments, own, home, frame, inner, reads)
+            result = self.apply(key, arguments, own, home, frame, inner, reads, True)
             reads = (result, *reads[1:])
         if group:
-            frame.bind(called, reads[0])
+            frame.bind(called, reads[0], True)
             frame.scopes[called] = home
         return reads[0]
 
@@ -283,12 +300,16 @@ class Interpreter:
         frame: Frame,
         names: Mapping[str, Any],
         reads: tuple[Ref, ...],
+        conditional: bool,
     ) -> Ref:
         if key == "inline":
             let = dict(names)
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, frame)
-            return self.steps(arguments["layers"], frame, let, reads[0])
+            frame.in_conditional += conditional
+            result = self.steps(arguments["layers"], frame, let, reads[0])
+            frame.in_conditional -= conditional
+            return result
         called = home.fresh_name(key) if name is None else name
         if key in OPS:
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
@@ -302,7 +323,7 @@ class Interpreter:
         else:
             ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
             home.scopes[called] = inner
-        home.bind(called, ref)
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
         return ref
 
     def call(
@@ -480,6 +501,8 @@ class _Generator:
             self.spec["defaults"] = {"conv": {"bias": False}, "batch_norm": {"eps": 0.01}}
         if self.chance(0.5):
             self.spec["params"]["widths"] = [self.random.randint(1, 8) for _ in range(3)]
+            if self.chance(0.5):
+                self.spec["params"] = {"narrow": "${min(widths)}", **self.spec["params"]}
         if self.chance(0.3):
             self.spec["params"]["stages"] = [{"width": self.random.randint(1, 8), "deep": n % 2 == 0} for n in range(2)]
         assert self.holds()
@@ -526,6 +549,7 @@ class _Generator:
                 continue
             self.fill_scope(steps)
             self.decorate(steps, frame)
+            self.alternative(steps)
 
     def fill_scope(self, steps: list[Step]) -> None:
         """Give the scope at the end of a list its steps; take it out where none fit."""
@@ -561,6 +585,20 @@ class _Generator:
             if not self.holds():
                 steps[-1] = old
                 assert self.holds()
+
+    def alternative(self, steps: list[Step]) -> None:
+        """Try to add a step that stands where the last one, which has a name and a condition, does not."""
+        body = next(iter(steps[-1].values())) if steps and isinstance(steps[-1], dict) else None
+        if not isinstance(body, dict) or not {"name", "when"} <= body.keys() or not self.chance(0.8):
+            return
+        when = body["when"]
+        other = not when if isinstance(when, bool) else f"${{not ({when[2:-1]})}}"
+        op = self.random.choice(["elu", "batch_norm", "scale", {"conv": 3}, {"sequential": ["gelu", "relu"]}])
+        key, value = (op, None) if isinstance(op, str) else next(iter(op.items()))
+        steps.append({key: {**self.mapping(key, value), "name": body["name"], "when": other}})
+        if not self.holds():
+            steps.pop()
+            assert self.holds()
 
     def mapping(self, key: str, body: Any) -> dict[str, Any]:
         """The value of a step as the mapping that it is short for."""
@@ -700,8 +738,8 @@ class _Generator:
                 f"${{{targets!r}}}",
                 targets[0] if len(targets) == 1 else targets,
             ][kind]
-        used = set(_mentioned(self.spec))
-        self.spec["params"] = {name: value for name, value in self.spec["params"].items() if name in used}
+        while self.spec["params"].keys() - (used := set(_mentioned(self.spec))):
+            self.spec["params"] = {name: value for name, value in self.spec["params"].items() if name in used}
         for key in ("params", "defaults", "blocks"):
             if not self.spec[key]:
                 del self.spec[key]

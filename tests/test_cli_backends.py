@@ -150,7 +150,7 @@ def test_weights_files_that_cannot_be_read(run: Run) -> None:
     for file, message in (
         ("w.safetensors", "not a whole safetensors file"),
         ("none", "no such file"),
-        (".", "no plain file"),
+        (".", "is not a regular file"),
     ):
         status, out, err = run("weights", "lenet5", file)
         assert (status, out) == (1, "")

@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec import document, errors, expressions, names, syntax
+from archspec import document, errors, expressions, files, names, syntax
 from archspec.cli import main
 from archspec.elaborate import limits
 from archspec.errors import CODES
@@ -166,12 +166,13 @@ def rows(page: str, first: str) -> dict[str, list[str]]:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert {what: limit for what, (limit,) in rows("language.md", "what").items()} == {
-        "size of a file": f"{syntax.MAX_BYTES >> 20} MiB",
+        "size of a file": f"{files.MAX_BYTES >> 20} MiB",
         "size of all files of one spec": f"{document.MAX_TOTAL >> 20} MiB",
         "files for one spec": f"{document.MAX_FILES}",
         "levels of YAML": f"{syntax.MAX_DEPTH}",
         "blocks, `sequential` and `inline` inside each other": f"{limits.MAX_SCOPES}",
         "layers and scopes, those left out included": f"{limits.MAX_NODES:,}",
+        "blocks and `sequential`s, each copy of one included": f"{limits.MAX_SCOPE_COUNT:,}",
         "edges": f"{limits.MAX_EDGES:,}",
         "copies with a condition": f"{limits.MAX_CONDITIONS:,}",
         "the path of a scope": f"{limits.MAX_PATH:,} characters",
@@ -180,7 +181,9 @@ def test_the_limits_are_those_of_the_code() -> None:
         "an expression": f"{expressions.MAX_LENGTH:,} characters",
         "levels of an expression": f"{expressions.MAX_LEVELS}",
         "text in an expression": f"{expressions.MAX_LENGTH:,} characters",
-        "a list in an expression": f"{expressions.MAX_ITEMS:,} values",
+        "text of a value, `$` or not": f"{expressions.MAX_TEXT:,} characters",
+        "a list or mapping that expressions make, with all that is in it": f"{expressions.MAX_ITEMS:,} values",
+        "levels of lists and mappings in a value": f"{expressions.MAX_DEPTH}",
         "findings of one check": f"{errors.MAX_FINDINGS}",
     }
 

@@ -127,12 +127,12 @@ def test_as_python(text: str) -> None:
         expected = Complaint
     found = outcome(f"${{{text}}}")
     if isinstance(found, Complaint):
-        # Text where a number is wanted, and what is beyond the limits, are errors here and not in Python.
+        # Text where a number is expected, and what is beyond the limits, are errors here and not in Python.
         stricter = (
             "levels deep",
-            "takes numbers",
-            "is for numbers",
-            "size limit",
+            "expected numbers",
+            "takes numbers only",
+            "exceeds the",
             "finite",
             "list of numbers",
             "real number",
@@ -205,49 +205,49 @@ def test_values(text: str, value: Any) -> None:
         ("${", "no closing `}`"),
         ("a ${b", "no closing `}`"),
         ("${'}", "no closing `}`"),
-        ("${}", "holds no expression"),
-        ("${a b}", "is no expression"),
-        ("${a\nb}", "no line break"),
-        ("${a\\}", "no backslash"),
+        ("${}", "got nothing"),
+        ("${a b}", "is not a valid expression"),
+        ("${a\nb}", "a line break is not allowed"),
+        ("${a\\}", "a backslash or"),
         ("${é}", "plain ASCII"),
-        ("$q", "nothing here is called `q`"),
+        ("$q", "unknown name `q`"),
         ("$m.q", "the mapping has no `q`"),
-        ("${m['q']}", "the mapping has no 'q'"),
+        ("${m['q']}", "the mapping has no key 'q'"),
         ("$a.real", "only mappings and tensors have attributes"),
-        ("$input.length", "a 3-D tensor has no `length`"),
-        ("$line.height", "a 2-D tensor has no `height`"),
+        ("$input.length", "a tensor of 3x8x6 has no `length`"),
+        ("$line.height", "a tensor of 4x9 has no `height`"),
         ("${input[0]}", "only lists, text and mappings can be indexed"),
-        ("x$l", "only text and numbers can stand inside text"),
-        ("x$yes", "only text and numbers can stand inside text"),
-        ("x$input", "only text and numbers can stand inside text"),
+        ("x$l", "expected text or a number inside text"),
+        ("x$yes", "expected text or a number inside text"),
+        ("x$input", "expected text or a number inside text"),
         ("${min}", "`min` is a function"),
-        ("${open('x')}", "no function of the language"),
-        ("${__import__('os')}", "no function of the language"),
-        ("${_x}", "out of bounds"),
-        ("${s.upper()}", "no function of the language"),
-        ("${s.__len__}", "out of bounds"),
-        ("${[x for x in 5]}", "runs over a list"),
-        ("${[x for x, y in l]}", "binds one plain name"),
-        ("${[x for _ in l]}", "binds one plain name"),
-        ("${{1: 2}}", "a mapping has no place"),
-        ("${{1, 2}}", "a set has no place"),
-        ("${~a}", "`~` has no place"),
+        ("${open('x')}", "unknown function"),
+        ("${__import__('os')}", "unknown function"),
+        ("${_x}", "are not allowed"),
+        ("${s.upper()}", "unknown function"),
+        ("${s.__len__}", "are not allowed"),
+        ("${[x for x in 5]}", "needs a list"),
+        ("${[x for x, y in l]}", "takes one plain name"),
+        ("${[x for _ in l]}", "takes one plain name"),
+        ("${{1: 2}}", "a mapping is not allowed"),
+        ("${{1, 2}}", "a set is not allowed"),
+        ("${~a}", "`~` is not allowed"),
         ("${a @ b}", "operator"),
         ("${a | b}", "operator"),
-        ("${...}", "has no place"),
-        ("${b'a'}", "has no place"),
-        ("${1j}", "has no place"),
+        ("${...}", "is not allowed"),
+        ("${b'a'}", "is not allowed"),
+        ("${1j}", "is not allowed"),
         ("${min()}", "min"),
         ("${min([])}", "empty"),
-        ("${max('a', 'b')}", "takes numbers"),
-        ("${int('3')}", "takes numbers"),
+        ("${max('a', 'b')}", "expected numbers"),
+        ("${int('3')}", "expected numbers"),
         ("${sum([[1], [2]])}", "a list of numbers"),
         ("${(-8) ** 0.5}", "not a real number"),
         ("${make_divisible(3, 0)}", "at least 1"),
         ("${make_divisible(3, 0.5)}", "at least 1"),
         ("${round(1.5, 400)}", "300 digits"),
-        ("${yield 1}", "is no expression"),
-        ("${await a}", "has no place"),
+        ("${yield 1}", "is not a valid expression"),
+        ("${await a}", "is not allowed"),
     ],
 )
 def test_mistakes(text: str, message: str) -> None:
@@ -343,11 +343,11 @@ def test_names() -> None:
     inner = Environment({"b": 3}, outer)
     assert [inner.lookup(name) for name in "ab"] == [1, 3]
     assert inner.lookup("line") is TENSORS["line"]
-    assert fails("$aa").help == "did you mean `a`?"
-    assert fails("${inptu.channels}").help == "did you mean `input`?"
-    assert fails("${lne}").help == "did you mean `line`?"
-    assert fails("${mim(1, 2)}").help == "did you mean `min`?"
-    assert fails("${false}").help == "inside an expression it is `False`, as in Python"
+    assert fails("$aa").diagnostic().help == "did you mean `a`?"
+    assert fails("${inptu.channels}").diagnostic().help == "did you mean `input`?"
+    assert fails("${lne}").diagnostic().help == "did you mean `line`?"
+    assert fails("${mim(1, 2)}").diagnostic().help == "did you mean `min`?"
+    assert fails("${false}").diagnostic().help == "in an expression it is `False`, as in Python"
 
 
 def test_what_is_in_error_already_is_passed_over() -> None:

@@ -118,8 +118,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     for name, message in (
         ("short", NO_SAFETENSORS),
-        ("folder", "is no plain file"),
-        ("pipe", "is no plain file"),
+        ("folder", "is not a regular file"),
+        ("pipe", "is not a regular file"),
         ("missing", "no such file"),
     ):
         with pytest.raises(archspec.SpecError, match=message):

@@ -359,6 +359,77 @@ WHEN = [
         "relu: relu(input) 3x8x8",
         blocks="{b: {layers: [conv: 9]}}",
     ),
+    rule(
+        "two steps of which one stands may share a name",
+        """
+        - conv: {name: c, filters: 3}
+        - batch_norm: {name: norm, when: $bn}
+        - layer_norm: {name: norm, when: "${not bn}"}
+        - relu
+        - add: norm
+        """,
+        """
+        c: conv(input) 3x8x8
+        norm: layer_norm(c) 3x8x8
+        relu: relu(norm) 3x8x8
+        add: add(relu, norm) 3x8x8
+        """,
+        params="{bn: false}",
+    ),
+    rule(
+        "where the first of them stands, the others leave its name alone",
+        """
+        - conv: {name: c, filters: 3}
+        - batch_norm: {name: norm, when: $bn}
+        - relu
+        - sequential: {name: norm, when: "${not bn}", layers: [tanh]}
+        - relu: {name: norm, repeat: 0}
+        - inline: {when: $bn, layers: [{add: norm}]}
+        """,
+        """
+        c: conv(input) 3x8x8
+        norm: batch_norm(c) 3x8x8
+        relu: relu(norm) 3x8x8
+        add: add(relu, norm) 3x8x8
+        """,
+        params="{bn: true}",
+    ),
+    rule(
+        "where none of them stands, their name is what the last would have read",
+        """
+        - conv: {name: c, filters: 3}
+        - batch_norm: {name: norm, when: false}
+        - relu
+        - add: norm
+        - layer_norm: {name: norm, when: false}
+        - gelu
+        - add: norm
+        """,
+        """
+        c: conv(input) 3x8x8
+        relu: relu(c) 3x8x8
+        add: add(relu, c) 3x8x8
+        gelu: gelu(add) 3x8x8
+        add_2: add(gelu, add) 3x8x8
+        """,
+    ),
+    rule(
+        "the condition may be that of an inline around, or differ between copies",
+        """
+        - sequential:
+            name: s
+            repeat: 2
+            layers:
+              - inline: {when: "${index == 0}", layers: [relu: {name: act}]}
+              - gelu: {name: act, when: "${index == 1}"}
+        - add: [s.0.act, s.1.act]
+        """,
+        """
+        s.0.act: relu(input) 3x8x8
+        s.1.act: gelu(s.0.act) 3x8x8
+        add: add(s.0.act, s.1.act) 3x8x8
+        """,
+    ),
 ]
 
 READS = [
@@ -940,7 +1011,7 @@ def test_include_brings_blocks_that_see_their_arguments_only(tmp_path: Path) -> 
         "helper.gelu: gelu(conv) 9x6x6",
     ]
     assert [key for key in net.graph.state_dict() if key.endswith("bias")] == ["conv.bias"]
-    with pytest.raises(archspec.SpecError, match="nothing here is called `f`"):
+    with pytest.raises(archspec.SpecError, match="unknown name `f`"):
         archspec.load(written(tmp_path, lib__units="blocks: {unit: {params: {g: }, layers: [conv: $f]}}\n"))
 
 
@@ -956,6 +1027,17 @@ def test_a_file_may_be_included_twice(tmp_path: Path) -> None:
         described(archspec.load(main).graph)
         == "x.z.relu: relu(input) 3\ny.z.relu: relu(x.z.relu) 3\nz.relu: relu(y.z.relu) 3"
     )
+
+
+def test_params_use_each_other_in_any_order(tmp_path: Path) -> None:
+    net = archspec.loads("input: [3]\nparams: {a: '${b + c[0]}', b: '${len(c)}', c: [4, 5]}\nlayers: [linear: $a]\n")
+    assert net.params == {"c": [4, 5], "b": 2, "a": 6}
+    assert archspec.loads(net.document.source.text, b=5).params["a"] == 9
+    (tmp_path / "base.yaml").write_text("input: [3]\nparams: {n: 4, m: '${2 * n}'}\nlayers: [linear: $m]\n")
+    (tmp_path / "more.yaml").write_text("extends: base\nparams: {k: 32, n: '${k // 16}'}\n")
+    assert archspec.load(tmp_path / "more.yaml").params == {"k": 32, "n": 2, "m": 4}
+    text = "extends: resnet50\nparams: {zz: 128, width: '${zz // 64}'}\n"
+    assert archspec.loads(text).analyze().totals == archspec.load("resnet50", width=2).analyze().totals
 
 
 def test_overrides_go_through_what_depends_on_them() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
+from bad_specs import CASES as WRONG
+from bad_specs import WORK
+from random_specs import mutate, random_spec
 
 from archspec.document import parse_document
 from archspec.elaborate import elaborate, elaborator, limits
+from archspec.errors import SpecError
 from archspec.expressions import values
 from archspec.graph import Graph
 
@@ -132,6 +137,7 @@ def test_equal_scopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 LIMITS = {
     "MAX_NODES": ("[relu, tanh]", 3),
+    "MAX_SCOPE_COUNT": ("[sequential: [relu]]", 2),
     "MAX_CONDITIONS": ('[{relu: {repeat: 2, when: "${index == 0}"}}]', 2),
     "MAX_EDGES": ("[{add: [input, input]}]", 2),
 }
@@ -196,3 +202,44 @@ def test_a_path_that_becomes_too_long(step: str) -> None:
     document = parse_document(f"input: [8]\n{blocks}\nlayers: [{{unit: {{name: u}}}}, {{unit: {{name: {long}}}}}]\n")
     assert [finding.code for finding in elaborate(document).diagnostics] == ["limit"]
     assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
+
+
+def told(text: str) -> tuple[Any, ...]:
+    """What both ways find in a text, and what they make of it; nothing of a text that is no YAML."""
+    try:
+        document = parse_document(text)
+    except SpecError:
+        return (), ()
+    return tuple(
+        ([finding.render() for finding in found.diagnostics], described(found.graph))
+        for found in (elaborate(document), elaborate(document, trace=True))
+    )
+
+
+def test_mistakes_are_found_either_way() -> None:
+    """A scope with a mistake is not worked out again: what it holds, and what is said, is as if it had been."""
+    for seed in range(400):
+        once, traced = told(mutate(random_spec(seed), Random(seed)))
+        assert once == traced, seed
+    for case in WRONG:
+        if case not in WORK:
+            once, traced = told(case.spec())
+            assert once == traced, case.title
+
+
+@pytest.mark.parametrize(
+    "leaf", ["rellu", "conv: 9", "relu: {when: $zz}", "add: zz", "relu: {slope: 1}", "relu: {name: x}"]
+)
+def test_blocks_of_mistakes_that_double(leaf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks with a mistake in the innermost are worked out once, as those without."""
+    ran = []
+    run = elaborator.Elaborator.run
+    monkeypatch.setattr(elaborator.Elaborator, "run", lambda *given: ran.append(given) or run(*given))
+    blocks = "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(17))
+    text = (
+        f"input: [3]\nblocks:\n{blocks}  b17:\n    layers:\n      - relu: {{name: x}}\n      - {leaf}\nlayers: [b0]\n"
+    )
+    (finding,) = elaborate(parse_document(text)).diagnostics
+    assert finding.span
+    assert finding.span.line == 23
+    assert len(ran) < 100

@@ -77,7 +77,7 @@ def test_samples_cover_the_op(op: str) -> None:
     cls, samples = OPS[op], SAMPLES[op]
     assert {name for use in samples.good for name in use.arguments} == set(cls.fields)
     assert {len(shape) - 1 for use in samples.good for shape in use.inputs} == set(cls.ranks)
-    missing = {f"needs `{name}`" for name, field in cls.fields.items() if field.default is REQUIRED}
+    missing = {f"missing argument `{name}`" for name, field in cls.fields.items() if field.default is REQUIRED}
     assert all(any(text in use.message for use in samples.bad) for text in missing)
 
 
@@ -249,7 +249,9 @@ def test_an_applied_op_does_not_change() -> None:
 def test_operands_have_names() -> None:
     with pytest.raises(Complaint, match=r"^add: operands differ: 64x56x56 \(bn2\) and 128x28x28 \(input\)$"):
         OPS["add"](((64, 56, 56), (128, 28, 28)), {}, ("bn2", "input"))
-    with pytest.raises(Complaint, match=r"^multiply: operands do not fit: 12x9x8 \(conv\) and 6x1x1 \(gate\)$"):
+    with pytest.raises(
+        Complaint, match=r"^multiply: operands differ in more than axes of size 1: 12x9x8 \(conv\) and 6x1x1 \(gate\)$"
+    ):
         OPS["multiply"](((6, 1, 1), (12, 9, 8)), {}, ("gate", "conv"))
 
 

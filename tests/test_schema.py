@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import jsonschema
 import jsonschema_rs
 import pytest
+from bad_specs import CASES
+from random_specs import mutate, random_spec
 
 import archspec
 from archspec.document import zoo_files
+from archspec.errors import Source
+from archspec.files import read
 from archspec.ops import OPS
 from archspec.schema import schema
-from archspec.syntax import parse, read
+from archspec.schema.violations import violations
+from archspec.syntax import parse
 
 SCHEMA = json.loads(json.dumps(schema()))
 REFERENCE = jsonschema.Draft7Validator(SCHEMA)
@@ -68,6 +74,42 @@ def test_both_validators_accept_the_zoo(name: str) -> None:
     data = parse(read(zoo_files()[name])).plain()
     REFERENCE.validate(data)
     FAST.validate(data)
+
+
+def broken_rules(text: str) -> None:
+    """Hold where a document breaks the schema, and whether it does, against both validators."""
+    try:
+        document = parse(Source("x", text))
+    except archspec.SpecError:
+        return
+    data = document.plain()
+    found = {(violation.path, violation.keyword) for violation in violations(SCHEMA, document)}
+    assert found == {(tuple(error.absolute_path), error.validator) for error in REFERENCE.iter_errors(data)}
+    assert bool(found) is not FAST.is_valid(data)
+
+
+@pytest.mark.parametrize("data", WRONG, ids=str)
+def test_violations_of_a_few(data: Any) -> None:
+    broken_rules(json.dumps(data))
+
+
+def test_violations_of_wrong_specs() -> None:
+    for case in CASES:
+        if len(case.text) < 50_000:
+            broken_rules(case.spec())
+
+
+def test_violations_of_mutants() -> None:
+    for seed in range(300):
+        broken_rules(mutate(random_spec(seed), Random(seed)))
+
+
+def test_a_word_and_a_line_break_is_not_the_word() -> None:
+    """`$` of Python's patterns would let it pass."""
+    data = document({"conv": {"filters": 3, "padding": "half\n"}})
+    root = parse(Source("x", json.dumps(data)))
+    assert not FAST.is_valid(data)
+    assert [(found.keyword, found.path[-1]) for found in violations(SCHEMA, root)] == [("pattern", "padding")]
 
 
 @pytest.mark.parametrize("data", WRONG, ids=str)

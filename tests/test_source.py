@@ -364,6 +364,45 @@ def test_what_the_features_look_like(golden: Callable[[str, str], None]) -> None
     golden("source_features.txt", "\n\n".join(parts))
 
 
+SHARED_NAMES = """
+params: {norm: batch, deep: true, width: 16}
+input: [16, 8, 8]
+blocks:
+  unit:
+    params: {filters: , norm: batch, gate: false}
+    layers:
+      - conv: {name: conv, filters: $filters, kernel: 3, padding: 1}
+      - batch_norm: {name: norm, when: "${norm == 'batch'}"}
+      - group_norm: {name: norm, groups: 4, when: "${norm == 'group'}"}
+      - relu
+      - conv: {name: conv2, filters: $filters, kernel: 3, padding: 1}
+      - add: norm
+      - sequential: {name: tail, when: $gate, layers: [sigmoid, multiply: input]}
+      - relu: {name: tail, when: "${not gate}"}
+layers:
+  - unit: {filters: $width, norm: $norm}
+  - unit: {name: stage, repeat: 3, filters: 16, norm: "${'group' if index == 1 else 'none'}", gate: "${index == 2}"}
+  - sequential:
+      name: body
+      repeat: 3
+      layers:
+        - conv: {name: c, filters: $width, kernel: 3, padding: 1, when: "${index == 0}"}
+        - depthwise_conv: {name: c, kernel: 3, padding: 1, when: "${index > 0}"}
+        - inline: {when: "${index == 1}", layers: [elu: {name: act}]}
+        - relu: {name: act, when: "${index != 1}"}
+  - conv: {name: head, filters: 4, when: $deep}
+  - sequential: {name: head, when: "${not deep}", layers: [conv: 8, relu]}
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"norm": "group"}, {"norm": "none", "deep": False, "width": 8}], ids=str)
+def test_steps_that_share_a_name(given: dict[str, Any]) -> None:
+    """One class cannot have two modules of one name, so that each choice gets its own."""
+    torch.manual_seed(0)
+    network = loads(SHARED_NAMES, **given)
+    check(network, generate_source(network))
+
+
 def test_a_default_sees_the_params_of_the_document() -> None:
     """Even where a block has another value of that name, with which the op would be other calls."""
     network = loads("""
@@ -531,7 +570,7 @@ def test_template_that_is_no_plain_file(tmp_path: Path) -> None:
     path = tmp_path / "pipe.jinja"
     os.mkfifo(path)  # reading it would wait for ever
     for each in (path, tmp_path):
-        with pytest.raises(archspec.UsageError, match="no plain file"):
+        with pytest.raises(archspec.UsageError, match="not a regular file"):
             generate("lenet5", template=str(each))
 
 

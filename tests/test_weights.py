@@ -520,8 +520,8 @@ UNREADABLE = [
     (offsets_beyond_the_file, "not a whole safetensors file"),
     (not_json, "not a whole safetensors file"),
     (pickled, "not a whole safetensors file"),
-    (a_folder, "is no plain file"),
-    (a_fifo, "is no plain file"),
+    (a_folder, "is not a regular file"),
+    (a_fifo, "is not a regular file"),
     (missing, "no such file"),
 ]
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from archspec._collector import collector_paused
 from archspec.analysis.memory import peak_activation_elements
-from archspec.errors import Diagnostic, Span, UsageError, did_you_mean
+from archspec.errors import Diagnostic, Span, UsageError, brief, did_you_mean
 from archspec.graph import Graph
 from archspec.ops.base import Op
-from archspec.shapes import Shape
+from archspec.shapes import LIMIT, Shape
 
 CONVENTIONS = {"macs": "conv+linear", "flops": "2*macs+elementwise"}
 DTYPES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
@@ -141,16 +140,15 @@ class Costs:
         }
 
 
-@collector_paused()
 def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Costs:
     """The cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
 
     UsageError for a batch below 1 or an unknown dtype.
     """
-    if dtype not in DTYPES:
+    if dtype not in tuple(DTYPES):  # which a list may be asked of, too
         raise UsageError(f"unknown dtype `{dtype}`", did_you_mean(str(dtype), DTYPES))
-    if type(batch) is not int or batch < 1:
-        raise UsageError(f"a batch of {batch}", "at least 1")
+    if type(batch) is not int or not 1 <= batch < LIMIT:
+        raise UsageError(f"a batch of {brief(batch)}", "at least 1, and below 2**63")
     size = DTYPES[dtype]
     layers = _layers(graph, batch, size)
     params = sum([layer.applied.params for layer in layers])

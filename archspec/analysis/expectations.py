@@ -12,7 +12,9 @@ from archspec.errors import Diagnostic
 from archspec.shapes import shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap
 
-_FIGURE = re.compile(r"\s*(<=|>=|<|>|==)?\s*([0-9]+(?:\.([0-9]+))?)\s*([KMGT]?)\s*")
+MAX_FIGURE = 40
+"""Characters of a figure: more than any has, and few enough for a regular expression and for exact arithmetic."""
+_FIGURE = re.compile(r"(<=|>=|<|>|==)?\s*([0-9]+(?:\.([0-9]+))?)\s*([KMGT]?)")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -29,10 +31,11 @@ def check_expectations(expect: Mapping[str, Yaml], costs: Costs) -> list[Diagnos
 
 def _figure(name: str, wanted: object, value: int) -> str | None:
     if isinstance(wanted, int):
-        return None if value == wanted else f"{name}: {wanted:,} expected, {value:,} found"
-    match = _FIGURE.fullmatch(str(wanted))
-    if not match or len(match.group()) > 40:
-        return f"{name}: {str(wanted)[:40]!r} is no figure; write `11.69M`, `25557032` or `<= 600M`"
+        return None if value == wanted else f"{name}: expected {wanted:,}, got {value:,}"
+    text = str(wanted).strip()
+    match = _FIGURE.fullmatch(text) if len(text) <= MAX_FIGURE else None
+    if not match:
+        return f"{name}: expected a figure such as `11.69M`, `25557032` or `<= 600M`, got {text[:MAX_FIGURE]!r}"
     sign, digits, decimals, unit = match.groups()
     scale = _UNITS[unit]
     bound = Fraction(digits) * scale
@@ -45,7 +48,7 @@ def _figure(name: str, wanted: object, value: int) -> str | None:
         ">": value > bound,
         "==": value == bound,
     }.get(sign, abs(value - bound) <= slack)
-    return None if holds else f"{name}: {str(wanted).strip()} expected, {value:,} found"
+    return None if holds else f"{name}: expected {text}, got {value:,}"
 
 
 def _output(yaml: Yaml, costs: Costs) -> str | None:
@@ -57,4 +60,4 @@ def _output(yaml: Yaml, costs: Costs) -> str | None:
         assert isinstance(yaml, YamlList)
         holds = len(outputs) == 1 and wanted in outputs.values()
     found = ", ".join(f"{name} {shape_text(tuple(shape))}" for name, shape in outputs.items())
-    return None if holds else f"output: {wanted} expected, found: {found}"
+    return None if holds else f"output: expected {wanted}, got {found}"

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from archspec.errors import Diagnostic
-from archspec.graph import Graph
+from dataclasses import replace
+
+from archspec.errors import Complaint, Diagnostic
+from archspec.graph import Graph, Node
 from archspec.shapes import elements
 
 
 def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
-    """Warnings about a sound graph, when trained with `batch` samples."""
+    """Return the warnings about a sound graph, when trained with `batch` samples; one for each step as written."""
     found: list[Diagnostic] = []
     seen: set[tuple[str, int, int]] = set()
     for node in graph.nodes:
-        if not node.op.batch_statistics or batch > 1 or elements(node.op.spatial) > 1:
+        complaint = _single_values(node, batch) if node.op.batch_statistics else None
+        complaint = complaint or node.op.surprise()
+        if complaint is None:
             continue
         place = (node.span.source.name, node.span.line, node.span.column)
         if place in seen:
             continue
         seen.add(place)
-        norm = node.op.op.replace("_", " ")
-        message = f"{norm} over one value per channel: `{node.path}` cannot be trained with a batch of 1"
         notes = tuple(str(each) for each in node.scope.chain() if each.block or each.copy)
-        help = "train with a batch of 2 or more, or use another normalisation here"
-        found.append(Diagnostic("statistics", message, node.span, notes, help, "warning"))
+        found.append(replace(complaint.at(node.span).diagnostic(notes), severity="warning"))
     return tuple(found)
+
+
+def _single_values(node: Node, batch: int) -> Complaint | None:
+    """Return a warning if there is a single value per channel to take statistics of."""
+    if batch > 1 or elements(node.op.spatial) > 1:
+        return None
+    norm = node.op.op.replace("_", " ")
+    message = f"{norm} over one value per channel: `{node.path}` cannot be trained with a batch of 1"
+    return Complaint("statistics", message, "train with a batch of 2 or more, or use another normalisation here")

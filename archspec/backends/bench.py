@@ -16,7 +16,7 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -33,6 +33,7 @@ from archspec.backends.extras import reason
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
+from archspec.network import InputShapes, together
 from archspec.report.figures import significant_text
 from archspec.report.table import Column, Table
 
@@ -159,7 +160,10 @@ class _Candidate:
 
 def bench(
     specs: Spec | Sequence[Spec],
+    /,
     *,
+    input: InputShapes | None = None,
+    params: Mapping[str, Any] | None = None,
     device: str | None = None,
     dtype: str = "float32",
     batches: Iterable[int] = (1,),
@@ -171,6 +175,7 @@ def bench(
     warmup: int = 3,
     threads: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    **named: Any,
 ) -> Benchmark:
     """Measure one or several networks in every batch size and mode, each for about `seconds`, or for `steps` steps.
 
@@ -180,6 +185,7 @@ def bench(
         dtype: The type of weights and inputs.
         batches: Numbers of samples.
         modes: Of `BENCH_MODES`.
+        input: Another input shape for every spec, as in `load`.
         train: Measure forward and backward of the outputs' sum in training mode, instead of a forward in evaluation
             mode. Batch norm and dropout run as they do there; the input is random.
         memory_format: As for `build`.
@@ -187,6 +193,7 @@ def bench(
         steps: How many steps to measure of each instead; then nothing is measured again.
         warmup: Steps before that, besides the first.
         threads: How many threads torch uses meanwhile on the CPU; by default as many as it has been told to.
+        params: Params that override those of every spec, by name or as a mapping, as in `load`.
         progress: Told steps done, steps in all (0: not known yet), and what runs.
 
     Returns:
@@ -212,10 +219,12 @@ def bench(
     options: dict[str, Any] = {"device": place, "dtype": dtype, "memory_format": memory_format}
     report = progress or _silent
     before, average = cpu_time(), load_average()
+    given = together(params, named)
+    graphs = [graph_of(spec, input, given) for spec in many]
     with _threads(threads), _seeded(place):
         candidates = [
             _prepared(graph, batch, mode, train, options, warmup, report)
-            for graph, batch, mode in itertools.product(map(graph_of, many), batches, modes)
+            for graph, batch, mode in itertools.product(graphs, batches, modes)
         ]
         counts = [steps or _steps_in(candidate, place, seconds) for candidate in candidates]
         used = torch.get_num_threads()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 from archspec.backends.extras import need, reason
 from archspec.errors import Diagnostic, SpecError, UsageError, did_you_mean
 from archspec.graph import Graph, Node
-from archspec.network import InputShapes, load
+from archspec.network import InputShapes, load, together
 from archspec.shapes import elements
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ COMPILERS = ("aot_eager", "inductor", "none")
 
 def build(
     spec: Spec,
+    /,
     *,
     input: InputShapes | None = None,
     features: Iterable[str] | None = None,
@@ -43,7 +44,8 @@ def build(
     freeze: bool = False,
     init: str = "torch",
     inplace: bool = True,
-    **params: Any,
+    params: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> nn.Module:
     """Build the torch module of a spec.
 
@@ -68,7 +70,7 @@ def build(
         init: How the weights are drawn: "torch" for torch's own defaults, "kaiming" as torchvision's VGG.
         inplace: Let activations write over what they read, where nothing else reads it. Without it, hooks on other
             layers see what these returned, and may be full backward hooks.
-        params: Params that override those of the spec, as in `load`.
+        params: Params that override those of the spec, by name or as a mapping, as in `load`.
 
     Returns:
         A module whose forward takes `(N, *input)` and returns the output: a tensor, or a dict by name where the network
@@ -78,7 +80,7 @@ def build(
         SpecError: The spec is wrong, or the network too large for the memory.
         UsageError: The call is wrong, or torch is missing.
     """
-    graph = graph_of(spec, input, params)
+    graph = graph_of(spec, input, together(params, named))
     need("torch")
     import torch
 
@@ -106,7 +108,7 @@ def build(
     return module
 
 
-def compile(spec: Spec, **options: Any) -> nn.Module:
+def compile(spec: Spec, /, **options: Any) -> nn.Module:
     """Build the network of a spec compiled as one graph, on the GPU where there is one: `build(..., compile=True)`.
 
     `freeze=True` makes a network for inference, whose weights are constants of the compiled code.
@@ -117,7 +119,7 @@ def compile(spec: Spec, **options: Any) -> nn.Module:
 def graph_of(spec: Spec, input: InputShapes | None = None, params: Mapping[str, Any] | None = None) -> Graph:
     """Return the graph of a spec with its overrides, or of a loaded network. Raises: as `archspec.load`."""
     if isinstance(spec, (str, os.PathLike)):
-        return load(spec, input=input, **(params or {})).graph
+        return load(spec, input=input, params=params).graph
     if params or input is not None:
         given = ", ".join([*(params or ()), *(["input"] if input is not None else [])])
         raise UsageError(f"{given}: a loaded network has its params and its input", "give them to `archspec.load`")

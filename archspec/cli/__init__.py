@@ -5,14 +5,19 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import click
 
 from archspec._version import __version__
 from archspec.cli.streams import emit, open_closed_streams, print_diagnostics
 from archspec.errors import SpecError, UsageError
+from archspec.files import remove_unfinished
 
 COMMANDS = {
     "analyze": "Show shapes, parameters, MACs and FLOPs of a network, or compare several networks.",
@@ -106,6 +111,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     open_closed_streams()
     if COMPLETE in os.environ:
         _complete()
+    with tidy_end():
+        status = _status(words)
+    sys.exit(status)
+
+
+@contextmanager
+def tidy_end() -> Iterator[None]:
+    """Let a signal that ends the process remove what is being written, before it does what it would do anyway.
+
+    An exception alone could come up anywhere, within an import for instance, and be lost.
+    """
+    before: dict[int, Any] = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            before[number] = signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    remove_unfinished()
+    if number == signal.SIGINT:
+        signal.default_int_handler(number, frame)  # raises KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+def _status(words: list[str]) -> int:
+    """Run the command line, and tell on standard error what is wrong. Return the exit status."""
     try:
         status = cli.main(words, "archspec", standalone_mode=False)
         if sys.stdout is not None:
@@ -125,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         status = _report(UsageError(f"{place}{(error.strerror or str(error)).lower()}"), 1)
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
 
 
 def _report(error: SpecError, status: int) -> int:

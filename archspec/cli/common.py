@@ -131,4 +131,4 @@ def parse_depth(depth: str) -> int | None:
 
 def load_network(spec: str, input: Iterable[str] = (), set_: Iterable[str] = ()) -> Network:
     """Return the network of a spec with `--input` and `--set` applied."""
-    return load(spec, input=parse_input(input), **parse_settings(set_))
+    return load(spec, input=parse_input(input), params=parse_settings(set_))

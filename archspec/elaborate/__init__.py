@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from archspec._collector import collector_paused
 from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interface import InputShape, check_keys, check_unused, input_shapes, outputs, set_params
 from archspec.elaborate.limits import MAX_NODES, MAX_SCOPES, TooLarge
 from archspec.elaborate.namespace import Namespace, Ref
@@ -27,15 +26,18 @@ __all__ = ["Elaboration", "InputShape", "elaborate"]
 
 @dataclass(frozen=True)
 class Elaboration:
-    """What came of a document: the graph as far as it is sound, the params as they were set, and what is wrong."""
+    """What came of a document: the graph as far as it is sound, the params as they were set, and what is wrong.
+
+    `warnings` are about what is allowed, but may surprise.
+    """
 
     graph: Graph
     params: dict[str, Any]
     program: Program
     diagnostics: tuple[Diagnostic, ...]
+    warnings: tuple[Diagnostic, ...] = ()
 
 
-@collector_paused()
 def elaborate(
     document: Document,
     params: Mapping[str, Any] | None = None,
@@ -56,7 +58,7 @@ def elaborate(
         UsageError: An override names something that does not exist, or has the wrong type.
     """
     program = program or compile_program(document)
-    findings = Findings((*document.diagnostics, *program.diagnostics))
+    findings = ScopedFindings((*document.diagnostics, *program.diagnostics))
     params_set = Environment({})
     elaborator: Elaborator | None = None
     shapes: dict[str, Shape] = {}
@@ -69,13 +71,14 @@ def elaborate(
         declared = input_shapes(document, params_set, inputs, findings)
         shapes.update((name, shape) for name, shape in declared.items() if shape is not None)
         elaborator = Elaborator(program, params_set, findings, trace)
+        elaborator.inputs = shapes
         results.update(_run(elaborator, declared))
     graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results)
     if findings.only("unused"):
         with suppress(TooLarge):
             check_unused(document, graph, findings)
     values = {name: copied(value) for name, value in params_set.values.items() if value is not UNKNOWN}
-    return Elaboration(graph, values, program, findings.told())
+    return Elaboration(graph, values, program, findings.told(), findings.warned())
 
 
 def _run(elaborator: Elaborator, inputs: Mapping[str, Shape | None]) -> dict[str, str]:

@@ -6,29 +6,33 @@ is about a mistake of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from archspec.elaborate.findings import Findings
+from archspec.elaborate.advice import padding_help
+from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interning import applied
-from archspec.elaborate.limits import MAX_NODES, Limits, TooLarge
+from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
-from archspec.errors import MAX_FINDINGS, Complaint, Span, nearest
-from archspec.expressions import Environment, UnknownShape
+from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
+from archspec.errors import Complaint, Span, kind_of
+from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
 from archspec.names import step_name_fault
-from archspec.ops import OPS
+from archspec.ops.advice import input_help
 from archspec.ops.base import Op
-from archspec.ops.fields import kind_of
+from archspec.ops.fields import hint
 from archspec.program import Program
-from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step
-from archspec.schema import SCOPES
+from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
+from archspec.shapes import Shape
 from archspec.syntax import YamlList
 
+_NO_DOLLAR = "write the name without `$`"
 
-def too_large(findings: Findings, span: Span, scope: Scope) -> NoReturn:
+
+def too_large(findings: ScopedFindings, span: Span, scope: Scope) -> NoReturn:
     """Complain of a network beyond the limit, and end."""
     findings.complain(
         Complaint("limit", f"the network has more than {MAX_NODES:,} layers and scopes", span=span), scope
@@ -59,18 +63,22 @@ class Application:
 class Elaborator:
     """Applies the steps of a program, and collects the nodes that they make."""
 
-    def __init__(self, program: Program, params: Environment, findings: Findings, trace: bool) -> None:
+    def __init__(self, program: Program, params: Environment, findings: ScopedFindings, trace: bool) -> None:
         self.program, self.params, self.findings, self.trace = program, params, findings, trace
         self.nothing = Environment({})
         self.nodes: list[Node] = []
         self.limits = Limits(params.budget)
         self.memo: dict[Any, Entry] = {}
+        self.inputs: Mapping[str, Shape | None] = {}
+        self.failures: Counter[Step] = Counter()
+        """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
     def run(self, steps: list[Step], namespace: Namespace, environment: Environment, previous: Ref) -> Ref:
         """Apply steps in turn, the first to `previous`; the value of the last."""
+        failures = self.failures
         for step in steps:
             try:
-                if step.broken:
+                if step.broken or failures and failures[step] > MAX_FAILURES:
                     raise UnknownShape
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
@@ -81,6 +89,7 @@ class Elaborator:
                 else:
                     previous = self._left_out(step, namespace, environment, reads)
             except Complaint as fault:
+                failures[step] += 1
                 self.findings.complain(fault, namespace.scope)
                 previous = self._lost(step, namespace)
             except UnknownShape:
@@ -94,10 +103,12 @@ class Elaborator:
         known = step.name is None or name is not None and not step_name_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
-            # A misspelt op would have given its name.
-            labels = (*OPS, *self.program.blocks, *SCOPES)
-            meant = step.label if step.label in labels else nearest(step.label, labels) or step.label
-            namespace.names.setdefault(namespace.auto_name(meant) if name is None else name, UNKNOWN_REF)
+            name = namespace.auto_name(step.meant) if name is None else name
+            if is_conditional(step) and name not in namespace.names:
+                namespace.bind_for_now(name, UNKNOWN_REF)
+            namespace.names.setdefault(name, UNKNOWN_REF)
+            if step.meant != step.label and not step_name_fault(step.label):
+                namespace.names.setdefault(step.label, UNKNOWN_REF)
             namespace.count += 1
         return UNKNOWN_REF
 
@@ -107,29 +118,77 @@ class Elaborator:
         """What a step reads that does not read the previous step alone; one name in a merge adds the previous."""
         merge = step.merges
         if step.reads is None:
-            raise Complaint(
-                "argument", f"{step.label} reads two or more values", f"`{step.label}: input`", span=step.span
-            )
-        value, at = step.reads.evaluate(environment), step.reads.span
+            help = f"`{step.label}: NAME` merges the step before with the step NAME"
+            raise Complaint("argument", f"{step.label}: expected two or more inputs, got 1", help, span=step.span)
+        at = step.reads.span
+        self._check_read_once(step, environment)
+        value = step.reads.evaluate(environment)
         if isinstance(value, str):
             ref = namespace.named(value, at)
+            if merge:
+                if previous.path != ref.path:
+                    self._warn_of_order(step, value, namespace, previous)
+                self._warn_of_double(step, [value], namespace, (previous, ref))
             return (previous, ref) if merge else (ref,)
         if not isinstance(value, list):
-            raise Complaint("type", f"from: a name or a list of names is wanted, not {kind_of(value)}", span=at)
-        yaml = step.reads.yaml
-        spans = [item.span for item in yaml.items] if isinstance(yaml, YamlList) else [at] * len(value)
+            message = f"from: expected a name or a list of names, got {kind_of(value)}"
+            raise Complaint("type", message, _NO_DOLLAR if isinstance(value, Ref) else None, span=at)
         if merge and len(value) < 2:
-            help = f"`{step.label}: name` reads the previous step and `name`"
-            raise Complaint("argument", f"{step.label} reads two or more values", help, span=at)
+            help = f"`{step.label}: NAME` merges the step before with the step NAME"
+            message = f"{step.label}: expected two or more inputs, got {len(value)}"
+            raise Complaint("argument", message, help, span=at)
         if not merge and len(value) != 1 and not isinstance(step, CallStep):
-            help = "`add`, `multiply` or `concat` merge"
-            raise Complaint("argument", f"{step.label} reads one value, not {len(value)}", help, span=at)
+            help = "merge them first: `add`, `multiply` or `concat`"
+            raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
+        yaml = step.reads.yaml
+        if not isinstance(yaml, YamlList):  # an expression, which has one place for all of them
+            reads = tuple([namespace.named(name, at) for name in value])
+            if merge:
+                self._warn_of_double(step, value, namespace, reads)
+            return reads
         found = [
-            self.findings.guarded(partial(namespace.named, name, span), namespace.scope)
-            for name, span in zip(value, spans, strict=True)
+            self.findings.guarded(partial(namespace.named, name, item.span), namespace.scope)
+            for name, item in zip(value, yaml.items, strict=True)
         ]
-        return tuple(ref or UNKNOWN_REF for ref in found)
+        if None in found:
+            self.failures[step] += 1
+        reads = tuple(ref or UNKNOWN_REF for ref in found)
+        if merge:
+            self._warn_of_double(step, value, namespace, reads)
+        return reads
+
+    def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
+        """Warn of a merge that names one step, where the order counts: the step before goes first."""
+        if not isinstance(step, OpStep) or step.op.commutative or previous.shape is None:
+            return
+        assert step.reads is not None
+        words = partial(_order_words, step.label, name, namespace, previous)
+        self.findings.warn(Complaint.later("merge", words, step.reads.span), namespace.scope)
+
+    def _warn_of_double(self, step: Step, names: list[str], namespace: Namespace, reads: tuple[Ref, ...]) -> None:
+        """Warn of a merge that reads a value twice because a step of another name is left out."""
+        absent = namespace.gaps.absent
+        if not absent or None in [ref.shape for ref in reads] or len({ref.path for ref in reads}) == len(reads):
+            return
+        assert step.reads is not None
+        for name, ref in zip(names, reads[-len(names) :], strict=True):
+            if name in absent and sum(other.path == ref.path for other in reads) > names.count(name):
+                words = partial(_double_words, step.label, name, namespace, ref)
+                self.findings.warn(Complaint.later("merge", words, step.reads.span), namespace.scope)
+
+    def _check_read_once(self, step: Step, environment: Environment) -> None:
+        """Check that `from` does not ask for what only the copies of the step have."""
+        assert step.reads is not None
+        if step.repeat is None or not step.reads.names:
+            return
+        for name in sorted(step.reads.names & {"index", step.repeat.binds}):
+            if environment.find(name) is MISSING:
+                message = (
+                    f"from: unknown name `{name}`; what a repeated step reads is looked up once, before the first copy"
+                )
+                help = "repeat an `inline` around the step: `inline: {repeat: ..., layers: [...]}`"
+                raise Complaint("expression", message, help, span=step.reads.span)
 
     # Conditions and repeats.
 
@@ -139,14 +198,15 @@ class Elaborator:
             return True
         value = step.when.evaluate(environment)
         if not isinstance(value, bool):
-            raise Complaint("type", f"when: true or false is wanted, not {kind_of(value)}", span=step.when.span)
+            help = "a condition stands in `${...}` as a whole: `${a == b}`" if isinstance(value, str) else None
+            raise Complaint("type", f"when: expected true or false, got {kind_of(value)}", help, span=step.when.span)
         return value
 
     def _left_out(self, step: Step, namespace: Namespace, environment: Environment, reads: tuple[Ref, ...]) -> Ref:
         """A step that is left out: its name stands for its first input."""
         self.limits.nodes += 1
-        if step.name is not None and not (step.repeat and step.siblings):
-            namespace.names[namespace.explicit_name(step, environment)] = reads[0]
+        if step.name is None or not (step.repeat and step.siblings):
+            namespace.bind_absent(step, reads[0], environment)
         if self.trace:
             self._place(namespace.scope, step, None, Application(namespace, namespace, environment, reads), reads[0])
         return reads[0]
@@ -173,17 +233,19 @@ class Elaborator:
         lost = 0
         self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
         for done, position in enumerate(copies):
-            before = self.limits.nodes
+            before, scopes = self.limits.nodes, self.limits.scopes
             inner = _copy_scope(repeat, position, entries[position], environment)
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
             lost += result.shape is None
-            if lost > MAX_FINDINGS:  # the others will be as this one
-                namespace.lossy = True
+            if lost > MAX_FAILURES or self.failures and self.failures[step] > MAX_FAILURES:
+                namespace.lossy = True  # the others will be as this one
                 break
             # The first copy is often unlike the others.
             if done == 1 and self.limits.exceeded_by((self.limits.nodes - before) * (len(copies) - 2)):
                 too_large(self.findings, repeat.count.span, namespace.scope)
+            if done == 1:
+                self.limits.check_scopes((self.limits.scopes - scopes) * (len(copies) - 2), repeat.count.span)
         if home is not namespace:
             namespace.bind(name, reads[0])
             if self.trace:
@@ -208,6 +270,7 @@ class Elaborator:
         try:
             return self._apply(step, application)
         except Complaint as fault:
+            self.failures[step] += 1
             path = application.home.scope.path if application.home is not application.namespace else ""
             scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
             self.findings.complain(fault, scope)
@@ -241,18 +304,20 @@ class Elaborator:
         self._set_let(step, inner)
         made = namespace.scope = Scope("inline", scope.path, scope, copy=application.copy, span=step.span, step=step)
         made.environment = inner
+        namespace.enter_inline(step)
         try:
             ref = self.run(step.steps, namespace, inner, application.reads[0])
         finally:
             namespace.scope = scope
+            namespace.leave_inline(step)
         if self.trace:
             self._place(scope, step, made, application, ref)
         return ref
 
     def _set_let(self, step: ScopeStep, environment: Environment) -> None:
         self.limits.nodes += len(step.let) // 16
-        for name, value in step.let.items():
-            environment.values[name] = value.evaluate(environment)
+        if step.let:
+            _fill(environment, step.let, "a value of `let` sees those above it")
 
     # Scopes.
 
@@ -264,10 +329,11 @@ class Elaborator:
         name = home.new_name(step, application.environment)
         path = home.prefix + name
         self.limits.add_path(path, step.span)
+        self.limits.add_scopes(1, step.span)
         kind, title = ("block", block.name) if block else ("sequential", None)
         scope = Scope(kind, path, home.scope, title, application.copy, step.span, step, block)
         key = None
-        if not self.trace and not self.findings.found:
+        if not self.trace:
             key = scope_key(step, block, arguments, application.namespace, application.environment, application.reads)
         known = self.memo.get(key) if key is not None else None
         if known is not None and self.limits.allow(known.spent, path):
@@ -301,7 +367,7 @@ class Elaborator:
                 namespace, environment = self._sequential(step, scope, application)
             application.home.children[name] = namespace
             ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
-        if key is not None and not self.findings.found:
+        if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
 
@@ -321,9 +387,11 @@ class Elaborator:
         assert block is not None
         names = block.inputs or ("input",)
         if count != len(names):
-            wanted = f"{len(names)} inputs ({', '.join(names)})" if len(names) > 1 else "one input"
-            help = f"`from: [...]` names {len(names)}" if len(names) > 1 else "`inputs: [...]` gives a block several"
-            raise Complaint("argument", f"block {block.name} reads {wanted}, not {count}", help, span=step.span)
+            expected = f"{len(names)} inputs ({', '.join(names)})" if len(names) > 1 else "one input"
+            help = (
+                f"name {len(names)} steps: `from: [...]`" if len(names) > 1 else "`inputs: [...]` gives a block several"
+            )
+            raise Complaint("argument", f"{block.name}: expected {expected}, got {count}", help, span=step.span)
         self.limits.nodes += len(block.params) // 16
         return {name: value.evaluate(application.environment) for name, value in step.arguments.items()}
 
@@ -337,11 +405,8 @@ class Elaborator:
         environment.budget = self.params.budget
         namespace = Namespace(scope, dict(zip(block.inputs or ("input",), application.reads, strict=True)), block.steps)
         environment.tensors, environment.visible = namespace.find, namespace.visible
-        for name, default in block.params.items():
-            if name in arguments:
-                environment.values[name] = arguments[name]
-            elif default is not None:
-                environment.values[name] = default.evaluate(environment)
+        help = "a default sees the arguments above it"
+        _fill(environment, block.params, help, arguments)
         return namespace, environment
 
     # Ops.
@@ -375,6 +440,7 @@ class Elaborator:
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
+        self.failures[step] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written = origins if isinstance(origins, list) else [None, origins]
@@ -387,6 +453,13 @@ class Elaborator:
                 step.op(tuple([ref.shape for ref in application.reads]), arguments, names)  # type: ignore[misc]
             except Complaint as named:
                 error = named
+            if error.code == "shape":
+                prefix = application.namespace.prefix
+                args = (step.op, arguments, names, application.reads, self.nodes, prefix, error.help)
+                error.help = partial(padding_help, *args)
+        elif error.code == "shape":
+            odd = next(filter(None, (input_help(shape) for shape in self.inputs.values() if shape)), None)
+            error.help = odd or error.help
         scope = application.home.scope
         within = Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
         self.findings.complain(_op_fault(step, error), within)
@@ -402,17 +475,50 @@ class Elaborator:
                     raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
 
 
+def _order_words(label: str, name: str, namespace: Namespace, previous: Ref) -> tuple[str, str | None]:
+    """Return the words about a merge of one name, before which the step before comes."""
+    first = namespace.called(previous)
+    help = f"write the order out: `{label}: [{first}, {name}]`, or `[{name}, {first}]`"
+    return f"{label}: one name puts the step before it first: `[{first}, {name}]`", help
+
+
+def _double_words(label: str, name: str, namespace: Namespace, ref: Ref) -> tuple[str, str | None]:
+    """Return the words about a merge that reads `ref` twice, once by the name of a step that is left out."""
+    message = f"{label}: `{name}` is left out and stands for `{namespace.called(ref)}`, which is read twice"
+    return message, f"leave the `{label}` out under the same `when`"
+
+
+def _fill(
+    environment: Environment, values: Mapping[str, Value | None], help: str, given: Mapping[str, Any] | None = None
+) -> None:
+    """Set `values` in order, each seeing those before it, and the `given` ones in place of their defaults."""
+    for name, value in values.items():
+        if given is not None and name in given:
+            environment.values[name] = given[name]
+        elif value is not None:
+            try:
+                environment.values[name] = value.evaluate(environment)
+            except Complaint:
+                names = list(values)
+                later = [other for other in names[names.index(name) + 1 :] if other in value.names]
+                if later and environment.find(later[0]) is MISSING:
+                    message = f"`{later[0]}` is not defined before `{name}`"
+                    raise Complaint("expression", message, help, span=value.span) from None
+                raise
+
+
 def _entries(repeat: Repeat, environment: Environment) -> list[Any] | range:
     """What a step is repeated over: the entries of a list, or numbers."""
     value, span = repeat.count.evaluate(environment), repeat.count.span
     if isinstance(value, list):
         return value
     if type(value) is not int:
-        raise Complaint("type", f"repeat: an integer or a list is wanted, not {kind_of(value)}", span=span)
+        raise Complaint("type", f"repeat: expected an integer or a list, got {kind_of(value)}", hint(value), span=span)
     if value < 0:
-        raise Complaint("value", f"repeat: {value} is below 0", span=span)
+        raise Complaint("value", f"repeat: expected at least 0, got {value}", span=span)
     if value > MAX_NODES:
-        raise Complaint("limit", f"repeat: {value} copies; a network has at most {MAX_NODES:,} layers", span=span)
+        message = f"repeat: expected at most {MAX_NODES:,}, the limit of layers, got {value}"
+        raise Complaint("limit", message, span=span)
     return range(value)
 
 

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from archspec.elaborate.limits import TooLarge
-from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Findings
 from archspec.expressions import UnknownShape
 from archspec.graph import Scope
 
 T = TypeVar("T")
 
 
-class Findings:
-    """Mistakes, at most one for a place: what else is found there follows from the first."""
+class ScopedFindings(Findings):
+    """Findings that name the scopes around them; TooLarge ends the elaboration once there are too many.
+
+    `warnings` are findings too, about what is allowed, but may surprise.
+    """
 
     def __init__(self, diagnostics: Iterable[Diagnostic] = ()) -> None:
-        self.found: list[Diagnostic] = []
-        self.places: set[tuple[Any, ...]] = set()
-        for diagnostic in diagnostics:
-            self._add(diagnostic)
+        super().__init__(diagnostics)
+        self.warnings = Findings()
 
     def complain(self, fault: Complaint, scope: Scope | None = None) -> None:
-        """Tell of a mistake in the scope `scope`; TooLarge where it is one too many."""
-        if _place(fault.span, fault.message) in self.places:
-            return
-        notes = tuple(str(each) for each in scope.chain() if each.block or each.copy) if scope else ()
-        self._add(fault.diagnostic(notes))
-        if len(self.found) > MAX_FINDINGS:
+        """Tell of a mistake in the scope `scope`. Raises: TooLarge if it is one too many, or beyond a limit."""
+        self.add(fault, partial(_notes, scope))
+        if self.full or fault.final:
             raise TooLarge
 
-    def _add(self, diagnostic: Diagnostic) -> None:
-        place = _place(diagnostic.span, diagnostic.message)
-        if place not in self.places:
-            self.places.add(place)
-            self.found.append(diagnostic)
+    def warn(self, fault: Complaint, scope: Scope | None = None) -> None:
+        """Tell of what is allowed in the scope `scope`, but may surprise; once for a place."""
+        self.warnings.add(fault, partial(_notes, scope))
+
+    def warned(self) -> tuple[Diagnostic, ...]:
+        """Return the warnings."""
+        return tuple([replace(found, severity="warning") for found in self.warnings.found[:MAX_FINDINGS]])
 
     def guarded(self, action: Callable[[], T], scope: Scope | None = None) -> T | None:
-        """The result of `action`; None where it fails, which is told."""
+        """Return the result of `action`; None where it fails, which is told."""
         try:
             return action()
         except Complaint as fault:
@@ -48,11 +50,11 @@ class Findings:
         return None
 
     def only(self, code: str) -> bool:
-        """Whether nothing was found, or what has this code."""
+        """Return whether nothing was found, or what has this code."""
         return all(diagnostic.code == code for diagnostic in self.found)
 
     def told(self) -> tuple[Diagnostic, ...]:
-        """The findings as they stand in the files, no more than a person can read."""
+        """Return the findings as they stand in the files, no more than a person can read."""
         # What is not used may have been meant where a mistake stands.
         found = [diagnostic for diagnostic in self.found if diagnostic.code != "unused"] or self.found
         files = {diagnostic.span.source.name: None for diagnostic in found if diagnostic.span}
@@ -63,9 +65,7 @@ class Findings:
             told[MAX_FINDINGS:] = [Diagnostic("limit", f"more than {MAX_FINDINGS} mistakes; these are the first")]
         return tuple(told)
 
-    def __len__(self) -> int:
-        return len(self.found)
 
-
-def _place(span: Span | None, message: str) -> tuple[Any, ...]:
-    return (span.source.name, span.line, span.column) if span else (message,)
+def _notes(scope: Scope | None) -> tuple[str, ...]:
+    """Return what tells the scopes around a mistake: the blocks and the copies of repeats."""
+    return tuple(str(each) for each in scope.chain() if each.block or each.copy) if scope else ()

@@ -8,36 +8,38 @@ from math import isfinite
 from typing import Any
 
 from archspec.document import Document
-from archspec.elaborate.findings import Findings
-from archspec.elaborate.namespace import Namespace, Ref
-from archspec.errors import Complaint, Span, UsageError, did_you_mean
-from archspec.expressions import UNKNOWN, Environment, UnknownShape
+from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.namespace import Namespace, Ref, name_expected
+from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
+from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
+from archspec.files import MAX_BYTES
 from archspec.graph import Graph, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
-from archspec.ops.fields import MAX_AXES, Int, kind_of
+from archspec.ops.advice import input_help
+from archspec.ops.fields import MAX_AXES, Int, axis_names
 from archspec.program import Program
 from archspec.program.steps import RESERVED, Value
-from archspec.shapes import LIMIT, Shape
+from archspec.shapes import LIMIT, Shape, shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 InputShape = tuple[int, ...] | list[int]
 
 
-def check_keys(document: Document, findings: Findings) -> None:
+def check_keys(document: Document, findings: ScopedFindings) -> None:
     """A spec has an `input` and `layers`, if not misspelt; its name is an identifier."""
     name = document.keys.get("name")
     fault = value_name_fault(name.value) if isinstance(name, YamlScalar) and isinstance(name.value, str) else None
     if name and fault:
-        findings.complain(Complaint("name", f"name: {fault}", span=name.span))
+        findings.complain(fault.at(name.span, "name: "))
     for key, help in (("input", "`input: [3, 224, 224]`"), ("layers", "`layers: [...]` is the network")):
         if key not in document.keys and key not in document.doubtful:
-            findings.complain(Complaint("document", f"a spec needs `{key}`", help, span=Span(document.source, 1, 1)))
+            findings.complain(Complaint("document", f"missing key `{key}`", help, span=Span(document.source, 1, 1)))
 
 
 # Params.
 
 
-def set_params(program: Program, overrides: Mapping[str, Any], findings: Findings) -> Environment:
+def set_params(program: Program, overrides: Mapping[str, Any], findings: ScopedFindings) -> Environment:
     """The params, those of `overrides` in place of the declared ones; UNKNOWN where one is in error.
 
     UsageError where an override names what is not there or has the wrong type.
@@ -47,11 +49,11 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: Finding
     found.lossy = "params" in program.document.doubtful
     for name in overrides:
         if name not in declared and not found.lossy:
-            raise UsageError(f"{program.document.name} has no param `{name}`", did_you_mean(name, declared))
+            raise UsageError(f"{program.document.name}: unknown param `{name}`", did_you_mean(name, declared))
     for name, value in declared.items():
         default = UNKNOWN
         try:
-            default = _default(value, declared, found)
+            default = _evaluated(value, found)
         except Complaint as fault:
             findings.complain(fault)
         except UnknownShape:
@@ -60,25 +62,46 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: Finding
     return found
 
 
-def _default(value: Value, declared: Mapping[str, Value], known: Environment) -> Any:
-    later = next((name for name in sorted(value.names & declared.keys()) if name not in known.values), None)
-    if later:
-        help = "a param uses the ones before it"
-        raise Complaint("expression", f"`{later}` is not known yet", help, span=value.span)
-    return value.evaluate(known)
+def _evaluated(value: Value, known: Environment) -> Any:
+    """Return the value of a param, paid for: whoever loads the network gets a copy."""
+    found = value.evaluate(known)
+    if isinstance(found, CONTAINERS) and not value.constant:
+        try:
+            known.budget.begin(weight(found))
+        except Complaint as error:
+            raise error.at(value.span) from None
+    return found
 
 
 def _same_kind(name: str, value: Any, default: Any) -> Any:
-    """An overriding value, if it is of the kind of the declared one."""
-    value = copied(list(value) if isinstance(value, tuple) else value)
+    """Return an overriding value. Raises: UsageError if it is not of the kind of the declared one."""
+    value = list(value) if isinstance(value, tuple) else value
+    try:
+        weight([value], MAX_BYTES)  # before anything runs through it
+    except Complaint as error:
+        raise UsageError(f"param `{name}`: {error.message}") from None
+    value = copied(value)
     if not _is_plain(value):
         help = "text, true or false, numbers within the limits, lists and mappings of them"
-        raise UsageError(f"param `{name}`: {type(value).__name__} {str(value)[:40]} is no value of a spec", help)
+        raise UsageError(f"param `{name}`: expected plain data, got {type(value).__name__} {brief(value)}", help)
     if default is None or default is UNKNOWN or type(value) is type(default):
         return value
     if isinstance(default, float) and type(value) is int:
         return float(value)
-    raise UsageError(f"param `{name}`: {kind_of(value)} given, but its default is {kind_of(default)}")
+    raise UsageError(f"param `{name}`: expected {_type_of(default)}, as its default is, got {kind_of(value)}")
+
+
+def _type_of(value: Any) -> str:
+    """Return the type of a param in words: `an integer`."""
+    words = {
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return words[type(value)]
 
 
 def _is_plain(value: Any) -> bool:
@@ -89,7 +112,9 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if type(value) is int:
         return -LIMIT < value < LIMIT
-    return value is None or isinstance(value, bool | str) or type(value) is float and isfinite(value)
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT
+    return value is None or isinstance(value, bool) or type(value) is float and isfinite(value)
 
 
 # Inputs.
@@ -99,31 +124,49 @@ def input_shapes(
     document: Document,
     params: Environment,
     override: InputShape | Mapping[str, InputShape] | None,
-    findings: Findings,
+    findings: ScopedFindings,
 ) -> dict[str, Shape | None]:
-    """The shape of each input, that of `override` in place of the declared one; None where it is in error.
+    """Return the shape of each input, that of `override` in place of the declared one; None where it is in error.
 
-    UsageError where an override names what is not there or is no shape.
+    Raises:
+        UsageError: An override names what is not there, or is not a shape.
     """
+    shapes = _overridden(document, params, override, findings)
+    yaml = document.keys.get("input")
+    for name, shape in shapes.items():
+        odd = input_help(shape) if shape is not None else None
+        if shape is not None and odd is not None and yaml is not None:
+            at = yaml.keys[name] if isinstance(yaml, YamlMap) else yaml.span
+            message = f"input: {shape_text(shape)} is read as {', '.join(axis_names(len(shape) - 1))}"
+            findings.warn(Complaint("shape", message, odd, span=at))
+    return shapes
+
+
+def _overridden(
+    document: Document,
+    params: Environment,
+    override: InputShape | Mapping[str, InputShape] | None,
+    findings: ScopedFindings,
+) -> dict[str, Shape | None]:
     declared = findings.guarded(partial(_declared_inputs, document, params, findings)) or {"input": None}
     if override is None:
         return declared
     if not isinstance(override, Mapping):
         if len(declared) != 1:
-            raise UsageError(f"{document.name} has several inputs: {', '.join(declared)}", "name the one you mean")
+            raise UsageError(f"{document.name} has several inputs: {listed(tuple(declared))}", "name the one you mean")
         override = {next(iter(declared)): override}
     for name, shape in override.items():
         if name not in declared:
-            raise UsageError(f"{document.name} has no input `{name}`", did_you_mean(str(name), declared))
+            raise UsageError(f"{document.name}: unknown input `{name}`", did_you_mean(str(name), declared))
         origins: object = shape
         sizes = origins if isinstance(origins, tuple | list) else ()
         if not 1 <= len(sizes) <= MAX_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
-            help = "one to four positive sizes, without the batch: 3x224x224"
-            raise UsageError(f"{shape!r} is no input shape", help)
+            message = f"input: expected 1 to {MAX_AXES} positive sizes, got {brief(shape)}"
+            raise UsageError(message, "a shape without the batch, channels first: 3x224x224")
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
 
-def _declared_inputs(document: Document, params: Environment, findings: Findings) -> dict[str, Shape | None]:
+def _declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
     yaml = document.keys.get("input")
     if yaml is None:
         return {"input": None}
@@ -133,12 +176,12 @@ def _declared_inputs(document: Document, params: Environment, findings: Findings
     for name in yaml.entries:
         fault = value_name_fault(name, RESERVED) or step_name_fault(name)
         if fault and name != "input":
-            findings.complain(Complaint("name", f"input: {fault}", span=yaml.keys[name]))
+            findings.complain(fault.at(yaml.keys[name], "input: "))
     shapes = {name: None if broken else _shape(item, params, findings) for name, item in yaml.entries.items()}
     return shapes or {"input": None}
 
 
-def _shape(yaml: Yaml, params: Environment, findings: Findings) -> Shape | None:
+def _shape(yaml: Yaml, params: Environment, findings: ScopedFindings) -> Shape | None:
     """The input shape that is written at a place; None where it is in error."""
     if not isinstance(yaml, YamlList):
         return None
@@ -158,7 +201,7 @@ def _size(yaml: Yaml, params: Environment) -> int:
 
 
 def outputs(
-    document: Document, namespace: Namespace, environment: Environment, last: Ref, findings: Findings
+    document: Document, namespace: Namespace, environment: Environment, last: Ref, findings: ScopedFindings
 ) -> dict[str, str]:
     """The path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
@@ -170,7 +213,7 @@ def outputs(
     for name, target, at in _named_outputs(yaml, environment):
         fault = output_name_fault(name)
         if fault:
-            findings.complain(Complaint("name", f"outputs: {fault}", span=at))
+            findings.complain(fault.at(at, "outputs: "))
         ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
         if ref is not None and ref.shape is not None:
             found[name] = ref.path
@@ -187,14 +230,14 @@ def _named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any,
         value = Value(yaml).evaluate(environment)
         targets = [(item, yaml.span) for item in (value if isinstance(value, list) else [value])]
     if not targets:
-        raise Complaint("value", "outputs: at least one is wanted", span=yaml.span)
+        raise Complaint("value", "outputs: expected at least one name, got none", span=yaml.span)
     for target, at in targets:
         if not isinstance(target, str):
-            raise Complaint("type", f"outputs: a name is wanted, not {kind_of(target)}", span=at)
+            raise name_expected("outputs", target, at)
     return [(target, target, at) for target, at in targets]
 
 
-def check_unused(document: Document, graph: Graph, findings: Findings) -> None:
+def check_unused(document: Document, graph: Graph, findings: ScopedFindings) -> None:
     """Complain of inputs and last steps whose value reaches no output."""
     unused = graph.unused()
     read = {source for node in graph.nodes for source in node.inputs} if unused else set()
@@ -202,8 +245,9 @@ def check_unused(document: Document, graph: Graph, findings: Findings) -> None:
         if path in graph.inputs:
             yaml = document.keys["input"]
             at = yaml.keys[path] if isinstance(yaml, YamlMap) else yaml.span
-            findings.complain(Complaint("unused", f"the input `{path}` reaches no output", span=at))
+            findings.complain(Complaint("unused", f"unused input `{path}`: it reaches no output", span=at))
         elif path not in read:
             node = graph.node(path)
-            help = "read it further on, name it in `outputs`, or take it out"
-            findings.complain(Complaint("unused", f"`{path}` reaches no output", help, span=node.span), node.scope)
+            help = "read it in a later step, name it in `outputs`, or take it out"
+            message = f"unused step `{path}`: it reaches no output"
+            findings.complain(Complaint("unused", message, help, span=node.span), node.scope)

@@ -35,10 +35,10 @@ def _interned(
     return op(shapes, dict(zip(names, values, strict=True)))
 
 
-def _bulky(value: Any) -> bool:
-    """Whether a value is larger than an argument of an op can sensibly be."""
+def _bulky(value: Any, levels: int = 2) -> bool:
+    """Whether a value is larger than an argument of an op can be: a pair for each axis is the largest."""
     if isinstance(value, list):
-        return len(value) > 8 or any(map(_bulky, value))
+        return not levels or len(value) > 8 or any(_bulky(item, levels - 1) for item in value)
     return isinstance(value, dict)
 
 

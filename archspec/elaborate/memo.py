@@ -2,8 +2,8 @@
 
 What a scope becomes depends on its steps, on the values that its expressions see, and on the shape of what it reads.
 Blocks with one input see nothing else. A `sequential` that reads a step around it is elaborated anew each time, and so
-is everything once there is a finding or when a trace is kept. Both ways must give the same graph, so whatever counts
-towards a limit is part of `Spent`.
+is everything when a trace is kept. Both ways must give the same graph and the same findings, so whatever counts towards
+a limit is part of `Spent`; a mistake in a scope is told once for its place, where it is met first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from archspec.elaborate.limits import Spent
-from archspec.elaborate.namespace import Namespace, Ref
+from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
 from archspec.expressions import Environment
 from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, ScopeStep, Step
@@ -31,7 +31,7 @@ def scope_key(
     reads: Sequence[Ref],
 ) -> tuple[Any, ...] | None:
     """What a scope follows from, `arguments` being those of a block; None where that is not to be told."""
-    if len(reads) != 1 or reads[0].shape is None:
+    if len(reads) != 1:
         return None
     start: tuple[object, ...]
     if block is not None:
@@ -81,6 +81,8 @@ class Entry:
 
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:
         """A value of the scope, or what it reads, as it is in the scope `scope`."""
+        if ref.shape is None:
+            return UNKNOWN_REF
         if ref.path == self.source.path:
             return source
         return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain, islice
 
-from archspec.errors import Complaint, Span, did_you_mean
+from archspec.errors import MAX_CANDIDATES, Complaint, Span, did_you_mean, kind_of, listed
 from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
 from archspec.names import step_name_fault
-from archspec.ops.fields import kind_of
 from archspec.program.steps import ScopeStep, Step
 from archspec.shapes import Shape
 
@@ -26,10 +27,33 @@ class Ref(Tensor):
 UNKNOWN_REF = Ref("", None)
 
 
+class Gaps:
+    """The steps of a scope that may be left out.
+
+    `conditional` are the names of steps with a `when` or a `repeat`, and `absent` those of which no step stands so far.
+    `nameless` are the labels of steps without a name that were left out, `hidden` the `inline` steps among them.
+    `depth` counts the `inline` steps under a condition that are being elaborated.
+    """
+
+    __slots__ = ("conditional", "absent", "nameless", "hidden", "depth")
+
+    def __init__(self) -> None:
+        self.conditional: set[str] = set()
+        self.absent: set[str] = set()
+        self.nameless: set[str] = set()
+        self.hidden: set[ScopeStep] = set()
+        self.depth = 0
+
+
+NO_GAPS = Gaps()
+"""Stands for the gaps of a namespace until there are any."""
+
+
 class Namespace:
     """The names of one scope while it is elaborated.
 
-    `scope` is the scope, `inputs` what it reads, by name; `outer` is the frame around it, where its steps see that too.
+    `scope` is the scope, `inputs` what it reads, by name; `outer` is the namespace around it, where its steps see that
+    too. `gaps` tells of the steps that may be left out, and of those that were.
     """
 
     __slots__ = (
@@ -45,6 +69,7 @@ class Namespace:
         "labels",
         "steps",
         "lossy",
+        "gaps",
     )
 
     def __init__(
@@ -63,6 +88,7 @@ class Namespace:
         self.children: dict[str, Namespace | Callable[[], Namespace]] = {}
         self.count = 0
         self.labels: dict[str, int] = {}
+        self.gaps = NO_GAPS
         self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
 
     # What a name refers to.
@@ -92,34 +118,61 @@ class Namespace:
     def named(self, name: object, span: Span, key: str = "from") -> Ref:
         """The same for what the key at `span` holds; Complaint where nothing is called so."""
         if not isinstance(name, str):
-            raise Complaint("type", f"{key}: a name is wanted, not {kind_of(name)}", span=span)
+            raise name_expected(key, name, span)
         found = self.find(name)
         if found is None:
-            raise self._no_such_step(name, span)
+            raise Complaint.later("reference", partial(self._no_such_step, name), span)
         return found
 
-    def _no_such_step(self, name: str, span: Span) -> Complaint:
+    def _no_such_step(self, name: str) -> tuple[str, str | None]:
+        """Return the message and the help for a name that refers to nothing."""
         if name == "input":
-            names = ", ".join(f"`{n}`" for n in self.inputs)
-            return Complaint("reference", "this scope has several inputs", f"name one of {names}", span=span)
+            return "`input` is ambiguous: this scope has several inputs", f"name one of {listed(tuple(self.inputs))}"
         head, _, rest = name.partition(".")
         if rest and self.find(head):
             child = self.child(head)
-            advice = did_you_mean(rest, child.names) if child else f"`{head}` is no scope"
-            return Complaint("reference", f"`{head}` holds no step `{rest}`", advice, span=span)
+            what = f"`{head}` is left out" if head in self.gaps.absent else f"`{head}` is a single step, not a scope"
+            return f"unknown step `{rest}` in `{head}`", did_you_mean(rest, child.names) if child else what
+        left_out = self._left_out(head)
+        if left_out is not None:
+            return f"unknown step `{name}`: {left_out[0]}", left_out[1]
         if head in _static_names(self.steps):
-            help = "order is data flow: a step reads only what stands before it"
-            return Complaint("reference", f"`{name}` does not stand before this step", help, span=span)
-        holder = next((child for child in self.children if name in self._child(child).names), None)
-        advice = (
-            f"inside another scope it is `{holder}.{name}`"
-            if holder
-            else did_you_mean(name, dict.fromkeys(["input", *self.visible()]))
+            return f"`{name}` is not defined before this step", "a step reads only what stands above it"
+        return f"unknown step `{name}`", self._advice(name)
+
+    def _advice(self, name: str) -> str | None:
+        """Return what is probably meant by a name that nothing in sight has."""
+        if "," in name:
+            return f"write a list: `[{', '.join(part.strip() for part in name[:100].split(','))}]`"
+        if name in ("previous", "prev", "last"):
+            return "without `from`, a step reads the one before"
+        children = islice(self.children, MAX_CANDIDATES)
+        holder = next((child for child in children if name in self._child(child).names), None)
+        if holder:
+            return f"did you mean `{holder}.{name}`?"
+        return did_you_mean(name, chain(["input"], self.visible()))
+
+    def called(self, ref: Ref) -> str:
+        """Return what a value is called in this scope: by the step that was bound to it last, else by its path."""
+        if ref.path == self.first_input.path:
+            return "input" if len(self.inputs) == 1 else next(iter(self.inputs))
+        names = (
+            name for name in reversed(self.names) if self.names[name].path == ref.path and name not in self.gaps.absent
         )
-        return Complaint("reference", f"no step in sight is called `{name}`", advice, span=span)
+        return next(names, ref.path.removeprefix(self.prefix))
+
+    def _left_out(self, name: str) -> tuple[str, str] | None:
+        """Return why `name` is not there, if that is because of a condition, and what to do."""
+        gaps, help = self.gaps, "give that step a name, which stands for what the step reads where it is left out"
+        if any(name in _static_names(step.steps) for step in islice(gaps.hidden, MAX_CANDIDATES)):
+            return "the `inline` that it stands in is left out", "leave this step out under the same `when`"
+        if self.positional and name.isdecimal() and gaps.nameless:
+            return "a step without a name is left out, and takes no position", help
+        label = re.sub("_[0-9]+$", "", name)
+        return (f"a `{label}` without a name is left out", help) if label in gaps.nameless else None
 
     def visible(self) -> Iterable[str]:
-        """Every name in sight."""
+        """Yield every name in sight, the innermost first; one that several scopes have comes again."""
         namespace: Namespace | None = self
         while namespace is not None:
             yield from namespace.names
@@ -135,27 +188,58 @@ class Namespace:
             return self.explicit_name(step, environment)
         name = self.auto_name(step.label)
         if name in self.names or name in self.inputs:
-            raise Complaint(
-                "name", f"the name `{name}` stands twice in its scope", "give this step a name", span=step.span
-            )
+            raise Complaint("name", f"duplicate name `{name}` in its scope", "give this step a `name`", span=step.span)
         return name
 
     def explicit_name(self, step: Step, environment: Environment) -> str:
-        """The name that a step gives itself; Complaint where it is none, or taken."""
+        """Return the name that a step gives itself.
+
+        Raises:
+            Complaint: It is not a valid name, or another step has it.
+        """
+        name = self._given_name(step, environment)
+        may_be_left_out = step.when is not None or step.repeat is not None or self.gaps.depth > 0
+        if name in self.names and not (may_be_left_out and name in self.gaps.absent):
+            raise self._duplicate(name, step)
+        if may_be_left_out:
+            self._own_gaps().conditional.add(name)
+        return name
+
+    def _given_name(self, step: Step, environment: Environment) -> str:
         assert step.name is not None
         name = step.fixed_name
         if name is None:
             found = step.name.evaluate(environment)
             if not isinstance(found, str) and type(found) is not int:
-                raise Complaint("type", f"name: text is wanted, not {kind_of(found)}", span=step.name.span)
+                raise Complaint("type", f"name: expected text, got {kind_of(found)}", span=step.name.span)
             name = str(found)
             fault = step_name_fault(name)
             if fault:
-                raise Complaint("name", fault, span=step.name.span)
-        if name in self.names or name in self.inputs:
-            help = "give each step a name of its own"
-            raise Complaint("name", f"the name `{name}` stands twice in its scope", help, span=step.name.span)
+                raise fault.at(step.name.span)
+        if name in self.inputs:
+            raise self._duplicate(name, step)
         return name
+
+    def _duplicate(self, name: str, step: Step) -> Complaint:
+        assert step.name is not None
+        help = "give each step a name of its own"
+        if step.repeat is not None and step.siblings and step.when is None:
+            help = "give each copy a name of its own"
+        elif (is_conditional(step) or self.gaps.depth > 0) and name in self.gaps.conditional:
+            help = "steps share a name only if at most one of their conditions holds; here two hold"
+        elif step.when is not None or name in self.gaps.conditional:
+            help = "steps share a name only if each has a `when`, and at most one of these holds"
+        return Complaint("name", f"duplicate name `{name}` in its scope", help, span=step.name.span)
+
+    def enter_inline(self, step: Step) -> None:
+        """Begin with the steps of an `inline`; `leave_inline` ends it."""
+        if is_conditional(step):
+            self._own_gaps().depth += 1
+
+    def leave_inline(self, step: Step) -> None:
+        """End what `enter_inline` began."""
+        if is_conditional(step):
+            self.gaps.depth -= 1
 
     def auto_name(self, label: str) -> str:
         """The name of an unnamed step: its position in a sequential, else its op's name, numbered from 2 on."""
@@ -171,6 +255,34 @@ class Namespace:
         """Let `name` stand for the value that a step has made."""
         self.names[name] = ref
         self.count += 1
+        if self.gaps is not NO_GAPS:
+            self.gaps.absent.discard(name)
+
+    def bind_absent(self, step: Step, ref: Ref, environment: Environment) -> None:
+        """Let the name of a step that is left out stand for `ref`, unless a step of the same name stands."""
+        gaps = self._own_gaps()
+        if step.name is None:
+            gaps.nameless.add(step.label)
+            if isinstance(step, ScopeStep) and step.is_inline:
+                gaps.hidden.add(step)
+            return
+        name = self._given_name(step, environment)
+        if name not in self.names or name in gaps.absent:
+            self.bind_for_now(name, ref)
+        elif name not in gaps.conditional:
+            raise self._duplicate(name, step)
+
+    def bind_for_now(self, name: str, ref: Ref) -> None:
+        """Let `name` stand for `ref` until a step of that name stands."""
+        gaps = self._own_gaps()
+        self.names[name] = ref
+        gaps.absent.add(name)
+        gaps.conditional.add(name)
+
+    def _own_gaps(self) -> Gaps:
+        if self.gaps is NO_GAPS:
+            self.gaps = Gaps()
+        return self.gaps
 
     # The scopes in it.
 
@@ -187,6 +299,7 @@ class Namespace:
     def moved(self, scope: Scope, move: Callable[[Ref], Ref]) -> Namespace:
         """The frame of an equal scope at another place, `scope`: of use for what its names refer to."""
         found = Namespace(scope, {}, self.steps)
+        found.lossy = self.lossy
         found.names = {name: move(ref) for name, ref in self.names.items()}
         found.children = {name: partial(self._moved_child, name, found, move) for name in self.children}
         return found
@@ -194,6 +307,17 @@ class Namespace:
     def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
         return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
+
+
+def is_conditional(step: Step) -> bool:
+    """Tell whether a step may be left out."""
+    return step.when is not None or step.repeat is not None
+
+
+def name_expected(key: str, value: object, span: Span) -> Complaint:
+    """Return the finding of a value that should be the name of a step."""
+    help = "write the name without `$`" if isinstance(value, Tensor) else None
+    return Complaint("type", f"{key}: expected a name, got {kind_of(value)}", help, span=span)
 
 
 def _static_names(steps: list[Step]) -> Iterable[str]:

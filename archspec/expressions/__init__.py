@@ -7,17 +7,31 @@ Nothing is ever passed to `eval`. Every step draws on a budget, so that no expre
 from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import FUNCTIONS, make_divisible
 from archspec.expressions.text import MAX_LEVELS, Expression, Template, compile_expression, compile_text
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, MAX_TOTAL_STEPS, UNKNOWN, UnknownShape
+from archspec.expressions.values import (
+    CONTAINERS,
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_LENGTH,
+    MAX_TEXT,
+    MAX_TOTAL_STEPS,
+    MISSING,
+    UNKNOWN,
+    UnknownShape,
+    weight,
+)
 
 __all__ = [
+    "CONTAINERS",
     "FUNCTIONS",
+    "MAX_DEPTH",
     "MAX_ITEMS",
     "MAX_LENGTH",
     "MAX_LEVELS",
+    "MAX_TEXT",
     "MAX_TOTAL_STEPS",
+    "MISSING",
     "UNKNOWN",
     "Expression",
-    "Complaint",
     "Environment",
     "Template",
     "Tensor",
@@ -25,4 +39,5 @@ __all__ = [
     "compile_expression",
     "compile_text",
     "make_divisible",
+    "weight",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from archspec.errors import Complaint, did_you_mean
+from archspec.errors import Complaint, did_you_mean, listed
 from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import (
     ARITHMETIC,
@@ -16,12 +17,14 @@ from archspec.expressions.functions import (
     FUNCTIONS,
     KEYWORDS,
     MEMBERSHIP,
+    NOT_FUNCTIONS,
     NUMBERS,
     UNARY,
     attempt,
     guard,
+    pay,
 )
-from archspec.expressions.values import checked, weight
+from archspec.expressions.values import CONTAINERS, checked, weight
 from archspec.shapes import LIMIT
 
 Evaluate = Callable[[Environment], Any]
@@ -38,9 +41,8 @@ class Compiler:
     def compile(self, node: ast.AST) -> Evaluate:
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
-            raise Complaint(
-                "expression", f"{_WORDS.get(type(node).__name__, type(node).__name__)} has no place in an expression"
-            )
+            what = _WORDS.get(type(node).__name__, type(node).__name__)
+            raise Complaint("expression", f"{what} is not allowed in an expression")
         self.size += 1
         found: Evaluate = method(node)
         return found
@@ -48,14 +50,14 @@ class Compiler:
     def _constant(self, node: ast.Constant) -> Evaluate:
         value = node.value
         if value is not None and not isinstance(value, bool | int | float | str):
-            raise Complaint("expression", f"{value!r} has no place in an expression")
+            raise Complaint("expression", f"{value!r} is not allowed in an expression")
         checked(value)
         return lambda environment: value
 
     def _name(self, node: ast.Name) -> Evaluate:
         name = node.id
         if name.startswith("_"):
-            raise Complaint("expression", f"`{name}`: names that start with `_` are out of bounds")
+            raise Complaint("expression", f"`{name}`: names that start with `_` are not allowed")
         if name in FUNCTIONS:
             raise Complaint("expression", f"`{name}` is a function", f"call it: {name}(...)")
         self.names.add(name)
@@ -64,16 +66,17 @@ class Compiler:
     def _attribute(self, node: ast.Attribute) -> Evaluate:
         name, inner = node.attr, self.compile(node.value)
         if name.startswith("_"):
-            raise Complaint("expression", f"`.{name}`: attributes that start with `_` are out of bounds")
+            raise Complaint("expression", f"`.{name}`: attributes that start with `_` are not allowed")
 
         def evaluate(environment: Environment) -> Any:
             value = inner(environment)
             if isinstance(value, Tensor):
                 return value.attribute(name)
             if not isinstance(value, dict):
-                raise Complaint("expression", f"`.{name}`: only mappings and tensors have attributes")
+                help = "an entry of a list is written `list[0]`" if isinstance(value, list) else None
+                raise Complaint("expression", f"`.{name}`: only mappings and tensors have attributes", help)
             if name not in value:
-                raise Complaint("expression", f"the mapping has no `{name}`", did_you_mean(name, value))
+                raise Complaint("expression", f"the mapping has no `{name}`", partial(did_you_mean, name, value))
             return value[name]
 
         return evaluate
@@ -110,7 +113,9 @@ class Compiler:
     def _binop(self, node: ast.BinOp) -> Evaluate:
         function = BINARY.get(type(node.op))
         if function is None:
-            raise Complaint("expression", f"the operator of `{ast.unparse(node)[:40]}` has no place in an expression")
+            raise Complaint(
+                "expression", f"the operator of `{ast.unparse(node)[:40]}` is not allowed", _operator_help(node)
+            )
         left, right = self.compile(node.left), self.compile(node.right)
         quick = ARITHMETIC.get(type(node.op))
 
@@ -127,7 +132,7 @@ class Compiler:
     def _unaryop(self, node: ast.UnaryOp) -> Evaluate:
         function = UNARY.get(type(node.op))
         if function is None:
-            raise Complaint("expression", "`~` has no place in an expression")
+            raise Complaint("expression", "the operator `~` is not allowed", "write `not`")
         operand = self.compile(node.operand)
         return lambda environment: guard(environment.budget, function, operand(environment))
 
@@ -152,10 +157,13 @@ class Compiler:
             left = first(environment)
             for function, right in rest:
                 value = right(environment)
-                plain = type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP
-                if not plain:
+                if type(left) in NUMBERS and type(value) in NUMBERS and function not in MEMBERSHIP:
+                    holds = function(left, value)
+                else:
+                    pay(environment.budget, left, value)
                     _check_comparable(left, value)
-                if not (function(left, value) if plain else guard(environment.budget, function, left, value)):
+                    holds = attempt(function, left, value)
+                if not holds:
                     return False
                 left = value
             return True
@@ -169,15 +177,14 @@ class Compiler:
     def _call(self, node: ast.Call) -> Evaluate:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             called = ast.unparse(node.func)[:40]
-            help = did_you_mean(called, FUNCTIONS) if isinstance(node.func, ast.Name) else None
-            raise Complaint("expression", f"`{called}(...)` is no function of the language", help)
+            raise Complaint("expression", f"unknown function `{called}(...)`", partial(_function_help, node.func))
         name = node.func.id
         function = FUNCTIONS[name]
         arguments = [self.compile(argument) for argument in node.args]
         keywords: dict[str, Evaluate] = {}
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg not in KEYWORDS.get(name, ()):
-                raise Complaint("expression", f"{name}(...) takes no argument `{keyword.arg or '**'}`")
+                raise Complaint("expression", f"{name}(...): unknown argument `{keyword.arg or '**'}`")
             keywords[keyword.arg] = self.compile(keyword.value)
 
         def evaluate(environment: Environment) -> Any:
@@ -197,7 +204,7 @@ class Compiler:
         bound: set[str] = set()
         for loop in node.generators:
             if not isinstance(loop.target, ast.Name) or loop.is_async or loop.target.id.startswith("_"):
-                raise Complaint("expression", "a comprehension binds one plain name: `x for x in list`")
+                raise Complaint("expression", "a comprehension takes one plain name: `x for x in list`")
             self.names = set()
             source = self.compile(loop.iter)
             outer |= self.names - bound
@@ -217,7 +224,9 @@ class Compiler:
             name, source, tests = loops[level]
             values = source(environment)
             if not isinstance(values, list):
-                raise Complaint("expression", "a comprehension runs over a list")
+                raise Complaint(
+                    "expression", "a comprehension needs a list to run over", "`repeat` counts with `index`"
+                )
             inner = Environment({}, environment)
             for value in values:
                 environment.budget.spend(cost)
@@ -244,16 +253,42 @@ def _check_comparable(*values: Any) -> None:
         if isinstance(value, Tensor):
             help = "compare their sizes: `a.shape == b.shape`"
             raise Complaint("expression", "tensors cannot be compared", help)
-        if isinstance(value, list):
-            stack += value
-        elif isinstance(value, dict):
-            stack += value.values()
+        if isinstance(value, CONTAINERS):
+            stack += value.values() if isinstance(value, dict) else value
+
+
+def _operator_help(node: ast.BinOp) -> str | None:
+    words = {
+        ast.BitXor: "a power is written `**`",
+        ast.BitAnd: "write `and`",
+        ast.BitOr: "write `or`",
+        ast.LShift: "write `* 2 ** n`",
+        ast.RShift: "write `// 2 ** n`",
+    }
+    return words.get(type(node.op))
+
+
+def _function_help(function: ast.expr) -> str | None:
+    """Return the help for a call of what is not a function here."""
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+    if name is None:
+        return None
+    if isinstance(function, ast.Attribute) and name in FUNCTIONS:  # math.ceil
+        return f"did you mean `{name}(...)`?"
+    if name in NOT_FUNCTIONS:
+        return NOT_FUNCTIONS[name]
+    if isinstance(function, ast.Attribute):
+        return f"values have no methods; the functions are {listed(tuple(FUNCTIONS))}"
+    return did_you_mean(name, FUNCTIONS) or f"the functions are {listed(tuple(FUNCTIONS))}"
 
 
 def _numeric(name: str, values: list[Any]) -> list[Any]:
     """The arguments of the function `name`, if it takes them."""
+    if name == "len" and any(isinstance(value, Tensor) for value in values):
+        help = "a tensor has `shape`, `channels` and the like"
+        raise Complaint("expression", "len(...): expected a list, a mapping or text, got a tensor", help)
     if name != "len" and any(isinstance(value, str | Tensor) for value in values):
-        raise Complaint("expression", f"{name}(...) takes numbers or lists of them")
+        raise Complaint("expression", f"{name}(...): expected numbers or lists of them")
     return values
 
 

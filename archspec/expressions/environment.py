@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
-from archspec.errors import Complaint, did_you_mean
+from archspec.errors import MAX_CANDIDATES, Complaint, did_you_mean
 from archspec.expressions.functions import FUNCTIONS
 from archspec.expressions.values import MISSING, UNKNOWN, Budget, UnknownShape
-from archspec.shapes import SPATIAL_AXES, Shape
+from archspec.shapes import SPATIAL_AXES, Shape, shape_text
 
 
 class Tensor:
@@ -28,7 +30,9 @@ class Tensor:
         axes = ("channels", *SPATIAL_AXES.get(len(self.shape) - 1, ()))
         if name not in axes:
             raise Complaint(
-                "expression", f"a {len(self.shape)}-D tensor has no `{name}`", did_you_mean(name, (*axes, "shape"))
+                "expression",
+                f"a tensor of {shape_text(self.shape)} has no `{name}`",
+                partial(_axis_help, name, (*axes, "shape")),
             )
         return self.shape[axes.index(name)]
 
@@ -65,7 +69,7 @@ class Environment:
         if found is UNKNOWN:
             raise UnknownShape
         if found is MISSING:
-            raise Complaint("expression", f"nothing here is called `{name}`", _name_help(name, self.names()))
+            raise Complaint("expression", f"unknown name `{name}`", partial(self._help, name))
         return found
 
     def find(self, name: str) -> Any:
@@ -87,11 +91,29 @@ class Environment:
         if self.visible is not None:
             yield from self.visible()
 
+    def _help(self, name: str) -> str | None:
+        """Return what helps where nothing is called `name`."""
+        if name in _WORDS:
+            return f"in an expression it is `{_WORDS[name]}`, as in Python"
+        if name == "input":
+            return "params and defaults see no tensors; of several inputs, each is called by its name"
+        if name == "index":
+            return "`index` counts the copies of a `repeat` around it; a block does not see that of its caller"
+        return did_you_mean(name, chain(islice(self.names(), MAX_CANDIDATES - len(FUNCTIONS)), FUNCTIONS))
 
-def _name_help(name: str, known: Iterator[str]) -> str | None:
-    words = {"true": "True", "false": "False", "null": "None", "none": "None"}
-    if name in words:
-        return f"inside an expression it is `{words[name]}`, as in Python"
-    if name == "input":
-        return "params and defaults see no tensors; of several inputs, each has a name of its own"
-    return did_you_mean(name, dict.fromkeys([*known, *FUNCTIONS]))
+
+def _axis_help(name: str, axes: tuple[str, ...]) -> str | None:
+    """Return the help for an attribute that a tensor does not have, such as torch's or Keras' words for an axis."""
+    words = {
+        "channels": ("c", "ch", "chans", "filters", "features", "dim", "dims", "num_channels", "out_channels"),
+        "height": ("h", "rows"),
+        "width": ("w", "cols", "columns"),
+        "length": ("l", "len", "time", "steps", "sequence", "seq_len"),
+        "shape": ("size", "sizes", "shapes"),
+    }
+    here = next((axis for axis, others in words.items() if name.lower() in others and axis in axes), None)
+    return f"did you mean `{here}`?" if here else did_you_mean(name, axes)
+
+
+_WORDS = {"true": "True", "false": "False", "null": "None", "none": "None"}
+"""What YAML calls otherwise than Python."""

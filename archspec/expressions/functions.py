@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from archspec.errors import Complaint
-from archspec.expressions.values import MAX_ITEMS, MAX_LENGTH, Budget, checked, weight
+from archspec.expressions.values import CONTAINERS, MAX_ITEMS, MAX_LENGTH, Budget, checked, weight
 
 
 def _multiply(left: Any, right: Any) -> Any:
@@ -18,7 +18,7 @@ def _multiply(left: Any, right: Any) -> Any:
         if isinstance(sequence, str | list) and isinstance(times, int):
             limit = MAX_LENGTH if isinstance(sequence, str) else MAX_ITEMS
             if len(sequence) * times > limit:
-                raise Complaint("expression", f"a result longer than {limit}")
+                raise Complaint("expression", f"the result is longer than {limit}")
     return left * right
 
 
@@ -30,7 +30,7 @@ def _power(left: Any, right: Any) -> Any:
         and left.bit_length() * right > 2 * 64
         and abs(left) > 1
     ):
-        raise Complaint("limit", "the result is beyond the size limit of 2**63")
+        raise Complaint("limit", "the result exceeds the limit of 2**63")
     result = left**right
     if isinstance(result, complex):
         raise Complaint("expression", "the result is not a real number")
@@ -39,7 +39,7 @@ def _power(left: Any, right: Any) -> Any:
 
 def _modulo(left: Any, right: Any) -> Any:
     if isinstance(left, str):
-        raise Complaint("expression", "`%` is for numbers; write `${...}` inside the text")
+        raise Complaint("expression", "`%` takes numbers only", "write `${...}` inside the text")
     return left % right
 
 
@@ -93,19 +93,19 @@ def make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> in
 
 def _make_divisible(value: float, divisor: int = 8, min_ratio: float = 0.9) -> int:
     if type(divisor) is not int or divisor < 1:
-        raise ValueError("make_divisible(...): the divisor is an integer of at least 1")
+        raise ValueError("make_divisible(...): expected a divisor of at least 1")
     return make_divisible(value, divisor, min_ratio)
 
 
 def _sum(values: Any, start: float = 0) -> Any:
     if not isinstance(values, list) or any(isinstance(value, list) for value in (*values, start)):
-        raise TypeError("sum(...) takes a list of numbers")
+        raise TypeError("sum(...): expected a list of numbers")
     return sum(values, start)
 
 
 def _round(value: float, digits: int | None = None) -> Any:
     if digits is not None and abs(digits) > 300:
-        raise ValueError("round(...) takes at most 300 digits")
+        raise ValueError("round(...): expected at most 300 digits")
     return round(value, digits)
 
 
@@ -121,36 +121,61 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "floor": math.floor,
     "make_divisible": _make_divisible,
 }
+_NO_LISTS = "a list is written out, `[0, 1, 2]`; `repeat: n` counts copies with `index`"
+NOT_FUNCTIONS = {
+    "range": _NO_LISTS,
+    "enumerate": _NO_LISTS,
+    "zip": _NO_LISTS,
+    "list": _NO_LISTS,
+    "sqrt": "write `x ** 0.5`",
+    "pow": "write `x ** y`",
+    "square": "write `x ** 2`",
+    "exp": "write `2.718281828459045 ** x`",
+    "float": "write `x * 1.0`; an integer is taken wherever a float is",
+    "str": "text around an expression makes text of it: `layer${index}`",
+    "format": "text around an expression makes text of it: `layer${index}`",
+    "bool": "a comparison is true or false: `x != 0`",
+    "div": "write `x / y`, or `x // y` for an integer",
+    "size": "a tensor has `shape`, `channels`, `height`, `width`, `depth` and `length`",
+    "any": "write `sum(x for x in list) > 0`",
+    "prod": "write the product out: `x * y`",
+}
+"""What to write instead of functions of Python, math and torch that expressions do not have."""
 KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}}
 
 
 def guard(budget: Budget, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
-    """`function(*values)`, paid for, with its result checked and its failure as an Complaint."""
-    for value in values:
-        if type(value) in NUMBERS:
-            continue
-        if isinstance(value, list | dict):
-            budget.spend(weight(value))
-        elif isinstance(value, str):
-            budget.spend(len(checked(value)) // 32)
+    """Return `function(*values)`, paid for and with its result checked. Raises: Complaint if it fails."""
+    pay(budget, *values)
     result = attempt(function, *values, **keywords)
     if type(result) is list:
         budget.spend(weight(result))
     return result
 
 
+def pay(budget: Budget, *values: Any) -> None:
+    """Spend what it takes to look at every part of `values`. Raises: Complaint if that is too much."""
+    for value in values:
+        if type(value) in NUMBERS:
+            continue
+        if isinstance(value, CONTAINERS):
+            budget.spend(weight(value))
+        elif isinstance(value, str):
+            budget.spend(len(checked(value)) // 32)
+
+
 def attempt(function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:
-    """`function(*values)`, with its result checked and its failure as an Complaint."""
+    """Return `function(*values)`, with its result checked. Raises: Complaint if it fails."""
     try:
         result = function(*values, **keywords)
     except ZeroDivisionError:
         raise Complaint("expression", "division by zero") from None
     except OverflowError:
-        raise Complaint("expression", "the result is beyond the size limit") from None
+        raise Complaint("expression", "the result exceeds the range of a float") from None
     except IndexError:
-        raise Complaint("expression", "the list has no such position") from None
+        raise Complaint("expression", "the index is out of range") from None
     except KeyError as error:
-        raise Complaint("expression", f"the mapping has no {error}") from None
+        raise Complaint("expression", f"the mapping has no key {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise Complaint("expression", _plain_message(error)) from None
     return checked(result)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
-import warnings
 from functools import lru_cache
 from typing import Any
 
 from archspec.errors import Complaint
 from archspec.expressions.compiler import Compiler, Evaluate
 from archspec.expressions.environment import Environment
-from archspec.expressions.values import MAX_LENGTH, as_text, checked
+from archspec.expressions.values import MAX_LENGTH, MAX_TEXT, as_text, checked
 
 MAX_LEVELS = 32
 
@@ -24,6 +24,9 @@ class Expression:
     def __init__(self, text: str, run: Evaluate, names: frozenset[str], tree: ast.expr, size: int) -> None:
         self.text, self.names, self.tree, self._run, self._size = text, names, tree, run, size
         self._name = tree.id if isinstance(tree, ast.Name) else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compile_expression, (self.text,)
 
     def evaluate(self, environment: Environment) -> Any:
         """Its value in `environment`; Complaint where it has none."""
@@ -56,13 +59,13 @@ def compile_text(text: str) -> str | Expression | Template:
 
     `$$` is a literal dollar. Raises Complaint.
     """
+    if len(text) > MAX_TEXT:
+        raise Complaint("limit", f"the text has {len(text)} characters; the limit of a value is {MAX_TEXT}")
     return _compile_text(text) if "$" in text else text
 
 
 @lru_cache(maxsize=4096)
 def _compile_text(text: str) -> str | Expression | Template:
-    if len(text) > 4 * MAX_LENGTH:
-        raise Complaint("expression", f"text with expressions of {len(text)} characters; the limit is {4 * MAX_LENGTH}")
     parts: list[str | Expression] = []
     at = 0
     while found := _REFERENCE.search(text, at):
@@ -107,19 +110,21 @@ def _closing_brace(text: str, start: int) -> int:
 def compile_expression(text: str) -> Expression:
     """The text between the braces as an Expression. Raises Complaint."""
     if len(text) > MAX_LENGTH:
-        raise Complaint("expression", f"an expression of {len(text)} characters; the limit is {MAX_LENGTH}")
+        raise Complaint("expression", f"the expression has {len(text)} characters; the limit is {MAX_LENGTH}")
     if not text:
-        raise Complaint("expression", "`${}` holds no expression")
+        raise Complaint("expression", "expected an expression in `${}`, got nothing")
     if "\\" in text or "\n" in text or "\r" in text:
-        raise Complaint("expression", "an expression holds no backslash and no line break")
+        raise Complaint("expression", "a backslash or a line break is not allowed in an expression")
     if not text.isascii():  # Python takes look-alikes of ASCII letters for the letters
-        raise Complaint("expression", "an expression is plain ASCII")
+        raise Complaint("expression", "expected plain ASCII in an expression")
     _check_brackets(text)
+    _check_numbers(text)
     try:
-        tree = _parsed(text)
+        tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         detail = error.msg if isinstance(error, SyntaxError) else "too deep"
-        raise Complaint("expression", f"`{text[:60]}` is no expression: {detail}") from None
+        message = f"`{text[:60]}` is not a valid expression: {detail}"
+        raise Complaint("expression", message, _syntax_help(text)) from None
     if len(text) > MAX_LEVELS:  # each level takes a character
         _check_levels(tree)
     compiler = Compiler()
@@ -127,17 +132,36 @@ def compile_expression(text: str) -> Expression:
     return Expression(text, evaluate, frozenset(compiler.names), tree, compiler.size)
 
 
-_NUMBER_AND_LETTER = re.compile(r"(?<!\w)[0-9.]+[A-Za-z_]")
+def _syntax_help(text: str) -> str | None:
+    """Return the help for an expression in the syntax of another language."""
+    if "?" in text or re.search(r"\bthen\b", text):
+        return "a choice is written `a if condition else b`"
+    if "&&" in text or "||" in text or re.search(r"!(?!=)", text):
+        return "write `and`, `or` and `not`"
+    if re.search(r"(?<![=<>!:])=(?!=)", text):
+        return "`==` compares; nothing can be assigned"
+    return "inside `${...}` a name stands alone, without `$`" if "$" in text else None
 
 
-def _parsed(text: str) -> ast.expr:
-    if not _NUMBER_AND_LETTER.search(text):
-        return ast.parse(text, mode="eval").body
-    with (
-        warnings.catch_warnings()
-    ):  # `1if x else 2` is deprecated; the filters are global, so leave them alone if possible
-        warnings.simplefilter("ignore")
-        return ast.parse(text, mode="eval").body
+_TOKEN = re.compile(
+    r"""'[^']*'|"[^"]*"|[A-Za-z_]\w*"""  # text and names, which may hold digits
+    r"|(0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9_]+)?[jJ]?)"
+    r"([A-Za-z]\w*)?",
+    re.ASCII,
+)
+
+
+def _check_numbers(text: str) -> None:
+    """Refuse a number with a word right behind it, `1if a else 2`.
+
+    Python's parser still takes it, with a warning. To keep that quiet would take the filters of warnings, which all
+    threads of a process share.
+    """
+    for found in _TOKEN.finditer(text):
+        number, word = found.groups()
+        if word:
+            help = f"write `{number} {word}`" if keyword.iskeyword(word) else None
+            raise Complaint("expression", f"`{number}{word}` is neither a number nor a name", help)
 
 
 def _check_brackets(text: str) -> None:

@@ -9,18 +9,40 @@ from archspec.errors import Complaint
 from archspec.shapes import LIMIT
 
 MAX_LENGTH = 1_000
+"""Characters of an expression, and of text that one makes."""
+MAX_TEXT = 4_000
+"""Characters of text that stands for a value in a spec."""
 MAX_ITEMS = 10_000
+"""Values in a list or mapping that an expression makes; one that stands in several places counts in each."""
+MAX_DEPTH = 100
+"""Levels of lists and mappings in one another."""
 MAX_STEPS = 100_000
 MAX_TOTAL_STEPS = 4_000_000
+CONTAINERS = (list, dict)
+CONTAINER_STEPS = 4
+"""What a list or mapping costs beside its values: memory, mostly."""
 
 
 class UnknownShape(Exception):
     """The expression asks for a value, or a tensor's shape, that is already in error; no second complaint is due."""
 
 
-UNKNOWN: Any = object()
+class _Mark:
+    """What stands for a value where there is none. It is found again by its name, so a copy is the mark itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+UNKNOWN: Any = _Mark("UNKNOWN")
 """The value of a param that is in error."""
-MISSING: Any = object()
+MISSING: Any = _Mark("MISSING")
 """What stands for the value of a name that is not there."""
 
 
@@ -28,13 +50,13 @@ def checked(value: Any) -> Any:
     """`value`, if it is within the bounds of a spec's values."""
     if type(value) is int:
         if not -LIMIT < value < LIMIT:
-            raise Complaint("limit", "the result is beyond the size limit of 2**63")
+            raise Complaint("limit", "the result exceeds the limit of 2**63")
     elif type(value) is float:
         if not math.isfinite(value):
             raise Complaint("expression", "the result is not a finite number")
     elif isinstance(value, str):
         if len(value) > MAX_LENGTH:
-            raise Complaint("expression", f"text longer than {MAX_LENGTH} characters")
+            raise Complaint("expression", f"the text is longer than {MAX_LENGTH} characters")
     return value
 
 
@@ -43,21 +65,35 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Complaint("expression", "only text and numbers can stand inside text")
+        raise Complaint("expression", "expected text or a number inside text")
     return str(value)
 
 
-def weight(value: Any) -> int:
-    """How many values a list or mapping holds, those within them included; counting ends at the limit."""
-    stack, count = [value], 0
-    while stack:
-        items = stack.pop()
-        count += len(items)
-        if count > MAX_ITEMS:
-            raise Complaint("expression", f"a list of more than {MAX_ITEMS} values")
-        inner = items.values() if isinstance(items, dict) else items
-        stack.extend(item for item in inner if isinstance(item, list | dict))
-    return count
+def weight(value: Any, most: int = MAX_ITEMS) -> int:
+    """Return the steps that it takes to make, copy, compare or print a list or mapping, with all that is in it.
+
+    Every value of a spec has a bounded weight and depth, so whatever runs through one may recurse.
+
+    Raises:
+        Complaint: The value holds more than `most` values, or is deeper than `MAX_DEPTH`. Counting ends there, so a
+            list that holds itself is safe.
+    """
+    count = containers = depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise Complaint("expression", f"the value is nested more than {MAX_DEPTH} levels deep")
+        inner: list[Any] = []
+        for items in level:
+            count += len(items)
+            if count > most:
+                raise Complaint("expression", f"the list has more than {most} values")
+            parts = items.values() if isinstance(items, dict) else items
+            inner += [part for part in parts if isinstance(part, CONTAINERS)]
+        containers += len(level)
+        level = inner
+    return count + CONTAINER_STEPS * containers
 
 
 class Budget:
@@ -91,4 +127,6 @@ class Budget:
         self.total -= amount
 
     def _refuse(self) -> NoReturn:
-        raise Complaint("limit" if self.total < 0 else "expression", "too much work for an expression")
+        if self.total >= 0:
+            raise Complaint("expression", "too much work for an expression")
+        raise Complaint("limit", "too much work for the expressions of one spec", final=True)

@@ -95,7 +95,7 @@ class PReLU(_Activation):
 
     def infer(self) -> Shape:
         if self.num_parameters not in (1, self.channels):
-            message = f"num_parameters is 1 or the number of channels, {self.channels}, not {self.num_parameters}"
+            message = f"num_parameters: expected 1 or {self.channels}, one per channel, got {self.num_parameters}"
             raise self.error("shape", message, "num_parameters")
         return self.input
 

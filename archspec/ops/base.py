@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from archspec.errors import Complaint
-from archspec.ops.fields import REQUIRED, Field, axis_names
+from archspec._cached import cached_property
+from archspec.errors import Complaint, Help
+from archspec.ops.fields import REQUIRED, Field
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
 from archspec.shapes import LIMIT, Shape, elements, shape_text
 
@@ -77,6 +77,12 @@ class Op:
     fields: ClassVar[dict[str, Field]] = {}
     arity: ClassVar[int | None] = 1
     """How many inputs it reads; None: two or more, in order."""
+    commutative: ClassVar[bool] = True
+    """Whether a merge gives the same result whatever the order of its inputs."""
+    foreign_arguments: ClassVar[Mapping[str, str]] = {}
+    """What to do instead of arguments that it has elsewhere and not here, by their names."""
+    instead_of_number: ClassVar[str] = ""
+    """What to do instead of reading a number, which stands for `{value}`; for merges."""
     ranks: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """How many spatial axes its input may have."""
     work: ClassVar[float] = 0
@@ -144,7 +150,8 @@ class Op:
         for name, declared in self.fields.items():
             value = arguments.get(name, declared.default)
             if value is REQUIRED:
-                raise Complaint("argument", f"{self.op} needs `{name}`: {declared.doc}", argument=name)
+                message = f"{self.op}: missing argument `{name}`"
+                raise Complaint("argument", message, f"{name}: {declared.doc}", argument=name)
             if name in arguments or name not in defaults:
                 try:
                     setattr(self, name, declared.parse(value, rank))
@@ -152,7 +159,7 @@ class Op:
                     raise self.error(error.code, f"{name}: {error.message}", name, error.help) from None
         self.output = self.infer()
         if max(self.output) >= LIMIT:
-            raise self.error("limit", f"the output {shape_text(self.output)} is beyond the size limit of 2**63")
+            raise self.error("limit", f"the output {shape_text(self.output)} exceeds the limit of 2**63")
 
     @classmethod
     def _parsed_defaults(cls, rank: int) -> dict[str, Any]:
@@ -172,15 +179,20 @@ class Op:
     def _check_inputs(self) -> None:
         given = len(self.inputs)
         if given < 2 if self.arity is None else given != self.arity:
-            wanted = "two or more" if self.arity is None else self.arity
-            raise self.error("argument", f"inputs given: {given}, wanted: {wanted}", "from")
+            wanted = "two or more inputs" if self.arity is None else "one input"
+            raise self.error("argument", f"expected {wanted}, got {given}", "from")
         if self.rank not in self.ranks:
-            layouts = " or ".join(f"{rank + 1}-D ({', '.join(axis_names(rank))})" for rank in self.ranks)
-            raise self.error("shape", f"the input {shape_text(self.input)} is not {layouts}")
+            low, high = 1 + min(self.ranks), 1 + max(self.ranks)
+            axes = f"{low} to {high} axes" if low < high else f"{low} axes"
+            help = None if self.rank else "the input has only features; `linear` reads those"
+            message = f"expected an input of {axes}, channels first, got {shape_text(self.input)}"
+            raise self.error("shape", message, help=help)
         if any(min(shape) < 1 for shape in self.inputs):
-            raise self.error("shape", f"an input is empty: {' and '.join(map(shape_text, self.inputs))}")
+            raise self.error(
+                "shape", f"expected inputs that are not empty, got {' and '.join(map(shape_text, self.inputs))}"
+            )
 
-    def error(self, code: str, message: str, argument: str | None = None, help: str | None = None) -> Complaint:
+    def error(self, code: str, message: str, argument: str | None = None, help: Help = None) -> Complaint:
         """Return an error of this op, to raise."""
         return Complaint(code, f"{self.op}: {message}", help, argument=argument)
 
@@ -195,6 +207,10 @@ class Op:
         return [name for name, field in cls.fields.items() if field.default is REQUIRED]
 
     # What a subclass answers.
+
+    def surprise(self) -> Complaint | None:
+        """Return what is allowed here, but surprises, as a warning; default: nothing."""
+        return None
 
     def infer(self) -> Shape:
         """Return the output shape; by default the input's. Raises: Complaint if the op cannot be applied."""

@@ -57,7 +57,8 @@ class _Convolution(Op):
         """Check that both channel counts divide into the groups, as torch.nn.Conv2d does."""
         for channels, of in ((self.channels, "input channels"), (self.out_channels, "filters")):
             if channels % self.group_count:
-                raise self.error("shape", f"{channels} {of} do not divide into {self.group_count} groups", "groups")
+                message = f"groups: expected a divisor of the {channels} {of}, got {self.group_count}"
+                raise self.error("shape", message, "groups")
 
     def infer(self) -> Shape:
         self.padding = resolved_padding(self, self.padding, self.kernel, self.stride, self.dilation)
@@ -207,10 +208,10 @@ class ConvTranspose(_Convolution):
         self.padding = resolved_padding(self, self.padding, self.kernel, self.stride, self.dilation)
         self.check_groups()
         if not symmetric(self.padding):
-            raise self.error("value", "torch cuts both sides equally; write one number per axis", "padding")
+            raise self.error("value", "padding: expected the same number on both sides of an axis", "padding")
         for extra, stride, dilation in zip(self.output_padding, self.stride, self.dilation, strict=True):
             if extra >= max(stride, dilation):
-                message = f"output_padding {extra} is not below the stride or the dilation"
+                message = f"output_padding: expected less than the stride or the dilation, got {extra}"
                 raise self.error("value", message, "output_padding")
         windows = zip(self.kernel, self.stride, self.dilation, strict=True)
         full = ((n - 1) * s + d * (k - 1) + 1 for n, (k, s, d) in zip(self.spatial, windows, strict=True))

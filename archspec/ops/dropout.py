@@ -12,6 +12,9 @@ class _Dropout(Op):
     """What the dropouts share. Abstract."""
 
     on_line_of_input = True
+    foreign_arguments = dict.fromkeys(
+        ("keep_prob", "keep_rate", "keep"), "`rate` is the share that is dropped: 1 - {word}"
+    )
 
     rate: float
 

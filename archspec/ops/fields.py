@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
 from math import isfinite
 from typing import Any, Final, NamedTuple, TypeGuard
 
-from archspec.errors import Complaint
+from archspec.errors import Complaint, kind_of
 from archspec.ops.symbolic import SymBool, like
 from archspec.shapes import LIMIT, SPATIAL_AXES
 
 MAX_AXES: Final = 1 + max(SPATIAL_AXES)
 """How many axes a shape may have, the channels included."""
 
+NO_TUPLES = "YAML has no tuples; write a list: `[3, 3]`"
+_SIZES = re.compile(r"[0-9]{1,9}(?: ?[x*] ?[0-9]{1,9}){1,3}|[(]? ?[0-9]{1,9}(?: ?, ?[0-9]{1,9}){0,3} ?,? ?[)]?")
+_PERCENTAGE = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,9})? ?%")
+_ARITHMETIC = re.compile(r"[-+]?[0-9.]{1,20}(?: ?(?://|[*]{2}|[-+*/%]) ?[0-9.]{1,20}){1,20}")
 HINTS = {
+    "none": "YAML reads `none` as text; an argument that is left out has its default",
     "yes": "YAML 1.2 reads `yes` as text; write `true`",
     "no": "YAML 1.2 reads `no` as text; write `false`",
     "on": "YAML 1.2 reads `on` as text; write `true`",
@@ -25,6 +30,7 @@ class Kind:
     """A kind of argument. Abstract: `parse` checks and normalises a value, `schema` says the same to an editor."""
 
     wanted = "a value"
+    takes_lists = False
     example = "2"
     """A value that the reference shows, as a spec would write it."""
 
@@ -43,26 +49,18 @@ class Kind:
 
     def refuse(self, value: object) -> Complaint:
         """The error for a value of the wrong type."""
-        return Complaint("type", f"{self.wanted} is wanted, not {kind_of(value)}", hint(value))
+        return Complaint(
+            "type", f"expected {self.wanted.rstrip(',')}, got {kind_of(value)}", hint(value, self.takes_lists)
+        )
 
 
-def kind_of(value: object) -> str:
-    """`text 'abc'`, `a float 2.5`: a value as messages name it."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return f"the boolean {str(value).lower()}"
-    if isinstance(value, int):
-        return f"the integer {value}"
-    if isinstance(value, float):
-        return f"the float {value}"
-    if isinstance(value, str):
-        return f"text {value[:40]!r}"
-    return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, Sequence) else "a tensor"
+def hint(value: object, takes_lists: bool = False) -> str | None:
+    """Return a help for a value that YAML 1.1, Python or a slip of the pen would have read otherwise.
 
-
-def hint(value: object) -> str | None:
-    """A help text for a value that YAML 1.1 or a slip of the pen would have read otherwise."""
+    Args:
+        value: What the spec has.
+        takes_lists: Whether a list would be right there.
+    """
     if isinstance(value, float) and value.is_integer():
         return f"write {int(value)}, or `int(...)` and `//` in an expression"
     if not isinstance(value, str):
@@ -70,15 +68,23 @@ def hint(value: object) -> str | None:
     word = value.strip()
     if word.lower() in HINTS:
         return HINTS[word.lower()]
+    if word.startswith("(") and not word.endswith(")"):
+        return NO_TUPLES
+    if takes_lists and not word.isdecimal() and _SIZES.fullmatch(word):
+        return f"write a list: [{', '.join(re.findall('[0-9]+', word))}]"
+    if _PERCENTAGE.fullmatch(word):
+        return f"write {float(word.rstrip('% ')) / 100:g}"
+    if _ARITHMETIC.fullmatch(word):
+        return "an expression stands in `${...}` as a whole: `${width * 2}`"
     digits = word.lstrip("+-")
     if digits.replace("_", "").replace(":", "").replace(".", "", 1).isdigit() and digits.isascii():
         if "_" in digits:
-            return f"YAML 1.2 has no `_` in numbers; write {word.replace('_', '')}"
+            return f"YAML 1.2 reads `_` in a number as text; write {word.replace('_', '')}"
         if ":" in digits:
-            return "YAML 1.2 has no base 60; write a plain number"
+            return "YAML 1.2 reads `:` as text, not as base 60; write a plain number"
         if digits.startswith("0") and digits.isdigit() and len(digits) > 1:
             plain = digits.lstrip("0") or "0"
-            return f"a number starts with no 0; write {plain} (or 0o{plain} for octal)"
+            return f"YAML 1.2 reads a leading 0 as text; write {plain} (or 0o{plain} for octal)"
         return f"without quotes, {word} is a number"
     return None
 
@@ -99,9 +105,9 @@ class Int(Kind):
         if not is_integer(value):
             raise self.refuse(value)
         if self.minimum is not None and value < self.minimum:
-            raise Complaint("value", f"{value} is below {self.minimum}")
+            raise Complaint("value", f"expected at least {self.minimum}, got {value}")
         if not -LIMIT < value < LIMIT:
-            raise Complaint("limit", f"{value} is beyond the size limit of 2**63")
+            raise Complaint("limit", f"{value} exceeds the limit of 2**63")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -131,14 +137,18 @@ class Float(Kind):
         if not isinstance(value, float) and not is_integer(value):
             raise self.refuse(value)
         if isinstance(value, int) and not -LIMIT < value < LIMIT:
-            raise Complaint("limit", f"{value} is beyond the size limit of 2**63")
+            raise Complaint("limit", f"{value} exceeds the limit of 2**63")
         if not isfinite(value):
-            raise Complaint("number", f"{value} is not a finite number")
+            raise Complaint("number", f"expected a finite number, got {value}")
         low, high = self.minimum, self.maximum
         if low is not None and (value < low or (self.open_minimum and value == low)):
-            raise Complaint("value", f"{value} is {'not above' if self.open_minimum else 'below'} {low:g}")
+            raise Complaint(
+                "value", f"expected {'more than' if self.open_minimum else 'at least'} {low:g}, got {value}"
+            )
         if high is not None and (value > high or (self.open_maximum and value == high)):
-            raise Complaint("value", f"{value} is {'not below' if self.open_maximum else 'above'} {high:g}")
+            raise Complaint(
+                "value", f"expected {'less than' if self.open_maximum else 'at most'} {high:g}, got {value}"
+            )
         number: float = like(float(value) + 0.0, value)  # of the two zeros, the positive one
         return number
 
@@ -178,7 +188,7 @@ class Choice(Kind):
         if not isinstance(value, str):
             raise self.refuse(value)
         if value not in self.options:
-            raise Complaint("value", f"{value[:40]!r} is not {self.wanted}")
+            raise Complaint("value", f"expected {self.wanted}, got {kind_of(value)}")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -194,7 +204,7 @@ class Axis(Choice):
     def parse(self, value: object, rank: int) -> str:
         name = super().parse(value, rank)
         if name not in axis_names(rank):
-            raise Complaint("shape", f"the input has no axis {name}; it has {', '.join(axis_names(rank))}")
+            raise Complaint("shape", f"expected an axis of the input ({', '.join(axis_names(rank))}), got `{name}`")
         return name
 
 
@@ -207,6 +217,7 @@ class Sizes(Kind):
     """One integer for all spatial axes, or one per axis; canonical: one per axis."""
 
     wanted = "an integer, or one per spatial axis,"
+    takes_lists = True
 
     def __init__(self, minimum: int) -> None:
         self.element = Int(minimum)
@@ -217,7 +228,7 @@ class Sizes(Kind):
         if isinstance(value, int):
             return (self.element.parse(value, rank),) * rank
         if len(value) != rank:
-            raise Complaint("shape", f"{len(value)} sizes for an input with {axes_text(rank)}")
+            raise Complaint("shape", f"expected {one_per_axis(rank)}, got a list of {len(value)}")
         return tuple(self.element.parse(item, rank) for item in value)
 
     def schema(self) -> dict[str, Any]:
@@ -229,6 +240,7 @@ class Integers(Kind):
     """A list of integers, one per axis of a shape."""
 
     wanted = "a list of integers"
+    takes_lists = True
     example = "[2]"
 
     def __init__(self, minimum: int | None = None) -> None:
@@ -238,7 +250,7 @@ class Integers(Kind):
         if not isinstance(value, list | tuple):
             raise self.refuse(value)
         if not 1 <= len(value) <= MAX_AXES:
-            raise Complaint("shape", f"{len(value)} axes; a shape has 1 to {MAX_AXES}")
+            raise Complaint("shape", f"expected 1 to {MAX_AXES} axes, got {len(value)}")
         return tuple(self.element.parse(item, rank) for item in value)
 
     def schema(self) -> dict[str, Any]:
@@ -255,6 +267,7 @@ class Padding(Kind):
     """
 
     wanted = "a number, one per axis, or a pair per axis,"
+    takes_lists = True
 
     def __init__(self, *words: str) -> None:
         self.words = words
@@ -266,19 +279,21 @@ class Padding(Kind):
         if isinstance(value, str) and value in self.words:
             return value
         if isinstance(value, str) and self.words and not hint(value):
-            raise Complaint("value", f"{value[:40]!r} is not a padding", f"a number, or {' or '.join(self.words)}")
+            raise Complaint("value", f"expected {self.wanted}, got {kind_of(value)}")
         if not is_integer(value) and not isinstance(value, list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):
             return ((self.element.parse(value, rank),) * 2,) * rank
         if len(value) != rank:
-            raise Complaint("shape", f"{len(value)} paddings for an input with {axes_text(rank)}")
+            pairs = ", ".join(["[before, after]"] * rank)
+            message = f"expected {one_per_axis(rank)}, got a list of {len(value)}"
+            raise Complaint("shape", message, f"one number for all sides, one per axis, or a pair per axis: [{pairs}]")
         return tuple(self._pair(item, rank) for item in value)
 
     def _pair(self, item: object, rank: int) -> tuple[int, int]:
         if isinstance(item, list | tuple):
             if len(item) != 2:
-                raise Complaint("value", f"a padding pair has two numbers, not {len(item)}")
+                raise Complaint("value", f"expected a pair [before, after], got a list of {len(item)}")
             return self.element.parse(item[0], rank), self.element.parse(item[1], rank)
         amount = self.element.parse(item, rank)
         return amount, amount
@@ -293,9 +308,11 @@ class Padding(Kind):
         return found
 
 
-def axes_text(rank: int) -> str:
-    """Return a count of axes in words: `2 spatial axes`."""
-    return f"{rank} spatial {'axis' if rank == 1 else 'axes'}"
+def one_per_axis(rank: int) -> str:
+    """Return what a list has to hold: `2 entries (height, width)`."""
+    if not rank:
+        return "no entries, since the input has no spatial axes"
+    return f"{rank} {'entry' if rank == 1 else 'entries'} ({', '.join(SPATIAL_AXES[rank])})"
 
 
 REQUIRED: Final[Any] = object()

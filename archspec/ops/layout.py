@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Axis, Bool, Choice, Float, Int, Integers, Padding, Sizes, arg, axis_names
 from archspec.ops.windows import one_or_all, padded, padding_text, sizes_text, torch_order
@@ -21,6 +22,7 @@ class Flatten(Op):
     op = "flatten"
     torch = "nn.Flatten"
     also_called = ("flat", "ravel", "vectorize", "vectorise", "to_vector", "flattened")
+    foreign_arguments = dict.fromkeys(("start_dim", "end_dim", "axis", "dim"), "it flattens all axes but the batch")
     functional = True
     on_line_of_input = True
 
@@ -50,14 +52,21 @@ class Reshape(Op):
 
     def infer(self) -> Shape:
         if 0 in self.shape or self.shape.count(-1) > 1:
-            raise self.error("value", "shape: sizes of at least 1 are wanted, and at most one -1", "shape")
+            raise self.error("value", "shape: expected sizes of at least 1, and at most one -1", "shape")
         known = elements(tuple(size for size in self.shape if size != -1))
         left, rest = divmod(elements(self.input), known)
         if rest or (left != 1 and -1 not in self.shape):
-            message = f"{shape_text(self.input)} does not fill {shape_text(self.shape).replace('-1', '?')}"
+            goal = "x".join("?" if size == -1 else str(size) for size in self.shape)
+            message = f"{shape_text(self.input)} ({elements(self.input)} numbers) does not fill {goal}"
             raise self.error("shape", message, "shape")
         self.shape = tuple(left if size == -1 else size for size in self.shape)
         return self.shape
+
+    def surprise(self) -> Complaint | None:
+        if len(self.output) != 2 or self.output[0] != 1 or self.rank < 2:
+            return None
+        message = f"{shape_text(self.input)} becomes {shape_text(self.output)}, with a first axis of 1"
+        return self.error("shape", message, help="the batch is not written: `- flatten` gives features")
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"shape": (-1, *self.shape)}),)
@@ -91,9 +100,15 @@ class Permute(Op):
 
     def infer(self) -> Shape:
         if sorted(self.order) != list(range(len(self.input))):
-            message = f"order: {list(self.order)} is not each of 0 to {self.rank} once"
-            raise self.error("shape", message, "order")
+            message = f"order: expected each of 0 to {self.rank} once, got {list(self.order)}"
+            raise self.error("shape", message, "order", self._without_batch())
         return tuple(self.input[axis] for axis in self.order)
+
+    def _without_batch(self) -> str | None:
+        """Return the help for an order that counts the batch, as torch does."""
+        if self.order[0] != 0 or sorted(self.order) != list(range(len(self.input) + 1)):
+            return None
+        return f"the batch is not counted: {[axis - 1 for axis in self.order[1:]]}"
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"dims": (0, *(1 + axis for axis in self.order))}),)
@@ -135,11 +150,15 @@ class Pad(Op):
 
     def infer(self) -> Shape:
         if self.value and self.mode != "constant":
-            raise self.error("argument", f"value: mode {self.mode} takes none", "value")
+            raise self.error("argument", f"value: not allowed with mode `{self.mode}`", "value")
         spare = {"reflect": 1, "circular": 0}.get(self.mode)
         for size, pair in zip(self.spatial, self.padding, strict=True):
             if spare is not None and max(pair) > size - spare:
-                raise self.error("shape", f"padding {max(pair)} is too much to {self.mode} from {size}", "padding")
+                raise self.error(
+                    "shape",
+                    f"padding: expected at most {size - spare} to {self.mode} from {size}, got {max(pair)}",
+                    "padding",
+                )
         return (self.channels, *padded(self.spatial, self.padding))
 
     def calls(self) -> tuple[Call, ...]:
@@ -173,7 +192,7 @@ class Crop(Op):
     def infer(self) -> Shape:
         out = tuple(size - sum(pair) for size, pair in zip(self.spatial, self.amount, strict=True))
         if min(out) < 1:
-            raise self.error("shape", f"nothing is left of {shape_text(self.spatial)}", "amount")
+            raise self.error("shape", f"amount: nothing is left of {shape_text(self.spatial)}", "amount")
         return (self.channels, *out)
 
     def calls(self) -> tuple[Call, ...]:
@@ -218,7 +237,9 @@ class Slice(Op):
         start, stop = _from_zero(self.start, size), size if self.stop is None else _from_zero(self.stop, size)
         if stop <= start:
             text = f"[{self.start}:{'' if self.stop is None else self.stop}]"
-            raise self.error("shape", f"{text} of {size} ({self.axis}) is empty", "start")
+            raise self.error("shape", f"the slice {text} of {size} ({self.axis}) is empty", "start")
+        if any(edge is not None and not -size <= edge <= size for edge in (self.start, self.stop)):
+            start, stop = int(start), int(stop)  # what is cut short at the end of an axis follows from no expression
         self.start, self.stop = start, stop
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
@@ -253,7 +274,8 @@ class ChannelShuffle(Op):
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
-            raise self.error("shape", f"{self.channels} channels do not divide into {self.groups} groups", "groups")
+            message = f"groups: expected a divisor of the {self.channels} channels, got {self.groups}"
+            raise self.error("shape", message, "groups")
         return self.input
 
     def calls(self) -> tuple[Call, ...]:
@@ -288,7 +310,7 @@ class PixelShuffle(Op):
     def infer(self) -> Shape:
         channels, rest = divmod(self.channels, self.factor * self.factor)
         if rest:
-            message = f"{self.channels} channels are no multiple of factor squared, {self.factor**2}"
+            message = f"factor: expected a multiple of {self.factor**2} channels (factor squared), got {self.channels}"
             raise self.error("shape", message, "factor")
         return (channels, *(size * self.factor for size in self.spatial))
 
@@ -309,6 +331,9 @@ class Upsample(Op):
         *("upsample1d", "upsample2d", "upsample3d", "up_sampling", "up_sampling2d", "upscale", "up", "zoom", "unpool"),
         *("resize_nearest", "resize_bilinear", "bilinear", "nearest"),
     )
+    foreign_arguments = dict.fromkeys(
+        ("size", "output_size", "sizes"), "archspec has no upsampling to a given size yet; `scale` is a factor"
+    ) | dict.fromkeys(("antialias",), "archspec has no antialiased upsampling yet")
     ranks = (1, 2, 3)
     example = "2"
     work_doc = (
@@ -335,9 +360,9 @@ class Upsample(Op):
 
     def infer(self) -> Shape:
         if self.mode == "cubic" and self.rank != 2:
-            raise self.error("shape", "mode: cubic is for 2 spatial axes", "mode")
+            raise self.error("shape", f"mode: `cubic` needs 2 spatial axes, got {self.rank}", "mode")
         if self.align_corners and self.mode.startswith("nearest"):
-            raise self.error("argument", f"align_corners: mode {self.mode} takes none", "align_corners")
+            raise self.error("argument", f"align_corners: not allowed with mode `{self.mode}`", "align_corners")
         return (self.channels, *(size * scale for size, scale in zip(self.spatial, self.scale, strict=True)))
 
     def flops(self) -> int:

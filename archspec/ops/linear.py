@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
-from archspec.shapes import Shape, elements
+from archspec.shapes import Shape, elements, shape_text
 
 
 class Linear(Op):
@@ -45,6 +46,12 @@ class Linear(Op):
 
     def infer(self) -> Shape:
         return (*self.input[:-1], self.units)
+
+    def surprise(self) -> Complaint | None:
+        if self.input[-1] != 1 or elements(self.input) == 1:
+            return None
+        message = f"it reads the last axis of {shape_text(self.input)}, which has a single value"
+        return self.error("shape", message, help="put `- flatten` before it")
 
     def weights(self) -> dict[str, Shape]:
         weight: dict[str, Shape] = {"weight": (self.units, self.features)}

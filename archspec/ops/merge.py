@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from archspec.ops.advice import equal_help, fit_help, same_size_help
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Axis, arg, axis_names
-from archspec.ops.windows import sizes_text
-from archspec.shapes import Shape, elements, shape_text
+from archspec.shapes import Shape, elements
 
 
 class _Elementwise(Op):
@@ -32,25 +32,15 @@ class Add(_Elementwise):
         *("sum", "plus", "addition", "added", "eltwise_add", "elementwise_add", "add_n", "shortcut", "skip"),
         *("skip_connection", "skip_add", "residual_add", "merge_add", "eltwise"),
     )
+    instead_of_number = "archspec has no constants yet; a learned one is the `bias` of a `conv`"
 
     def infer(self) -> Shape:
         for n, shape in enumerate(self.inputs):
             if shape != self.input:
                 message = f"operands differ: {self.operand(0)} and {self.operand(n)}"
-                raise self.error("shape", message, help=self._projection(n, 0) or self._projection(0, n))
+                help = equal_help(self.input, shape, (self.names[0], self.names[n])) if self.names else None
+                raise self.error("shape", message, help=help)
         return self.input
-
-    def _projection(self, one: int, other: int) -> str | None:
-        """Return which layer on operand `one` gives it the shape of `other`, if a single one does."""
-        (_, *sizes), (filters, *wanted) = self.inputs[one], self.inputs[other]
-        strides = [-(-size // goal) for size, goal in zip(sizes, wanted, strict=False)]
-        fits = [-(-size // stride) == goal for size, stride, goal in zip(sizes, strides, wanted, strict=False)]
-        if not self.names or len(sizes) != len(wanted) or not all(fits):
-            return None
-        kernel = f"{shape_text((1,) * len(sizes))} " if len(sizes) > 1 else ""
-        layer = f"a {kernel}conv with filters {filters}" if sizes else f"`linear: {filters}`"
-        stride = f", stride {sizes_text(tuple(strides))}" if any(step > 1 for step in strides) else ""
-        return f"{layer}{stride} on `{self.names[one]}` makes them equal"
 
     def calls(self) -> tuple[Call, ...]:
         return (Call("+"),)
@@ -68,14 +58,23 @@ class Multiply(_Elementwise):
         *("mul", "times", "product", "prod", "multiplication", "multiplied", "eltwise_mul", "elementwise_mul"),
         *("elementwise_multiply", "elementwise_product", "hadamard", "gate", "gating", "excite"),
     )
+    instead_of_number = "a learned factor per channel is `scale: {init: {value}}`"
 
     def infer(self) -> Shape:
         full = max(self.inputs, key=elements)
         for n, shape in enumerate(self.inputs):
             if len(shape) != len(full) or any(size not in (1, whole) for size, whole in zip(shape, full, strict=True)):
                 whole_text = self.operand(self.inputs.index(full))
-                raise self.error("shape", f"operands do not fit: {whole_text} and {self.operand(n)}")
+                message = f"operands differ in more than axes of size 1: {whole_text} and {self.operand(n)}"
+                help = fit_help(shape, self._goal(shape, full), self.names[n]) if self.names else None
+                raise self.error("shape", message, help=help)
         return full
+
+    @staticmethod
+    def _goal(shape: Shape, full: Shape) -> Shape:
+        """Return what `shape` should have been to be stretched to `full`, or to equal it."""
+        is_gate = len(shape) == 1 or len(shape) == len(full) and set(shape[1:]) == {1}
+        return (full[0], *(1 for _ in full[1:])) if is_gate else full
 
     def calls(self) -> tuple[Call, ...]:
         return (Call("*"),)
@@ -91,6 +90,7 @@ class Concat(Op):
         *("depthconcat", "channel_concat", "filter_concat"),
     )
     arity = None
+    commutative = False
     color = "#fce5cd"
     overwritable = True
 
@@ -109,8 +109,20 @@ class Concat(Op):
         for n, shape in enumerate(self.inputs):
             if len(shape) != len(self.input) or shape[:at] != before or shape[at + 1 :] != after:
                 shapes = f"{self.operand(0)} and {self.operand(n)}"
-                raise self.error("shape", f"operands differ beside the {self.axis}: {shapes}")
+                help = self._help(n) if self.names else None
+                raise self.error("shape", f"operands differ in an axis other than the {self.axis}: {shapes}", help=help)
         return (*before, sum(shape[at] for shape in self.inputs), *after)
+
+    def _help(self, n: int) -> str | None:
+        """Return how to make operand `n` fit beside the first."""
+        shape, at = self.inputs[n], self.position
+        names = (self.names[0], self.names[n])
+        if len(shape) != len(self.input):
+            flat, name = (shape, names[1]) if len(shape) > len(self.input) else (self.input, names[0])
+            return fit_help(flat, (elements(flat),), name) if 1 in (len(shape), len(self.input)) else None
+        if at:
+            return fit_help(shape, (*self.input[:at], shape[at], *self.input[at + 1 :]), names[1])
+        return same_size_help(self.input, shape, names)
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"dim": 1 + self.position}, listed=True),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
 from archspec.shapes import Shape, elements
@@ -28,7 +29,7 @@ class BatchNorm(Op):
     overwritable = True
 
     eps: float = arg(
-        Float(0, open_minimum=True),
+        Float(0, 1, open_minimum=True),
         "added to the variance, against division by zero",
         1e-5,
         also_called=EPS_WORDS,
@@ -44,6 +45,13 @@ class BatchNorm(Op):
     affine: bool = arg(
         Bool(), "whether a learned factor and constant per channel follow", True, also_called=AFFINE_WORDS
     )
+
+    def surprise(self) -> Complaint | None:
+        if self.momentum <= 0.5:
+            return None
+        message = f"the momentum {self.momentum:g} is the weight of the newest batch, not of the statistics so far"
+        help = f"Keras counts the other way round: write {1 - self.momentum:.4g}"
+        return self.error("statistics", message, help=help)
 
     def weights(self) -> dict[str, Shape]:
         return {"weight": (self.channels,), "bias": (self.channels,)} if self.affine else {}
@@ -87,7 +95,7 @@ class LayerNorm(_SampleNorm):
     )
 
     eps: float = arg(
-        Float(0, open_minimum=True),
+        Float(0, 1, open_minimum=True),
         "added to the variance, against division by zero",
         1e-5,
         also_called=EPS_WORDS,
@@ -125,7 +133,7 @@ class GroupNorm(_SampleNorm):
         also_called=("group", "num_groups", "n_groups", "group_count", "g"),
     )
     eps: float = arg(
-        Float(0, open_minimum=True),
+        Float(0, 1, open_minimum=True),
         "added to the variance, against division by zero",
         1e-5,
         also_called=EPS_WORDS,
@@ -137,9 +145,10 @@ class GroupNorm(_SampleNorm):
 
     def infer(self) -> Shape:
         if self.channels % self.groups:
-            raise self.error("shape", f"{self.channels} channels do not divide into {self.groups} groups", "groups")
+            message = f"groups: expected a divisor of the {self.channels} channels, got {self.groups}"
+            raise self.error("shape", message, "groups")
         if elements(self.input) == self.groups:
-            raise self.error("shape", "a group of a single value has no variance", "groups")
+            raise self.error("shape", "groups: a group of a single value has no variance", "groups")
         return self.input
 
     def calls(self) -> tuple[Call, ...]:
@@ -166,7 +175,7 @@ class InstanceNorm(_SampleNorm):
     ranks = (1, 2, 3)
 
     eps: float = arg(
-        Float(0, open_minimum=True),
+        Float(0, 1, open_minimum=True),
         "added to the variance, against division by zero",
         1e-5,
         also_called=EPS_WORDS,

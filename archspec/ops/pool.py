@@ -67,7 +67,9 @@ class _WindowPool(Op):
         self.padding = resolved_padding(self, self.padding, self.kernel, self.stride, self.spacing)
         for pair, kernel in zip(self.padding, self.kernel, strict=True):
             if max(pair) > kernel // 2:
-                raise self.error("shape", f"padding {max(pair)} is over half of the kernel {kernel}", "padding")
+                raise self.error(
+                    "shape", f"padding: expected at most half of the kernel {kernel}, got {max(pair)}", "padding"
+                )
         window = ceil_window_out if self.ceil_mode else window_out
         sizes, padding = self.torch_sees
         axes = zip(sizes, self.kernel, self.stride, padding, self.spacing, strict=True)
@@ -136,10 +138,11 @@ class AvgPool(_WindowPool):
     def infer(self) -> Shape:
         output = super().infer()
         if not symmetric(self.padding) and not self.count_include_pad:
-            message = f"the padding {padding_text(self.padding)} is uneven, and torch cannot leave it out of the mean"
+            message = f"padding: an uneven one, {padding_text(self.padding)}, cannot be left out of the mean"
             raise self.error("value", message, "padding", "pad evenly, or set `count_include_pad: true`")
         if self.rank == 3 and any(n < k for n, k in zip(self.torch_sees[0], self.kernel, strict=True)):
-            message = f"torch wants a kernel within the input in 3-D; {sizes_text(self.kernel)} is not"
+            size = sizes_text(self.kernel)
+            message = f"the kernel {size} is larger than the input, which 3-D pooling does not allow even with padding"
             raise self.error("shape", message, "kernel")
         return output
 

@@ -6,6 +6,7 @@ from archspec.ops.base import Call, Op
 from archspec.ops.fields import PaddingValue
 from archspec.shapes import Pair, Shape, half_padding, same_padding, shape_text
 
+_COVER = "pad the input (`padding: half`), take a smaller kernel, or stride less before it"
 KERNEL_WORDS = (
     *("kernel_size", "kernel_shape", "kernels", "ksize", "k", "size", "filter_size", "field"),
     *("window", "window_size", "pool_size"),
@@ -52,7 +53,7 @@ def check_output(op: Op, out: Shape, kernel: Shape, padding: tuple[Pair, ...], d
         return
     reach = shape_text(tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)))
     size = shape_text(padded(op.spatial, padding))
-    raise op.error("shape", f"the kernel reaches over {reach}, but the padded input is only {size}", "kernel")
+    raise op.error("shape", f"the kernel covers {reach}, more than the padded input {size}", "kernel", _COVER)
 
 
 def window_text(kernel: Shape, stride: Shape, dilation: Shape) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from itertools import islice
 
 from archspec.document import MAX_KEPT, Block, Document, Library
-from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Span, did_you_mean, listed
+from archspec.errors import (
+    MAX_CANDIDATES,
+    MAX_FINDINGS,
+    Complaint,
+    Diagnostic,
+    Findings,
+    Span,
+    kind_of,
+    listed,
+    nearest,
+)
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS, table
 from archspec.ops.base import Op
@@ -22,7 +33,7 @@ from archspec.program.steps import (
     Step,
     Value,
 )
-from archspec.schema import SCOPES, STEP_KEYS
+from archspec.schema import SCOPES, STEP_KEYS, call_help
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
@@ -41,17 +52,19 @@ def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
 class _Compiler:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.found: list[Diagnostic] = []
+        self.findings = Findings()
         self.blocks: dict[int, BlockProgram] = {}
         self.waiting: list[BlockProgram] = []
         self.calls: list[CallStep] = []
         self.defaults: dict[Yaml, Value | None] = {}
         self.mentioned: set[str] = set()
+        self.meant: dict[str, str] = {}
+        """The op or block that a misspelt one is most like."""
 
     def program(self) -> Program:
         library = self.document.library
-        program = Program(self.document, diagnostics=self.found)
-        program.params = self._values(self.document.params, self.document.param_keys, "param")
+        program = Program(self.document)
+        program.params = self._in_order(self._values(self.document.params, self.document.param_keys, "param"))
         program.blocks = {name: self._block(block) for name, block in library.blocks.items()}
         for arguments in library.defaults.values():
             for yaml in arguments.values():
@@ -61,7 +74,33 @@ class _Compiler:
             program.steps = self._steps(layers, library)
         self._fill_blocks()
         self._check_params_used()
+        program.diagnostics = self.findings.found
         return program
+
+    def _in_order(self, params: dict[str, Value]) -> dict[str, Value]:
+        """Return the params with each after those that it uses, else as they are declared; complain of cycles."""
+        position = {name: number for number, name in enumerate(params)}
+        uses = {
+            name: sorted(value.names & params.keys(), key=position.__getitem__) if value.names else []
+            for name, value in params.items()
+        }
+        ordered: dict[str, Value] = {}
+        for start in params:
+            trail: dict[str, Iterator[str]] = {} if start in ordered else {start: iter(uses[start])}
+            while trail:
+                name = next(reversed(trail))
+                used = next(trail[name], None)
+                if used is None:
+                    del trail[name]
+                    ordered[name] = params[name]
+                elif used in trail:
+                    is_replaced = used == name and len(self.document.files) > 1
+                    words = partial(_param_cycle, trail, used, is_replaced)
+                    self.findings.add(Complaint.later("cycle", words, self.document.params[used].span))
+                    params[name] = Value(params[name].yaml, failed=True)  # and so is what uses it
+                elif used not in ordered:
+                    trail[used] = iter(uses[used])
+        return ordered
 
     def _check_params_used(self) -> None:
         """A param of this file that nothing mentions is a misspelt one; those of an extended one are its own matter."""
@@ -69,13 +108,14 @@ class _Compiler:
             yaml = self.document.keys.get(key)
             if yaml is not None:
                 self._value(yaml)
-        if self.found or self.document.diagnostics:
+        if self.findings.count or self.document.diagnostics:
             return  # what is wrong may have hidden its use
-        for name, yaml in self.document.params.items():
+        params = self.document.params
+        for name, yaml in params.items():
             if name not in self.mentioned and yaml.source is self.document.source:
-                help = did_you_mean(name, [other for other in self.document.params if other != name])
-                span = self.document.param_keys[name]
-                self.found.append(Diagnostic("unused", f"no expression mentions the param `{name}`", span, help=help))
+                help = partial(_nearest_other, name, params)
+                message = f"unused param `{name}`: no expression mentions it"
+                self.findings.add(Complaint("unused", message, help, span=self.document.param_keys[name]))
 
     def _fill_blocks(self) -> None:
         """The steps of every block, one block after the other, and which blocks they call."""
@@ -106,23 +146,17 @@ class _Compiler:
             if block is None:
                 continue
             if id(block) in on_trail:
-                way = [each for each, _ in trail]
-                first = next(position for position, each in enumerate(way) if each is block)
-                names = " -> ".join(f"`{each.name}`" for each in (*way[first:], block))
-                self.found.append(Diagnostic("cycle", f"a block leads back to itself: {names}", step.span))
+                self.findings.add(Complaint.later("cycle", partial(_cycle, trail, block), step.span))
                 step.broken = True
             elif id(block) not in done:
                 trail.append((block, iter(calls[id(block)])))
                 on_trail.add(id(block))
 
-    def _complain(self, fault: Complaint) -> None:
-        self.found.append(fault.diagnostic())
-
     def _value(self, yaml: Yaml) -> Value | None:
         try:
             value = Value(yaml)
         except Complaint as fault:
-            self._complain(fault)
+            self.findings.add(fault)
             return None
         self.mentioned |= value.names
         return value
@@ -153,27 +187,28 @@ class _Compiler:
         if isinstance(inputs, YamlList):
             names = [item for item in inputs.items if isinstance(item, YamlScalar) and isinstance(item.value, str)]
             program.inputs = tuple(item.value for item in names)
-            for position, item in enumerate(names):
+            taken_names = set(program.params)
+            for item in names:
                 self._check_value_name(item.value, item.span, f"block {block.name}", RESERVED)
-                if item.value in (*program.params, *program.inputs[:position]):
-                    self.found.append(Diagnostic("name", f"the name `{item.value}` stands twice", item.span))
+                if item.value in taken_names:
+                    self.findings.add(Diagnostic("name", f"duplicate name `{item.value}`", item.span))
+                taken_names.add(item.value)
         self.waiting.append(program)
         return program
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
         fault = value_name_fault(name, taken)
         if fault:
-            self.found.append(Diagnostic("name", f"{what}: {fault}", span))
+            self.findings.add(fault.at(span, f"{what}: "))
 
     def _check_block_name(self, block: Block) -> None:
         if block.name in OPS or block.name in SCOPES:
-            self.found.append(
-                Diagnostic("block", f"`{block.name}` is an op", block.span, help="give the block another name")
-            )
+            message = f"the block `{block.name}` has the name of an op"
+            self.findings.add(Diagnostic("block", message, block.span, help="give the block another name"))
         else:
             fault = value_name_fault(block.name) or step_name_fault(block.name)
             if fault:
-                self.found.append(Diagnostic("name", f"block: {fault}", block.span))
+                self.findings.add(fault.at(block.span, "block: "))
 
     # Steps.
 
@@ -182,10 +217,10 @@ class _Compiler:
 
     def _step(self, yaml: Yaml, library: Library) -> Step:
         key, body, span = _split(yaml)
-        before = len(self.found)
+        before = self.findings.count
         broken = yaml in self.document.broken
         if (
-            before + len(self.document.diagnostics) >= MAX_FINDINGS
+            len(self.findings) + len(self.document.diagnostics) >= MAX_FINDINGS
             or broken
             and (not key or isinstance(yaml, YamlMap) and len(yaml.entries) > 1)
         ):
@@ -194,7 +229,7 @@ class _Compiler:
         step.broken = step.broken or broken
         if isinstance(step, ScopeStep):
             return step  # what is wrong inside is the matter of the steps inside
-        step.broken = step.broken or len(self.found) > before
+        step.broken = step.broken or self.findings.count > before
         return step
 
     def _typed_step(self, key: str, body: Yaml | None, span: Span, library: Library) -> Step:
@@ -207,15 +242,16 @@ class _Compiler:
         elif key in library.blocks:
             step = self._call_step(library.blocks[key], body, span, arguments)
         else:
-            known = (*OPS, *library.blocks, *SCOPES)
             if "blocks" not in self.document.doubtful:
-                self.found.append(Diagnostic("op", f"unknown op or block `{key}`", span, help=did_you_mean(key, known)))
-            step = Step(key, span, broken=True)
+                self.findings.add(Complaint("op", f"unknown op `{key}`", partial(_op_help, key, library), span=span))
+            if key not in self.meant and len(self.meant) < MAX_FINDINGS:
+                self.meant[key] = _meant(key, library)
+            step = Step(key, span, broken=True, meant=self.meant.get(key, key))
         self._add_common(step, common)
         return step
 
     def _add_common(self, step: Step, common: dict[str, Yaml]) -> None:
-        before = len(self.found)
+        before = self.findings.count
         for key, yaml in common.items():
             if key == "repeat":
                 step.repeat = self._repeat(yaml)
@@ -225,8 +261,8 @@ class _Compiler:
             step.fixed_name = str(step.name.evaluate(NOTHING))
             fault = step_name_fault(step.fixed_name)
             if fault:
-                self.found.append(Diagnostic("name", fault, step.name.span))
-        step.broken = step.broken or len(self.found) > before
+                self.findings.add(fault.at(step.name.span))
+        step.broken = step.broken or self.findings.count > before
 
     def _repeat(self, yaml: Yaml) -> Repeat | None:
         binds = None
@@ -244,11 +280,11 @@ class _Compiler:
         layers = body if isinstance(body, YamlList) else arguments.get("layers")
         let = arguments.get("let")
         if isinstance(let, YamlMap):
-            before = len(self.found)
+            before = self.findings.count
             step.let = self._values(let.entries, let.keys, "let")
-            step.broken = len(self.found) > before
+            step.broken = self.findings.count > before
         if body is None:
-            self.found.append(Diagnostic("argument", f"{key} needs steps", span, help=f"`{key}: [...]`"))
+            self.findings.add(Diagnostic("argument", f"{key}: missing argument `layers`", span, help=f"`{key}: [...]`"))
             step.broken = True
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
@@ -265,16 +301,18 @@ class _Compiler:
         defaults = library.defaults.get(key, {})
         for name, yaml in arguments.items():
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
-        for name, yaml in defaults.items():
-            if name not in arguments and name in step.op.fields:
-                step.defaults[name] = self._default(yaml, library) or Value(yaml, failed=True)
-                step.broken |= yaml in self.document.broken
+        written = {name: yaml for name, yaml in defaults.items() if name not in arguments and name in step.op.fields}
+        if written:
+            step.defaults = {
+                name: self._default(yaml, library) or Value(yaml, failed=True) for name, yaml in written.items()
+            }
+            step.broken |= not self.document.broken.isdisjoint(written.values())
         missing = [name for name in step.op.required() if name not in arguments and name not in defaults]
         if missing and ("defaults" in self.document.doubtful or arguments.keys() - step.op.fields.keys()):
             step.broken = True  # an argument is misspelt, here or in the defaults; that has been said
         elif missing:
             docs = "; ".join(f"{name}: {step.op.fields[name].doc}" for name in missing)
-            self.found.append(Diagnostic("argument", f"{key} needs {listed(missing)}", span, help=docs))
+            self.findings.add(Diagnostic("argument", f"{key}: missing argument {listed(missing)}", span, help=docs))
         step.settle()
         return step
 
@@ -283,9 +321,8 @@ class _Compiler:
         if yaml not in self.defaults:
             value = self.defaults[yaml] = self._value(yaml)
             if value and value.names and not library.sees_params:
-                self._complain(
-                    Complaint("expression", "the defaults of an included file see no params", span=yaml.span)
-                )
+                message = "the defaults of an included file cannot use params"
+                self.findings.add(Diagnostic("expression", message, yaml.span))
                 self.defaults[yaml] = None
         return self.defaults[yaml]
 
@@ -300,23 +337,71 @@ class _Compiler:
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             if not program.params:
                 help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
-                self.found.append(
-                    Diagnostic("argument", f"block {block.name} takes no arguments", body.span, help=help)
-                )
+                what = kind_of(body.value) if isinstance(body, YamlScalar) else "a list"
+                message = f"{block.name}: expected no argument, got {what}"
+                self.findings.add(Diagnostic("argument", message, body.span, help=help))
                 return step
             arguments = {next(iter(program.params)): body}
         assert body is None or isinstance(body, YamlMap) or len(arguments) <= 1
         for name, yaml in arguments.items():
             if name not in program.params:
                 at = body.keys[name] if isinstance(body, YamlMap) else span
-                help = did_you_mean(name, (*program.params, *STEP_KEYS))
-                self.found.append(Diagnostic("argument", f"{block.name}: unknown argument `{name}`", at, help=help))
+                message = f"{block.name}: unknown argument `{name}`"
+                self.findings.add(Complaint("argument", message, partial(_argument_help, name, program), span=at))
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
         wanted = [name for name, value in program.params.items() if value is None]
         missing = [name for name in wanted if name not in arguments]
         if missing and not arguments.keys() - program.params.keys():
-            self.found.append(Diagnostic("argument", f"{block.name} needs {listed(missing)}", span))
+            self.findings.add(Diagnostic("argument", f"{block.name}: missing argument {listed(missing)}", span))
         return step
+
+
+def _nearest_other(name: str, params: Iterable[str]) -> str | None:
+    near = nearest(name, (other for other in params if other != name))
+    return f"did you mean `{near}`?" if near else None
+
+
+def _cycle(trail: list[tuple[BlockProgram, Iterator[CallStep]]], block: BlockProgram) -> tuple[str, None]:
+    """Return the message for a call of `block`, which stands on the trail of calls that lead to it."""
+    way = [each for each, _ in trail]
+    return f"a block calls itself: {_way([each.name for each in (*way[way.index(block) :], block)])}", None
+
+
+def _param_cycle(trail: Iterable[str], used: str, is_replaced: bool) -> tuple[str, str | None]:
+    """Return the message and the help for a param that uses `used`, which stands on the trail of params to it."""
+    way = list(trail)
+    help = "a param cannot use the value that it replaces" if is_replaced else None
+    return f"a param leads back to itself: {_way([*way[way.index(used) :], used])}", help
+
+
+def _way(names: list[str]) -> str:
+    """Return names joined by arrows, those amid many left out."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > 8:
+        quoted[4:-3] = [f"({len(quoted) - 7} more)"]
+    return " -> ".join(quoted)
+
+
+# What is asked of the vocabulary only where a spec is wrong.
+
+
+def _op_help(key: str, library: Library) -> str | None:
+    from archspec.vocabulary import op_help
+
+    return call_help(key) or op_help(key, list(islice(library.blocks, MAX_CANDIDATES)))
+
+
+def _meant(key: str, library: Library) -> str:
+    """Return the op or block that a misspelt or foreign word stands for."""
+    from archspec.vocabulary import op_called
+
+    return op_called(key) or nearest(key, (*OPS, *SCOPES, *islice(library.blocks, MAX_CANDIDATES))) or key
+
+
+def _argument_help(name: str, program: BlockProgram) -> str | None:
+    from archspec.vocabulary import block_argument_help
+
+    return block_argument_help(list(islice(program.params, MAX_CANDIDATES)), name)
 
 
 def _split(yaml: Yaml) -> tuple[str, Yaml | None, Span]:

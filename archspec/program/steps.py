@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,9 @@ from archspec.expressions import (
     Template,
     UnknownShape,
     compile_text,
+    weight,
 )
-from archspec.graph import ArgumentOrigin
+from archspec.graph import EMPTY, ArgumentOrigin
 from archspec.ops.base import Op
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
@@ -24,6 +26,10 @@ RESERVED = frozenset({"input", "index", *FUNCTIONS})
 
 NOTHING = Environment({})
 """Where a constant is evaluated."""
+
+
+_NO_NAMES: frozenset[str] = frozenset()
+"""One for all: each would take 200 bytes."""
 
 
 class _Failed:
@@ -44,7 +50,7 @@ class Value:
     def __init__(self, yaml: Yaml, failed: bool = False) -> None:
         """Compile `yaml`; a `failed` value is never known. Raises: Complaint if an expression in it is malformed."""
         self.yaml = yaml
-        self.names: set[str] = set()
+        self.names = _NO_NAMES
         self._size = 0
         self._compiled = (_FAILED, yaml) if failed else self._compile(yaml)
         self.constant = not self._has_expression(self._compiled)
@@ -69,7 +75,7 @@ class Value:
             raise error.at(yaml.span) from None
         if isinstance(found, str):
             return found
-        self.names |= found.names
+        self.names = self.names | found.names if self.names else found.names
         return found, yaml
 
     @staticmethod
@@ -87,16 +93,16 @@ class Value:
         """
         if self.constant:
             return self._compiled
-        if self._size > 100:
-            self._pay(environment)
-        return self._evaluate(self._compiled, environment)
-
-    def _pay(self, environment: Environment) -> None:
-        """A large list is made anew each time, for one expression in it."""
+        if isinstance(self._compiled, tuple):
+            return self._evaluate(self._compiled, environment)
+        # A list or mapping is made anew each time, for one expression in it.
         try:
             environment.budget.begin(self._size)
+            found = self._evaluate(self._compiled, environment)
+            environment.budget.begin(weight(found))
         except Complaint as error:
             raise error.at(self.span) from None
+        return found
 
     def _evaluate(self, compiled: Any, environment: Environment) -> Any:
         if isinstance(compiled, tuple):
@@ -120,12 +126,13 @@ class Repeat:
     binds: str | None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Step:
     """What every step may carry. Abstract: an `OpStep`, `CallStep` or `ScopeStep`.
 
     `span` is the place of its key. A `broken` step has an error of its own; it is not run. `fixed_name` is its name
-    where no expression makes it, `merges` tells a merge of several values.
+    where no expression makes it, `merges` tells a merge of several values. `meant` is its label, or the op or block
+    that a misspelt one is most like.
     """
 
     label: str
@@ -137,6 +144,10 @@ class Step:
     broken: bool = False
     fixed_name: str | None = None
     merges: bool = False
+    meant: str = ""
+
+    def __post_init__(self) -> None:
+        self.meant = self.meant or self.label
 
     @property
     def siblings(self) -> bool:
@@ -159,31 +170,33 @@ class Step:
         return set()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class OpStep(Step):
     """An op with its arguments; `defaults` are those of the document, for arguments that the step does not give."""
 
     op: type[Op] = Op
     arguments: dict[str, Value] = field(default_factory=dict)
-    defaults: dict[str, Value] = field(default_factory=dict)
+    defaults: Mapping[str, Value] = field(default_factory=lambda: EMPTY)
 
-    origins: dict[str, ArgumentOrigin] = field(default_factory=dict)
+    origins: Mapping[str, ArgumentOrigin] = field(default_factory=lambda: EMPTY)
     """Where each argument was written."""
-    constants: dict[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     """Its arguments without an expression."""
-    made: list[tuple[str, Value]] = field(default_factory=list)
+    made: Sequence[tuple[str, Value]] = ()
     """Its arguments that an expression makes."""
 
     def settle(self) -> None:
         """Fill in what follows from the arguments."""
         self.merges = self.op.arity is None
         values = {**self.defaults, **self.arguments}
+        if not values:
+            return
         self.origins = {
-            name: ArgumentOrigin("step" if name in self.arguments else "defaults", value.span)
+            name: ArgumentOrigin("step" if name in self.arguments else "defaults", value.yaml)
             for name, value in values.items()
         }
         self.constants = {name: value.evaluate(NOTHING) for name, value in values.items() if value.constant}
-        self.made = [(name, value) for name, value in values.items() if not value.constant]
+        self.made = tuple((name, value) for name, value in values.items() if not value.constant)
 
     def all_arguments(self, environment: Environment, params: Environment) -> dict[str, Any]:
         """Its arguments; expressions of the document's defaults see `params` only."""
@@ -196,7 +209,7 @@ class OpStep(Step):
         return set().union(*(value.names for value in self.arguments.values()))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class CallStep(Step):
     """A call of a block."""
 
@@ -207,7 +220,7 @@ class CallStep(Step):
         return set().union(*(value.names for value in self.arguments.values()))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class ScopeStep(Step):
     """A `sequential` or an `inline`."""
 
@@ -251,7 +264,7 @@ def _constant_names(reads: Value | None) -> frozenset[str] | None:
     return frozenset(str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found]))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class BlockProgram:
     """A block with typed steps. `params` without a default hold None."""
 

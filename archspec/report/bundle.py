@@ -14,10 +14,11 @@ from archspec.document import Block, Library, parse_document
 from archspec.elaborate import Elaboration, elaborate
 from archspec.errors import Diagnostic, SpecError
 from archspec.expressions import compile_text
+from archspec.files import MAX_BYTES
 from archspec.program import Program
 from archspec.program.steps import CallStep, ScopeStep
 from archspec.report.yaml_text import block, entry
-from archspec.syntax import MAX_BYTES, YamlMap
+from archspec.syntax import YamlMap
 
 Plain = dict[str, Any]
 

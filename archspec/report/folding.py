@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
+from archspec._cached import cached_property
 from archspec.analysis.cost import Costs, LayerCost
 from archspec.graph import Tree
 from archspec.shapes import Shape

@@ -24,7 +24,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
     graph, document = elaboration.graph, elaboration.program.document
     writer = _Writer()
     names = {name: name for name in graph.inputs}
-    layers = writer.steps(graph.tree(), names, next(iter(names)), "  ")
+    layers = writer.steps(graph.tree(), names, next(iter(names)), "  ") or [_NO_LAYER]
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
         *_origin(elaboration, overrides),
@@ -39,6 +39,10 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
         f"outputs: {flow(graph.outputs)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+_NO_LAYER = "  - relu: {when: false}"
+"""What stands for a network that gives its inputs as they are: a list of steps is not empty."""
 
 
 def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[str]:

@@ -2,12 +2,13 @@
 
 Editors read it through `# yaml-language-server: $schema=`; the compiler checks every file against the same document,
 as shipped in `schema.json` (`archspec schema -o archspec/schema.json` writes it; a test holds it fresh). `rules.py`
-makes it; `check.py` has the check, and turns violations into findings.
+makes it; `check.py` has the check, and turns violations into findings, `hints.py` says what was probably meant.
 """
 
 from __future__ import annotations
 
 from archspec.schema.check import validate
+from archspec.schema.hints import call_help
 from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, schema
 
-__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "schema", "validate"]
+__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "call_help", "schema", "validate"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
-from archspec.errors import MAX_FINDINGS, Diagnostic, did_you_mean, listed, nearest
-from archspec.ops import OPS, SHIPPED, table
+from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Findings, kind_of, listed
+from archspec.ops import SHIPPED, table
 from archspec.ops.base import Op
-from archspec.ops.fields import hint, kind_of
+from archspec.schema.hints import bound_help, count_help, kind_help, meant_key, several_keys_help, unknown_key_help
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
-from archspec.syntax import Yaml, YamlMap, find
+from archspec.schema.violations import Path, Violation, size, violations
+from archspec.syntax import Yaml, YamlMap, YamlScalar, find
 
 _TYPE_WORDS = {
     "integer": "an integer",
@@ -24,10 +25,10 @@ _TYPE_WORDS = {
     "string": "text",
 }
 _BOUND_WORDS = {
-    "minimum": "below",
-    "exclusiveMinimum": "not above",
-    "maximum": "above",
-    "exclusiveMaximum": "not below",
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
 }
 
 
@@ -44,77 +45,61 @@ def _validator(ops: tuple[type[Op], ...]) -> Any:
 
 
 def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
-    """What the schema finds wrong with a document, in its order; and the values it is in.
+    """Return what the schema finds wrong with a document, in its order; and the values it is in.
 
     These are the wrong values themselves, the steps around them, and the values of the document's keys around those.
     """
-    plain = document.plain()
-    validator = _validator(table())
-    if validator.is_valid(plain):
+    if _validator(table()).is_valid(document.plain()):
         return [], set()
-    rules = schema()
-    found: list[Diagnostic] = []
+    found: list[Complaint] = []
     broken: set[Yaml] = set()
-    for error in validator.iter_errors(plain):
-        path = list(error.instance_path)
-        value = find(document, path)
-        found += _explain(rules, list(error.schema_path), path, value)
-        broken |= {value, find(document, _step_on(path)), find(document, path[:1])}
+    for violation in violations(schema(), document):
+        found += _explain(violation)
+        path = violation.path
+        broken |= {violation.value, find(document, _step_on(path)), find(document, path[:1])}
         if len(found) > MAX_FINDINGS:
             break
-    found.sort(key=lambda d: (d.span[1:3] if d.span else (0, 0), d.code != "type"))
-    unique: dict[Any, Diagnostic] = {}
-    for diagnostic in found:  # a value of the wrong type breaks other rules too
-        unique.setdefault(diagnostic.span and diagnostic.span[1:3], diagnostic)
-    return list(unique.values()), broken
+    found.sort(key=lambda fault: (fault.span[1:3] if fault.span else (0, 0), fault.code != "type"))
+    findings = Findings()  # a value of the wrong type breaks other rules too
+    for fault in found:
+        findings.add(fault)
+    return findings.found, broken
 
 
-def _step_on(path: list[Any]) -> list[Any]:
+def _step_on(path: Path) -> Path:
     """The path of the innermost step that a path leads into; empty, for the document, where there is none."""
     for at in range(len(path) - 1, 0, -1):
         if isinstance(path[at], int) and path[at - 1] in ("layers", *SCOPES):
             return path[: at + 1]
-    return []
+    return ()
 
 
 # Findings.
 
 
-def _explain(rules: Rule, schema_path: list[Any], path: list[Any], value: Yaml) -> list[Diagnostic]:
-    """The findings that one violation is: one, but of keys one for each."""
-    keyword = schema_path[-1]
-    rule = _resolve(rules, schema_path[:-1])
+def _explain(violation: Violation) -> list[Complaint]:
+    """Return the complaints that one violation is: one, but of keys one for each."""
+    rule, keyword, value, path = violation
     label = _label(path)
     prefix = f"{label}: " if label else ""
     if keyword == "additionalProperties":
-        return _unknown_keys(rule, label, value)
+        return _unknown_keys(rule, path, label, value)
     if keyword == "required":
-        return _missing_keys(rule, label, value)
+        return _missing_keys(rule, path, label, value)
     if keyword in ("minProperties", "maxProperties") and "call" in str(rule.get("additionalProperties")):
         return [_not_one_key(value)]
-    if keyword in ("type", "pattern", "const", "anyOf", "enum"):
-        return [_wrong_kind(rule, keyword, prefix, value)]
     if keyword in _BOUND_WORDS:
-        message = f"{prefix}{value.plain()} is {_BOUND_WORDS[keyword]} {rule[keyword]:g}"
-        return [Diagnostic("value", message, value.span)]
+        message = f"{prefix}expected {_BOUND_WORDS[keyword]} {rule[keyword]:g}, got {value.plain()}"
+        return [Complaint("value", message, partial(bound_help, path, value.plain()), span=value.span)]
     if keyword in ("minItems", "maxItems", "minProperties", "maxProperties"):
         bound = f"at {'least' if keyword.startswith('min') else 'most'} {rule[keyword]}"
-        return [Diagnostic("value", f"{prefix}{len(value.plain())} entries given, {bound} wanted", value.span)]
-    return [Diagnostic("document", f"{prefix}breaks the rule `{keyword}`", value.span)]  # no rule of ours comes here
+        entries = "entry" if rule[keyword] == 1 else "entries"
+        message = f"{prefix}expected {bound} {entries}, got {size(value)}"
+        return [Complaint("value", message, partial(count_help, path, value), span=value.span)]
+    return [_wrong_kind(rule, keyword, prefix, value, path)]
 
 
-def _resolve(rules: Rule, path: list[Any]) -> Any:
-    """The rule at a path through the schema, references followed."""
-    here: Any = rules
-    for step in path:
-        if step == "$ref":
-            here = rules["definitions"][here["$ref"].removeprefix("#/definitions/")]
-        else:
-            here = here[step]
-    return here
-
-
-def _label(path: list[Any]) -> str:
+def _label(path: Path) -> str:
     """`conv: kernel` for the path to an argument: the keys after the last list position."""
     keys: list[str] = []
     for step in reversed(path):
@@ -125,57 +110,54 @@ def _label(path: list[Any]) -> str:
     return ": ".join(keys)
 
 
-def _unknown_keys(rule: Rule, label: str, value: Yaml) -> list[Diagnostic]:
+def _unknown_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Complaint]:
     assert isinstance(value, YamlMap)
-    known = list(rule.get("properties", ()))
+    known = rule.get("properties", {})
     what = "op" if label == "defaults" else "argument" if label else "key"
     return [
-        Diagnostic(
+        Complaint(
             what,
             f"{label + ': ' if label else ''}unknown {what} `{key}`",
-            value.keys[key],
-            help=did_you_mean(key, known),
+            partial(unknown_key_help, path, key, known),
+            span=value.keys[key],
         )
         for key in islice((key for key in value.entries if key not in known), MAX_FINDINGS)
     ]
 
 
-def _missing_keys(rule: Rule, label: str, value: Yaml) -> list[Diagnostic]:
-    """Nothing where a key is there but misspelt: that is a finding already."""
+def _missing_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Complaint]:
+    """Return the complaint of keys that are missing; none where a key is there but misspelt, which is one already."""
     assert isinstance(value, YamlMap)
     known = rule["properties"]
     unknown = islice((key for key in value.entries if key not in known), MAX_FINDINGS)
-    misspelt = {nearest(key, known) for key in unknown}
+    misspelt = {meant_key(path, key, known) for key in unknown}
     missing = [key for key in rule["required"] if key not in value.entries and key not in misspelt]
     if not missing:
         return []
-    return [Diagnostic("argument", f"{label or 'a spec'}: {listed(missing)} is missing", value.span)]
+    prefix = f"{label}: " if label else ""
+    return [Complaint("argument", f"{prefix}missing argument {listed(missing)}", span=value.span)]
 
 
-def _not_one_key(value: Yaml) -> Diagnostic:
+def _not_one_key(value: Yaml) -> Complaint:
     assert isinstance(value, YamlMap)
     keys = list(value.entries)
     if not keys:
-        return Diagnostic("op", "an empty step", value.span, help="a step is one op or block: `- relu`")
-    op = keys[0]
-    help = f"a step has one key; its arguments go inside: `{op}: {{{', '.join(f'{key}: ...' for key in keys[1:4])}}}`"
-    second = next((key for key in keys[1:] if key in OPS), None)
-    if second:
-        help = f"a step has one key; start `{second}` on a line of its own, with `- `"
-    return Diagnostic("op", f"a step with {len(keys)} keys: {listed(keys[:4])}", value.keys[keys[1]], help=help)
+        return Complaint("op", "expected an op or a block, got an empty step", "a step: `- relu`", span=value.span)
+    message = f"expected a step with one key, got {len(keys)}: {listed(keys[:4])}"
+    return Complaint("op", message, partial(several_keys_help, value), span=value.keys[keys[1]])
 
 
-def _wrong_kind(rule: Rule, keyword: str, prefix: str, value: Yaml) -> Diagnostic:
-    """A value of a type that is not wanted, or a word that is none of those to choose from."""
-    plain = value.plain()
+def _wrong_kind(rule: Rule, keyword: str, prefix: str, value: Yaml, path: Path) -> Complaint:
+    """Return the complaint of a value of the wrong type, or of a word that is none of those to choose from."""
+    plain = value.value if isinstance(value, YamlScalar) else {} if isinstance(value, YamlMap) else []
     is_choice = "anyOf" in rule and isinstance(plain, str)
     code = "value" if is_choice or keyword == "const" else "type"
-    message = f"{prefix}{_wanted(rule)} is wanted, not {kind_of(plain)}"
-    return Diagnostic(code, message, value.span, help=_help(rule, plain))
+    message = f"{prefix}expected {_expected(rule)}, got {kind_of(plain)}"
+    return Complaint(code, message, partial(kind_help, rule, path, value), span=value.span)
 
 
-def _wanted(rule: Rule) -> str:
-    """What a rule asks for, in words."""
+def _expected(rule: Rule) -> str:
+    """Return what a rule asks for, in words."""
     if "const" in rule:
         return f"{rule['const']}"
     if "anyOf" in rule:
@@ -189,15 +171,3 @@ def _wanted(rule: Rule) -> str:
     if not words:
         return "no value"
     return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
-
-
-def _help(rule: Rule, plain: object) -> str | None:
-    if isinstance(plain, str) and "anyOf" in rule:
-        near = nearest(plain, rule["anyOf"][0]["enum"])
-        return f"did you mean `{near}`?" if near else None
-    if "anyOf" in rule:
-        return None
-    types = rule.get("type", [])
-    if types == "string" or "string" in types and "pattern" not in rule:
-        return f'in quotes it is text: "{json.dumps(plain)}"' if isinstance(plain, bool | int | float) else None
-    return hint(plain)

@@ -10,7 +10,7 @@ import click
 from archspec.cli.common import complete_file, load_network, network_options, spec_argument
 from archspec.cli.streams import emit, print_error, to_json
 from archspec.errors import SpecError, UsageError, printable
-from archspec.files import check_target, readable
+from archspec.files import check_target, opened
 
 BY_POSITION: Final = "by-position"
 
@@ -119,7 +119,7 @@ def _table(maps: tuple[str, ...], drop: tuple[str, ...]) -> dict[str, str | None
 
 def _read_table(path: str) -> dict[str, str | None]:
     try:
-        with open(readable(path), encoding="utf-8") as file:
+        with opened(path) as file:
             data = json.load(file)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--map {path} is not valid JSON: {error}") from None
