@@ -17,8 +17,6 @@ from archspec.backends import bench as measuring  # noqa: E402
 from archspec.backends.bench import bench  # noqa: E402
 from archspec.backends.peak import peak_above  # noqa: E402
 
-torch.set_num_threads(1)  # the tests run side by side
-
 
 @pytest.mark.parametrize("train", [False, True], ids=["inference", "training"])
 def test_figures_hang_together(train: bool) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from networks import ZOO, resized
 from op_samples import SAMPLES
 
 import archspec
@@ -27,24 +28,9 @@ from torch import nn  # noqa: E402
 
 from archspec.backends.build import build, compile  # noqa: E402
 from archspec.backends.module import build_module, kaiming  # noqa: E402
-
-torch.set_num_threads(1)  # the tests run side by side
+from archspec.backends.numerics import prepare  # noqa: E402
 
 REFERENCE = Path(__file__).parent / "reference"
-ZOO = archspec.list_specs()
-
-
-def resized(name: str, size: int = 64, **params: Any) -> archspec.Network:
-    """A network of the zoo at a small input; at its own where it has no room for a smaller one."""
-    own = archspec.load(name, **params)
-    channels, *spatial = own.graph.inputs["input"]
-    for smaller in (size, 2 * size):
-        if smaller < min(spatial):
-            try:
-                return archspec.load(name, input=(channels, smaller, smaller), **params)
-            except archspec.SpecError:
-                continue
-    return own
 
 
 def inputs(graph: Graph, batch: int = 2, **options: Any) -> list[Any]:
@@ -98,22 +84,16 @@ def test_every_op_lowers(op: str) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_op_compiles(op: str) -> None:
-    graph = one_op(op, len(SAMPLES[op].good) - 1)
-    module = build_module(graph, own_class=True).eval()
-    given = inputs(graph)
-    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(*given), module(*given))
+    trial = prepare(one_op(op, len(SAMPLES[op].good) - 1))
+    trial.compare(torch.compile(trial.module, backend="aot_eager", fullgraph=True)(*trial.inputs))
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_compiles_as_one_graph(name: str) -> None:
-    graph = resized(name).graph
-    module = build_module(graph, own_class=True).eval()
-    given = inputs(graph)
+    trial = prepare(resized(name).graph)
+    assert trial.blind == ()
     with torch.no_grad():
-        eager = module(*given)
-        compiled = torch.compile(module, backend="aot_eager", fullgraph=True)(*given)
-    torch.testing.assert_close(compiled, eager)
+        trial.compare(torch.compile(trial.module, backend="aot_eager", fullgraph=True)(*trial.inputs))
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet18", "mobilenet_v2", "efficientnet_b0", "squeezenet1_0"])

@@ -30,8 +30,6 @@ from archspec.backends.weights import (  # noqa: E402
     save_weights,
 )
 
-torch.set_num_threads(1)  # the tests run side by side
-
 SPEC = """
 name: small
 input: [3, 8, 8]

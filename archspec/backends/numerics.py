@@ -189,8 +189,12 @@ def fit_weights(module: nn.Module, inputs: tuple[torch.Tensor, ...], generator: 
     """
     training = module.training
     for layer in module.modules():
-        for name, parameter in layer.named_parameters(recurse=False):
+        own = dict(layer.named_parameters(recurse=False))
+        for name, parameter in own.items():
             parameter.copy_(_drawn(name, parameter.shape, generator))
+        weight, bias = own.get("weight"), own.get("bias")
+        if weight is not None and bias is not None and weight.ndim == 1:  # of a norm: in proportion
+            bias.mul_(weight.abs())
     with ExitStack() as hooks:
         for layer in module.modules():
             if isinstance(layer, (_ConvNd, nn.Linear)):
@@ -208,7 +212,7 @@ def _drawn(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Te
         return _uniform(shape, generator).mul_((3 / fan_in) ** 0.5)
     if name == "bias":
         return torch.randn(shape, generator=generator)
-    return (_gains(shape.numel(), generator) * _alternating(shape.numel())).view(shape)
+    return (_gains(shape.numel(), generator) * _signs(shape.numel(), generator)).view(shape)
 
 
 def _uniform(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
@@ -247,7 +251,7 @@ class _Fit:
             bias.copy_(shift)
         else:
             # A channel that hardly changes sign cannot be moved to 0: a ReLU would pass all of it or nothing.
-            turned = _alternating(len(mean)).to(mean.device) * torch.where(mean < 0, -1, 1)
+            turned = _signs(len(mean), self.generator).to(mean.device) * torch.where(mean < 0, -1, 1)
             factor = torch.where(mean.square() > variance / 2, turned, 1) * factor
         weight = layer.weight
         if isinstance(layer, _ConvTransposeNd):  # (inputs, outputs of a group, ...)
@@ -259,9 +263,9 @@ class _Fit:
         return (values * factor.view(view) + shift.view(view)).to(output.dtype)
 
 
-def _alternating(count: int) -> torch.Tensor:
-    """Return 1, -1, 1, ...: of channels with one sign, a ReLU then passes some and stops others."""
-    return 1 - 2 * (torch.arange(count) % 2)
+def _signs(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw signs, half of them negative: of channels with one sign, a ReLU then passes some and stops others."""
+    return 1 - 2 * (torch.randperm(count, generator=generator) % 2)
 
 
 def _take_statistics(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -367,16 +371,16 @@ def _first_layers(graph: Graph) -> dict[str, str]:
 
 def _change(left: torch.Tensor, right: torch.Tensor) -> float:
     left, right = _precise(left), _precise(right)
-    difference, norm = float((left - right).norm()), float(left.norm())
-    if difference == 0:
+    if torch.equal(left, right):
         return 0.0
-    change = difference / norm if norm else float("inf")
-    return change if change == change else float("inf")
+    norm = float(left.norm())
+    change = float((left - right).norm()) / norm if norm else float("inf")
+    return float("inf") if change != change else change
 
 
 def _precise(value: torch.Tensor, *, like: torch.Tensor | None = None) -> torch.Tensor:
     """Return the tensor in float32, or in float64 where it (or `like`) is in that."""
-    return value.to(torch.promote_types((value if like is None else like).dtype, torch.float32))
+    return value.detach().to(torch.promote_types((value if like is None else like).dtype, torch.float32))
 
 
 def _floating(tensors: Any) -> Iterator[torch.Tensor]:
