@@ -111,3 +111,20 @@ def test_what_was_not_compiled_is_not_called_compiled(monkeypatch: pytest.Monkey
     monkeypatch.setattr(compile_fx, "compile_fx", fails)
     with pytest.raises(archspec.UsageError, match=r"lenet5, batch 1, compile does not run here: .*no C\+\+ compiler"):
         bench("lenet5", device="cpu", modes=["compile"])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own code on the way to inductor
+def test_what_computes_something_else_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import compile_fx
+
+    def leaky(captured: Any, *_: object, **__: object) -> Any:
+        for relu in captured.graph.find_nodes(op="call_function", target=torch.nn.functional.relu):
+            relu.target = torch.nn.functional.leaky_relu
+        captured.recompile()
+        return captured.forward
+
+    monkeypatch.setattr(compile_fx, "compile_fx", leaky)
+    off = r"lenet5, batch 1, compile does not compute what the network does: `output` is off by \d"
+    with pytest.raises(archspec.UsageError, match=off):
+        bench("lenet5", device="cpu", modes=["eager", "compile"])
+    bench("lenet5", device="cpu", modes=["compile"], train=True, steps=1)
