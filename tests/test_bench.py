@@ -52,7 +52,10 @@ def test_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [(0, 0)] * 2 + [(done, 6) for done in range(1, 7)]
 
 
-def test_dtype_memory_format_and_time() -> None:
+def test_dtype_memory_format_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[Any] = []
+    step = measuring._step
+    monkeypatch.setattr(measuring, "_step", lambda *given: (measured.extend(given), step(*given))[1])
     result = bench(
         archspec.load("notes_residual_block"),
         device="cpu",
@@ -63,6 +66,11 @@ def test_dtype_memory_format_and_time() -> None:
     (timing,) = result.timings
     assert timing.steps >= 5
     assert result.dtype == "bfloat16"
+    module, inputs, train = measured
+    assert train is False
+    for tensor in (*inputs, *(parameter for parameter in module.parameters() if parameter.ndim == 4)):
+        assert tensor.dtype is torch.bfloat16
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read where Linux shows it")
