@@ -66,7 +66,7 @@ class Trial:
     blind: tuple[str, ...]
     """A sentence for each thing that the outputs do not show; empty for a network whose layers all matter."""
 
-    def compare(self, found: Any, tolerances: Mapping[str, float] | None = None) -> float:
+    def compare(self, found: Any) -> float:
         """Compare what another computation of this network returned with the outputs.
 
         Returns:
@@ -75,7 +75,7 @@ class Trial:
         Raises:
             Disagreement: An output is off by more than its tolerance, or not finite.
         """
-        return compare(self.outputs, named(found, self.outputs), tolerances or self.tolerances)
+        return compare(self.outputs, named(found, self.outputs), self.tolerances)
 
     @property
     def remarks(self) -> str:
@@ -255,10 +255,10 @@ class _Fit:
             factor = torch.where(mean.square() > variance / 2, turned, 1) * factor
         weight = layer.weight
         if isinstance(layer, _ConvTransposeNd):  # (inputs, outputs of a group, ...)
-            grouped = weight.view(layer.groups, -1, *weight.shape[1:])
-            grouped.mul_(factor.view(layer.groups, 1, -1, *[1] * (weight.ndim - 2)))
+            grouped = factor.view(layer.groups, 1, -1).expand(-1, len(weight) // layer.groups, -1)
+            weight.mul_(grouped.reshape(len(weight), -1, *[1] * (weight.ndim - 2)))
         else:
-            weight.mul_(factor.view(-1, *[1] * (weight.ndim - 1)))
+            weight.mul_(factor.view(_along(0, weight.ndim)))
         view = _along(axis, output.ndim)
         return (values * factor.view(view) + shift.view(view)).to(output.dtype)
 
