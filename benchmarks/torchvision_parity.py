@@ -4,7 +4,8 @@
 
 Needs torchvision (and timm, for MobileNet V1). Runs unattended, network by network:
 
-1. torchvision's module is made with random weights; they are loaded strictly into the lowered module.
+1. The lowered module is given weights under which every layer shows (`archspec.backends.numerics`); they are loaded
+   strictly into torchvision's module. Where an output hides something, the network is not called equal.
 2. Logits of both, in eager mode, float32, on the CPU: `torch.equal`, not nearly.
 3. Both are timed on the device, run by run in turn; medians. `--how compiled`: with the same settings of
    torch.compile. `eager`: as they are, and ours also with no activation in place. `frozen`: ours compiled, with the
@@ -29,6 +30,8 @@ from rivals import torchvision
 from torch import nn
 
 import archspec
+from archspec.backends.numerics import named, prepare
+from archspec.graph import Graph
 
 TORCHVISION = {
     "alexnet_torchvision": "alexnet",
@@ -54,11 +57,13 @@ def reference(name: str) -> nn.Module | None:
         return None
 
 
-def equal_logits(ours: nn.Module, theirs: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Whether both give the same bits in eager mode, float32, on the CPU."""
-    values = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+def equal_logits(ours: nn.Module, theirs: nn.Module, graph: Graph) -> bool:
+    """Load weights under which every layer shows into both, and compare the bits that they give in eager mode."""
+    trial = prepare(graph, ours)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
     with torch.inference_mode():
-        return torch.equal(ours.eval()(values), theirs.eval()(values))
+        found = named(theirs.eval()(*trial.inputs), trial.outputs)
+    return not trial.blind and all(torch.equal(found[name], value) for name, value in trial.outputs.items())
 
 
 def interleaved(runs: dict[str, Callable[[], object]], count: int, synchronize: Callable[[], None]) -> dict[str, float]:
@@ -127,9 +132,8 @@ def main() -> None:
             continue
         network = archspec.load(name)
         ours = archspec.build(network)
-        ours.load_state_dict(theirs.state_dict(), strict=True)
         shape = next(iter(network.graph.inputs.values()))
-        row: dict[str, object] = {"network": name, "equal": equal_logits(ours, theirs, shape)}
+        row: dict[str, object] = {"network": name, "equal": equal_logits(ours, theirs, network.graph)}
         if not options.no_speed:
             torch.compiler.reset()
             row.update(throughput(candidates(network, ours, theirs, options.how), shape, options))

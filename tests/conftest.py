@@ -1,12 +1,15 @@
-"""Fixtures shared by the tests."""
+"""Settings and fixtures shared by the tests."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch, before it is imported: the tests run side by side
 
 # The same examples every time, and no clock: a slow machine is no failure.
 settings.register_profile("archspec", deadline=None, derandomize=True, database=None)

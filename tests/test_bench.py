@@ -22,8 +22,6 @@ from archspec.backends.bench import Timing, bench  # noqa: E402
 from archspec.backends.contention import CpuTime, load_between  # noqa: E402
 from archspec.backends.peak import peak_above  # noqa: E402
 
-torch.set_num_threads(1)  # the tests run side by side
-
 
 @pytest.mark.parametrize("train", [False, True], ids=["inference", "training"])
 def test_figures_hang_together(train: bool) -> None:
@@ -61,7 +59,10 @@ def test_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [(0, 0)] * 2 + [(done, 6) for done in range(1, 7)]
 
 
-def test_dtype_memory_format_and_time() -> None:
+def test_dtype_memory_format_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[Any] = []
+    step = measuring._step
+    monkeypatch.setattr(measuring, "_step", lambda *given: (measured.extend(given), step(*given))[1])
     result = bench(
         archspec.load("notes_residual_block"),
         device="cpu",
@@ -72,6 +73,11 @@ def test_dtype_memory_format_and_time() -> None:
     (timing,) = result.timings
     assert timing.steps >= 5
     assert result.dtype == "bfloat16"
+    module, inputs, train = measured
+    assert train is False
+    for tensor in (*inputs, *(parameter for parameter in module.parameters() if parameter.ndim == 4)):
+        assert tensor.dtype is torch.bfloat16
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read where Linux shows it")
@@ -290,3 +296,20 @@ def test_what_was_not_compiled_is_not_called_compiled(monkeypatch: pytest.Monkey
     monkeypatch.setattr(compile_fx, "compile_fx", fails)
     with pytest.raises(archspec.UsageError, match=r"lenet5, batch 1, compile does not run here: .*no C\+\+ compiler"):
         bench("lenet5", device="cpu", modes=["compile"])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own code on the way to inductor
+def test_what_computes_something_else_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import compile_fx
+
+    def leaky(captured: Any, *_: object, **__: object) -> Any:
+        for relu in captured.graph.find_nodes(op="call_function", target=torch.nn.functional.relu):
+            relu.target = torch.nn.functional.leaky_relu
+        captured.recompile()
+        return captured.forward
+
+    monkeypatch.setattr(compile_fx, "compile_fx", leaky)
+    off = r"lenet5, batch 1, compile does not compute what the network does: `output` is off by \d"
+    with pytest.raises(archspec.UsageError, match=off):
+        bench("lenet5", device="cpu", modes=["eager", "compile"])
+    bench("lenet5", device="cpu", modes=["compile"], train=True, steps=1)

@@ -18,8 +18,6 @@ import archspec  # noqa: E402
 from archspec.backends.build import build  # noqa: E402
 from archspec.backends.weights import load_weights, save_weights  # noqa: E402
 
-torch.set_num_threads(1)  # the tests run side by side
-
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -273,12 +274,23 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: 
     assert (finding.code, finding.span) == ("file", None)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path: Path) -> None:
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system refuses it; root, who may read everything, sees no file refused."""
     path = tmp_path / "spec.yaml"
     path.write_text(SPEC)
-    path.chmod(0)
-    assert only(refused(archspec.load, path)).code == "file"
+
+    def refusing(opens: Callable[..., Any]) -> Callable[..., Any]:
+        def call(file: Any, *arguments: Any, **named: Any) -> Any:
+            if str(file) == str(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+            return opens(file, *arguments, **named)
+
+        return call
+
+    monkeypatch.setattr("builtins.open", refusing(open))
+    monkeypatch.setattr(os, "open", refusing(os.open))
+    finding = only(refused(archspec.load, path))
+    assert (finding.code, finding.span, finding.message) == ("file", None, f"{path}: permission denied")
 
 
 def test_the_zoo_by_name() -> None:
@@ -547,7 +559,7 @@ def test_batch_norm_over_one_value() -> None:
         ("{params: 0.017K}", "params: expected 0.017K, got 16"),
         ('{params: "<= 15"}', "params: expected <= 15, got 16"),
         ("{macs: abc}", "macs: expected a figure such as `11.69M`, `25557032` or `<= 600M`, got 'abc'"),
-        (f'{{macs: "{"9" * 5000}"}}', "expected a figure"),
+        (f'{{macs: "{"9" * 41}"}}', f"'{'9' * 40}'"),
         ("{output: [4, 8, 9]}", "output: expected [4, 8, 9], got conv 4x8x8"),
         ("{output: {other: [4, 8, 8]}}", "output: "),
     ],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archspec.errors import Complaint, printable
+from archspec.errors import Complaint
 from archspec.expressions import (
     FUNCTIONS,
     MAX_ITEMS,
@@ -318,7 +318,7 @@ def test_the_work_of_a_whole_spec_is_bounded() -> None:
 def test_nothing_but_an_expression_error(text: str) -> None:
     for given_text in (f"${{{text}}}", text, f"${text}"):
         found = outcome(given_text)
-        assert not isinstance(found, Complaint) or printable(found.message)
+        assert not isinstance(found, Complaint) or found.message.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import inspect
 import json
 import re
 from collections import Counter
-from functools import reduce
 from typing import Any
 
 import pytest
@@ -20,37 +19,19 @@ from archspec.errors import CODES, Complaint
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import REQUIRED, Int, arg
-from archspec.ops.torch_api import OPERATORS
 from archspec.report.op_reference import example
 from archspec.schema import SCOPES, STEP_KEYS
 from archspec.shapes import Shape
 
 torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch_calls import execute  # noqa: E402
 
 from archspec.backends import layers  # noqa: E402
 
 BATCH = 2
 GOOD = [pytest.param(OPS[op], use, id=f"{op}-{n}") for op in OPS for n, use in enumerate(SAMPLES[op].good)]
 BAD = [pytest.param(OPS[op], use, id=f"{op}-{n}") for op in OPS for n, use in enumerate(SAMPLES[op].bad)]
-
-
-def execute(calls: tuple[Call, ...], inputs: list[Any]) -> tuple[Any, list[Any]]:
-    """What a back end does with the calls of an op: the result, and the modules that were constructed."""
-    values, modules = inputs, []
-    for call in calls:
-        if call.is_module:
-            family, _, name = call.target.rpartition(".")
-            modules.append(getattr(torch.nn if family else layers, name)(**call.arguments))
-            result = modules[-1](*values)
-        elif call.is_operator:
-            result = reduce(OPERATORS[call.target], values)
-        else:
-            family, _, name = call.target.rpartition(".")
-            function = getattr(torch.nn.functional if family == "F" else torch, name)
-            result = function(values, **call.arguments) if call.listed else function(*values, **call.arguments)
-        values = [result]
-    return values[0], modules
 
 
 def on_device(device: str, calls: tuple[Call, ...], inputs: tuple[Shape, ...]) -> tuple[Any, list[Any]]:

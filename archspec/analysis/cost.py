@@ -204,4 +204,4 @@ def depth(graph: Graph) -> int:
         inputs = node.inputs
         longest = chain[inputs[0]] if len(inputs) == 1 else max([chain[source] for source in inputs])
         chain[node.path] = longest + node.op.weighted
-    return max((chain[path] for path in graph.outputs.values() if path in chain), default=0)
+    return max((chain[path] for path in graph.outputs.values()), default=0)

@@ -30,6 +30,7 @@ from archspec.analysis.cost import cost
 from archspec.backends.build import MODES, Spec, build, device_of, graph_of
 from archspec.backends.contention import CpuTime, cores, cpu_time, load_average, load_between
 from archspec.backends.extras import reason
+from archspec.backends.numerics import SEED, Disagreement, compare, draw_inputs, named, prepare
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
@@ -269,12 +270,21 @@ def _prepared(
     progress(0, 0, f"preparing {candidate.name}")
     how: bool | str = mode != EAGER if mode in (EAGER, "compile") else mode
     with _findings(candidate.name):
-        module = build(graph, compile=how, **options).train(train)
-        candidate.step = _step(module, _inputs(graph, batch, options), train)
+        eager = build(graph, **options)
+        trial = prepare(graph, eager)
+        module = build(graph, compile=how, **options) if how else eager
+        module.load_state_dict(eager.state_dict())
+        inputs = _inputs(graph, batch, eager, options["memory_format"])
+        candidate.step = _step(module.train(train), inputs, train)
         begin = time.perf_counter()
         candidate.step()
         _synchronize(place)
         candidate.setup = time.perf_counter() - begin
+        if how and not train:
+            with torch.no_grad():
+                expected, found = (named(each(*inputs), graph.outputs) for each in (eager, module))
+            compare(expected, found, trial.tolerances)
+            del expected, found
         for _ in range(warmup):
             candidate.step()
         weights = sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
@@ -283,14 +293,12 @@ def _prepared(
     return candidate
 
 
-def _inputs(graph: Graph, batch: int, options: dict[str, Any]) -> tuple[torch.Tensor, ...]:
-    inputs = []
-    for shape in graph.inputs.values():
-        made = torch.randn(batch, *shape, device=options["device"], dtype=getattr(torch, options["dtype"]))
-        if options["memory_format"] == "channels_last" and len(shape) == 3:
-            made = made.to(memory_format=torch.channels_last)
-        inputs.append(made)
-    return tuple(inputs)
+def _inputs(graph: Graph, batch: int, like: nn.Module, memory_format: str) -> tuple[torch.Tensor, ...]:
+    """Draw inputs on the device and in the dtype of a module."""
+    inputs = draw_inputs(graph, batch, torch.Generator().manual_seed(SEED), like=like)
+    if memory_format != "channels_last":
+        return inputs
+    return tuple(x.to(memory_format=torch.channels_last) if x.ndim == 4 else x for x in inputs)
 
 
 def _step(module: nn.Module, inputs: tuple[torch.Tensor, ...], train: bool) -> Callable[[], None]:
@@ -436,6 +444,8 @@ def _findings(name: str) -> Iterator[None]:
             yield
         except SpecError:
             raise
+        except Disagreement as found:
+            raise UsageError(f"{name} does not compute what the network does: {found}") from None
         except Exception as error:  # torch's errors, and those of its compilers, have no common class
             raise UsageError(f"{name} does not run here: {reason(error)}") from error
 

@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from torch import nn
 from archspec.backends.build import check_size
 from archspec.backends.extras import need, reason
 from archspec.backends.module import HasGraph, build_module
+from archspec.backends.numerics import SEED, Disagreement, Trial, compare, draw_inputs, named, prepare, seeded
 from archspec.backends.weights import load_weights
 from archspec.errors import UsageError
 from archspec.files import check_target, replacing
@@ -26,14 +27,8 @@ from archspec.graph import Graph
 SIZE_LIMIT = 2**30
 """Bytes of weights in the ONNX file itself. protobuf counts them in 31 bits; torch's exporter stops at 1.5 GiB."""
 
-TOLERANCES = {torch.float16: 1e-2, torch.float32: 1e-4, torch.float64: 1e-10}
-"""How far onnxruntime's outputs may be from the module's, of their norm, by dtype."""
-
-SENSITIVE = 1e-2
-"""How much another input must change every output, of its norm, for a comparison of outputs to say anything."""
-
-SAMPLES = 2
-SEED = 0
+DTYPES = (torch.float16, torch.float32, torch.float64)
+"""What onnxruntime computes with on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +57,9 @@ def export_onnx(
 ) -> OnnxExport:
     """Write the network, as it runs when it is not training, to an ONNX file.
 
-    `onnx.checker` looks at the file, and where onnxruntime is installed it runs it: its outputs must be the module's,
-    within `TOLERANCES`. Weights under which the outputs hardly depend on the inputs, as new ones of a deep network,
-    would hide a fault; then the same export with other weights is compared too.
+    `onnx.checker` looks at the file, and where onnxruntime is installed it runs it: its outputs must be the module's
+    but for rounding. Weights under which the outputs hardly depend on the inputs or on the first layers, as new ones of
+    a deep network, would hide a fault; then the same export with other weights is compared too.
 
     The inputs and outputs have the names that the spec gives them, and the shapes `(N, *shape)` in the dtype of the
     weights. Equal networks give equal files. torch's random state stays as it is.
@@ -88,7 +83,7 @@ def export_onnx(
     external = size > SIZE_LIMIT
     if external:
         check_target(f"{os.fspath(path)}.data", force)  # before the minutes that this takes
-    with replacing(path, force) as temporary, _seeded():
+    with replacing(path, force) as temporary, seeded():
         model = _model(graph, weights)
         with _evaluating(model):
             written = _write(graph, model, temporary, dynamic_batch, opset, external)
@@ -104,14 +99,6 @@ def _model(graph: Graph, weights: str | os.PathLike[str] | nn.Module | None) -> 
     if weights is not None:
         load_weights(model, weights)
     return model
-
-
-@contextmanager
-def _seeded() -> Iterator[None]:
-    """Draw random numbers from a seed of our own, and leave the caller's as they are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        yield
 
 
 @contextmanager
@@ -152,7 +139,7 @@ def _write(graph: Graph, model: nn.Module, path: str, dynamic_batch: bool, opset
 
 def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool, opset: int | None) -> torch.onnx.ONNXProgram:
     # Two samples where the batch is open: an export with one would hold it to one.
-    inputs = _inputs(graph, model, 2 if dynamic_batch else 1)
+    inputs = draw_inputs(graph, 2 if dynamic_batch else 1, torch.Generator().manual_seed(SEED), like=model)
     open_batch = torch.export.Dim("batch")
     with _quiet():
         program = torch.onnx.export(
@@ -210,98 +197,40 @@ def _compared(
     except ModuleNotFoundError:
         return None, "not run: onnxruntime is not installed"
     dtype = _like(model).dtype
-    if dtype not in TOLERANCES:
+    if dtype not in DTYPES:
         return None, f"not run: onnxruntime has no {str(dtype).removeprefix('torch.')} on the CPU"
-    deviation, change = _deviation(graph, model, path, dynamic_batch)
-    if change < SENSITIVE:
-        drawn = _sensitive(graph, model)
+    trial = prepare(graph, model, fit=False)
+    deviation = _deviation(graph, trial, path, dynamic_batch)
+    if trial.blind:
+        trial = prepare(graph, copy.deepcopy(model))
         with tempfile.TemporaryDirectory() as folder:
             other = os.path.join(folder, "drawn.onnx")
-            _write(graph, drawn, other, dynamic_batch, opset, external)
-            deviation = max(deviation, _deviation(graph, drawn, other, dynamic_batch)[0])
-    return deviation, f"onnxruntime {onnxruntime.__version__} is off by {deviation:.0e} of the output"
+            _write(graph, trial.module, other, dynamic_batch, opset, external)
+            deviation = max(deviation, _deviation(graph, trial, other, dynamic_batch))
+    return deviation, f"onnxruntime {onnxruntime.__version__} is off by {deviation:.0e} of the output{trial.remarks}"
 
 
-def _deviation(graph: Graph, model: nn.Module, path: str, dynamic_batch: bool) -> tuple[float, float]:
-    """Compare what a file computes with what its model computes.
-
-    Returns:
-        How far an output of the file is off at most, and how much another input changes an output of the model at
-        least; both as parts of its norm.
+def _deviation(graph: Graph, trial: Trial, path: str, dynamic_batch: bool) -> float:
+    """Return how far an output of a file is off at most, as a part of its norm.
 
     Raises:
-        UsageError: An output is off by more than `TOLERANCES`, or onnxruntime cannot run the file.
+        UsageError: An output is off by more than rounding allows, or onnxruntime cannot run the file.
     """
     import onnxruntime
 
-    inputs = _inputs(graph, model, SAMPLES, torch.Generator().manual_seed(SEED))
-    with torch.no_grad():
-        found = model(*inputs)
-    wanted = list(found.values()) if isinstance(found, Mapping) else [found]
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        runs = [inputs] if dynamic_batch else zip(*(torch.split(each, 1) for each in inputs), strict=True)
+        runs = [trial.inputs] if dynamic_batch else zip(*(torch.split(each, 1) for each in trial.inputs), strict=True)
         parts = [session.run(None, dict(zip(graph.inputs, map(_array, run), strict=True))) for run in runs]
     except Exception as error:  # onnxruntime's errors have no public class
         raise UsageError(f"onnxruntime cannot run the file of {graph.name}: {reason(error)}") from error
-    worst, least = 0.0, float("inf")
-    for name, ours, theirs in zip(graph.outputs, wanted, zip(*parts, strict=True), strict=True):
-        ours = ours.detach().cpu()
-        off = _distance(ours, torch.cat([torch.from_numpy(each) for each in theirs]))
-        if not off <= TOLERANCES[ours.dtype]:
-            allowed = f"{TOLERANCES[ours.dtype]:.0e} is allowed"
-            text = f"the file of {graph.name} computes something else: {name} is off by {off:.1e} of its norm"
-            raise UsageError(text, f"as run by onnxruntime {onnxruntime.__version__}; {allowed}")
-        worst, least = max(worst, off), min(least, _distance(ours, ours.flip(0)))
-    return worst, least
-
-
-def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
-    """Return how far two tensors are apart, of the norm of the first; infinite if their shapes differ."""
-    if left.shape != right.shape:
-        return float("inf")
-    return float((left.double() - right.double()).norm() / left.double().norm().clamp_min(1e-300))
-
-
-def _sensitive(graph: Graph, model: nn.Module) -> nn.Module:
-    """Return a copy of a model with weights under which every layer shows in the outputs.
-
-    Weights keep the scale of the signal, and batch norm has the statistics of these inputs.
-    """
-    model = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(SEED)
-
-    def draw(tensor: torch.Tensor, low: float, high: float) -> None:
-        tensor.copy_(torch.empty(tensor.shape).uniform_(low, high, generator=generator))
-
-    with torch.no_grad():
-        for module in model.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                if parameter.ndim > 1:
-                    bound = (6 * parameter.shape[0] / parameter.numel()) ** 0.5
-                    draw(parameter, -bound, bound)
-                else:
-                    draw(parameter, *((-0.5, 0.5) if name == "bias" else (0.5, 1.5)))
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = 1.0
-                module.train()
-        model(*_inputs(graph, model, 4, generator))
-    return model.eval()
-
-
-def _inputs(
-    graph: Graph, model: nn.Module, batch: int, generator: torch.Generator | None = None
-) -> tuple[torch.Tensor, ...]:
-    """Draw inputs on the device and in the dtype of a model, with a mean of its own for every channel."""
-    like = _like(model)
-
-    def draw(shape: Iterable[int]) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    return tuple(
-        (draw((batch, *shape)) + draw((batch, shape[0], *(1 for _ in shape[1:])))).to(like)
-        for shape in graph.inputs.values()
-    )
+    found = [torch.cat([torch.from_numpy(each) for each in column]) for column in zip(*parts, strict=True)]
+    expected = {name: value.cpu() for name, value in trial.outputs.items()}
+    try:
+        return compare(expected, named(found, expected), trial.tolerances)
+    except Disagreement as error:
+        text = f"the file of {graph.name} computes something else: {error}"
+        raise UsageError(text, f"as run by onnxruntime {onnxruntime.__version__}") from None
 
 
 def _like(model: nn.Module) -> torch.Tensor:

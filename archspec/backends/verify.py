@@ -1,5 +1,4 @@
-"""Whether everything that archspec makes of a network agrees: graph, analysis, module, generated source, torch's own
-count.
+"""Check that everything archspec makes of a network agrees: graph, analysis, module, generated source, torch's count.
 
 The first checks run on the meta device and compute nothing; the last two run the network on the CPU.
 """
@@ -10,9 +9,10 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -24,21 +24,16 @@ from archspec.analysis.cost import cost
 from archspec.backends.build import COMPILERS, check_size
 from archspec.backends.extras import reason
 from archspec.backends.module import build_module
+from archspec.backends.numerics import BATCH, Disagreement, Trial, named, prepare, seeded
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
 from archspec.network import Network
 from archspec.shapes import Shape, shape_text
 
-TOLERANCE = 1e-4
-"""How far a compiled network's output may be from the eager one's, of its norm (float32)."""
-
-BATCH = 2
-SEED = 0
-
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was compared, and what came of it in a few words."""
+    """One comparison and its result in a few words."""
 
     name: str
     passed: bool
@@ -57,11 +52,11 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether all of them passed."""
+        """Whether all checks passed."""
         return all(check.passed for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain data."""
+        """Return the result as plain data."""
         checks = [asdict(check) for check in self.checks]
         return {"archspec": 1, "name": self.name, "passed": self.passed, "checks": checks}
 
@@ -69,46 +64,63 @@ class Verification:
         return "\n".join(map(str, self.checks))
 
 
-class _Disagreement(Exception):
-    """What a check found."""
-
-
 def verify(
     network: Network, *, compiler: str = "aot_eager", progress: Callable[[Check], None] | None = None
 ) -> Verification:
     """Compare what the spec says with what torch does, check by check.
 
-    `layers`: the shape of every layer; `outputs`: names and shapes of what forward returns; `params`, `macs`: the
-    analysis against the module and `FlopCounterMode`; `state_dict`: keys, shapes and their order; `source`: the
-    generated source gives the same bits in evaluation and in training; `compiled`: so does the network compiled as one
-    graph by `compiler` (one of `COMPILERS`), within `TOLERANCE`. `progress` is given each check when it is done.
-    UsageError where `compiler` is unknown.
+    - `layers`: the shape of every layer.
+    - `outputs`: names and shapes of what forward returns.
+    - `params`, `macs`: the analysis against the module and `FlopCounterMode`.
+    - `state_dict`: keys, shapes and their order.
+    - `source`: the generated source starts from the same weights and computes the same bits, in evaluation and in
+      training.
+    - `compiled`: the network compiled as one graph computes the same, but for rounding.
+
+    The last two compare numbers, with weights and inputs under which every layer shows (`archspec.backends.numerics`).
+    Where an output hides something, because it is constant or nearly so, their result says what.
+
+    Args:
+        network: The network.
+        compiler: What compiles the network: one of `COMPILERS`.
+        progress: Called with each check when it is done.
+
+    Raises:
+        UsageError: The compiler is unknown.
     """
     if compiler not in COMPILERS:
-        raise UsageError(f"{compiler!r} is no compiler", did_you_mean(compiler, COMPILERS))
-    graph = network.graph
-    checks: list[tuple[str, Callable[[], str]]] = [
-        ("layers", lambda: _layers(graph)),
-        ("outputs", lambda: _outputs(graph)),
-        ("params", lambda: _params(graph)),
-        ("macs", lambda: _macs(graph)),
-        ("state_dict", lambda: _state_dict(graph)),
-        ("source", lambda: _source(network)),
-    ]
-    if compiler != "none":
-        checks.append(("compiled", lambda: _compiled(graph, compiler)))
+        raise UsageError(f"unknown compiler {compiler!r}", did_you_mean(compiler, COMPILERS))
     done: list[Check] = []
-    for name, check in checks:
-        done.append(_run(name, check))
+    for name, check in checks_of(network, compiler).items():
+        done.append(run_check(name, check))
         if progress:
             progress(done[-1])
-    return Verification(graph.name, tuple(done))
+    return Verification(network.graph.name, tuple(done))
 
 
-def _run(name: str, check: Callable[[], str]) -> Check:
+def checks_of(network: Network, compiler: str) -> dict[str, Callable[[], str]]:
+    """Return the checks of a network by name, in the order in which they run.
+
+    Each returns its result in a few words, and raises where it fails.
+    """
+    graph = network.graph
+    numbers = _Numbers(graph)
+    checks = {
+        "layers": lambda: _layers(graph),
+        "outputs": lambda: _outputs(graph),
+        "params": lambda: _params(graph),
+        "macs": lambda: _macs(graph),
+        "state_dict": lambda: _state_dict(graph),
+        "source": lambda: _source(network, numbers),
+    }
+    return checks if compiler == "none" else {**checks, "compiled": lambda: _compiled(numbers, compiler)}
+
+
+def run_check(name: str, check: Callable[[], str]) -> Check:
+    """Run a check, and report whatever it raises as its failure."""
     try:
         return Check(name, True, check())
-    except _Disagreement as found:
+    except Disagreement as found:
         return Check(name, False, str(found))
     except SpecError as error:
         return Check(name, False, error.diagnostics[0].message)
@@ -136,10 +148,8 @@ def _layers(graph: Graph) -> str:
 
 def _outputs(graph: Graph) -> str:
     module, inputs = _meta(graph)
-    found = module(*inputs)
-    shapes = _shapes(found if isinstance(found, Mapping) else dict.fromkeys(graph.outputs, found))
     wanted = {name: graph.shape(path) for name, path in graph.outputs.items()}
-    _agree(wanted, shapes)
+    _agree(wanted, _shapes(named(module(*inputs), wanted)))
     return ", ".join(f"{name} {shape_text(shape)}" for name, shape in wanted.items())
 
 
@@ -162,101 +172,128 @@ def _macs(graph: Graph) -> str:
     with counter:
         module(*inputs)
     macs = cost(graph).totals.macs
-    _agree({"macs": macs}, {"macs": counter.get_total_flops() // 2 // BATCH})
+    wanted, found = {"macs": macs}, {"macs": counter.get_total_flops() // 2 // BATCH}
+    for node in graph.nodes:
+        counts = counter.get_flop_counts().get(f"{type(module).__name__}.{node.path}")
+        if counts is not None:
+            wanted[node.path], found[node.path] = node.op.macs(), sum(counts.values()) // 2 // BATCH
+    _agree(wanted, found)
     return f"{macs:,} = FlopCounterMode / 2"
 
 
 def _state_dict(graph: Graph) -> str:
     module, _ = _meta(graph)
-    found = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    wanted = graph.state_dict()
-    _agree(wanted, found)
-    if list(wanted) != list(found):
-        raise _Disagreement("the order of the keys differs")
+    found = _state_shapes(module)
+    _same_state(graph.state_dict(), found)
     return f"{len(found)} keys, with their shapes and in their order"
 
 
 # With numbers.
 
 
-def _source(network: Network) -> str:
+class _Numbers:
+    """The network as a module on the CPU, made when a check first asks for it and shared by the checks."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The module as its constructors leave it, until `trial` is asked for."""
+        check_size(self.graph, "cpu")
+        with seeded():
+            return build_module(self.graph, own_class=True)
+
+    @cached_property
+    def trial(self) -> Trial:
+        """The module with weights and inputs under which every layer shows."""
+        return prepare(self.graph, self.module)
+
+
+def _source(network: Network, numbers: _Numbers) -> str:
     from archspec.backends.source import generate_source
 
-    graph = network.graph
-    check_size(graph, "cpu")
-    with _seeded(), _imported(generate_source(network)) as written:
-        ours = build_module(graph)
-        theirs = _top_class(written, graph)()
-        state = ours.state_dict()
-        _agree(_state_shapes(ours), _state_shapes(theirs))
-        theirs.load_state_dict(state)
-        inputs = _inputs(graph)
-        for training in (False, True):
-            left, right = (_run_seeded(module.train(training), inputs) for module in (ours, theirs))
-            _same_bits(left, right, "training" if training else "evaluation")
-        _same_bits(list(ours.state_dict().values()), list(theirs.state_dict().values()), "the statistics of training")
-    return f"the same bits in evaluation and in training, {len(state)} tensors loaded strictly"
+    ours = numbers.module
+    with _imported(generate_source(network)) as written:
+        made = _top_class(written, network.graph)
+        with seeded():
+            theirs = made()
+        _same_state(_state_shapes(ours), _state_shapes(theirs))
+        _same_weights(ours, theirs)
+        trial = numbers.trial
+        theirs.load_state_dict(ours.state_dict())
+        outputs = network.graph.outputs
+        _same_bits(ours, theirs.eval(), trial.inputs, outputs, "evaluation")
+        with _in_training(ours):
+            _same_bits(ours, theirs.train(), trial.inputs, outputs, "training")
+            _same_buffers(ours, theirs)
+    return f"the same bits in evaluation and in training, {len(ours.state_dict())} tensors{trial.remarks}"
 
 
-def _compiled(graph: Graph, compiler: str) -> str:
-    check_size(graph, "cpu")
-    with _seeded(), torch.no_grad():
-        module = build_module(graph, own_class=True)
-        inputs = _inputs(graph)
-        module(*inputs)  # in training, so that batch norm has statistics of these inputs
-        module.eval()
-        eager = _values(module(*inputs))
-        compiled = _values(torch.compile(module, fullgraph=True, backend=compiler)(*inputs))
-    furthest = 0.0
-    for ours, theirs in zip(eager, compiled, strict=True):
-        if not bool(torch.isfinite(ours).all()):
-            raise _Disagreement("the eager output is not finite")
-        furthest = max(furthest, float((ours - theirs).norm() / ours.norm().clamp_min(1e-12)))
-    if not furthest <= TOLERANCE:
-        raise _Disagreement(f"{compiler}: off by {furthest:.1e} of the output, {TOLERANCE:.0e} is allowed")
-    return f"{compiler}, one graph, off by {furthest:.1e} of the output"
-
-
-def _run_seeded(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
-    torch.manual_seed(SEED)  # so that dropout drops the same
+def _compiled(numbers: _Numbers, compiler: str) -> str:
+    trial = numbers.trial
     with torch.no_grad():
-        return _values(module(*inputs))
+        found = torch.compile(trial.module, fullgraph=True, backend=compiler)(*trial.inputs)
+    try:
+        furthest = trial.compare(found)
+    except Disagreement as found:
+        raise Disagreement(f"{compiler}: {found}") from None
+    allowed = max(trial.tolerances.values())
+    return f"{compiler}, one graph, off by {furthest:.1e}, where rounding allows {allowed:.1e}{trial.remarks}"
 
 
-def _inputs(graph: Graph) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.randn(BATCH, *shape) for shape in graph.inputs.values())
+def _same_weights(ours: nn.Module, theirs: nn.Module) -> None:
+    """Check that both modules, constructed from one seed, start from the same weights."""
+    other = theirs.state_dict()
+    for key, value in ours.state_dict().items():
+        if not _equal(value, other[key]):
+            raise Disagreement(f"from one seed, `{key}` starts from other values in the source")
 
 
-def _values(result: Any) -> list[torch.Tensor]:
-    """What a forward returned, as a list: one tensor, a tuple of them, or a dict."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    return list(result.values()) if isinstance(result, Mapping) else list(result)
+def _same_bits(
+    ours: nn.Module, theirs: nn.Module, inputs: tuple[torch.Tensor, ...], outputs: Iterable[str], where: str
+) -> None:
+    """Check that both modules return the same, run from one seed so that dropout drops the same in each."""
+    found = []
+    for module in (ours, theirs):
+        with seeded(), torch.no_grad():
+            found.append(named(module(*inputs), outputs))
+    left, right = found
+    for name, value in left.items():
+        if not _equal(value, right[name]):
+            raise Disagreement(f"{where}: the output `{name}` of the source differs")
 
 
-def _same_bits(ours: list[torch.Tensor], theirs: list[torch.Tensor], where: str) -> None:
-    if len(ours) != len(theirs):
-        raise _Disagreement(f"{where}: {len(ours)} results, and {len(theirs)} of the source")
-    for position, (left, right) in enumerate(zip(ours, theirs, strict=True)):
-        if left.shape != right.shape or left.dtype != right.dtype or not _equal(left, right):
-            raise _Disagreement(f"{where}: result {position} of the source is another")
+def _same_buffers(ours: nn.Module, theirs: nn.Module) -> None:
+    """Check that a step of training left the same statistics in both modules."""
+    other = dict(theirs.named_buffers())
+    for key, value in ours.named_buffers():
+        if not _equal(value, other[key]):
+            raise Disagreement(f"after training, `{key}` differs in the source")
 
 
 def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
     return bool(((left == right) | (left.isnan() & right.isnan())).all())
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
-    """Random numbers from a seed of its own, the caller's left as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+def _in_training(module: nn.Module) -> Iterator[None]:
+    """Put a module into training mode, and put mode and buffers back afterwards."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    module.train()
+    try:
         yield
+    finally:
+        module.eval()
+        for buffer, value in zip(module.buffers(), before, strict=True):
+            buffer.copy_(value)
 
 
 @contextmanager
 def _imported(text: str) -> Iterator[ModuleType]:
-    """Source as a module, imported from a temporary file."""
+    """Import source as a module, from a temporary file."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "archspec_generated.py")
         with open(path, "w", encoding="utf-8") as file:
@@ -275,14 +312,14 @@ def _imported(text: str) -> Iterator[ModuleType]:
 
 
 def _top_class(written: ModuleType, graph: Graph) -> type[nn.Module]:
-    """The class of the whole network: the last one that the source defines."""
+    """Find the class of the whole network: the last one that the source defines."""
     classes = [
         value
         for value in vars(written).values()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == written.__name__
     ]
     if not classes:
-        raise _Disagreement(f"the source of {graph.name} defines no module")
+        raise Disagreement(f"the source of {graph.name} defines no module")
     return classes[-1]
 
 
@@ -290,10 +327,10 @@ def _top_class(written: ModuleType, graph: Graph) -> type[nn.Module]:
 
 
 def _shapes(values: Mapping[str, torch.Tensor]) -> dict[str, Shape]:
-    """Shapes without the batch, which must be what it was."""
+    """Return the shapes without the batch, and check that the batch is what it was."""
     for name, value in values.items():
         if value.shape[0] != BATCH:
-            raise _Disagreement(f"{name}: the batch of {BATCH} became {value.shape[0]}")
+            raise Disagreement(f"{name}: the batch of {BATCH} became {value.shape[0]}")
     return {name: tuple(value.shape[1:]) for name, value in values.items()}
 
 
@@ -301,15 +338,23 @@ def _state_shapes(module: nn.Module) -> dict[str, Shape]:
     return {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
 
 
+def _same_state(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> None:
+    """Check keys, shapes and the order of the keys."""
+    _agree(wanted, found)
+    for expected, key in zip(wanted, found, strict=True):
+        if expected != key:
+            raise Disagreement(f"the keys are in another order: expected `{expected}`, got `{key}`")
+
+
 def _agree(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """_Disagreement that names the first few entries in which the two differ."""
+    """Raise a Disagreement that names the first few entries in which the two differ, if any."""
     wrong = [
         f"{key}: {_text(wanted.get(key))} in the spec, {_text(found.get(key))} in torch"
         for key in dict.fromkeys([*wanted, *found])
         if wanted.get(key) != found.get(key)
     ]
     if wrong:
-        raise _Disagreement("; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""))
+        raise Disagreement("; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""))
 
 
 def _text(value: object) -> str:

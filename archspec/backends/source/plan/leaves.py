@@ -42,9 +42,7 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
     out.shape = common_shape(op.output for op in ops.values())
     stateful = any(op.weights() or op.buffers() for op in ops.values())
     test = statements[0].test if statements and isinstance(statements[0], Branch) else None
-    planned = [
-        _planned(position, calls, symbols, cursor, test) for position in range(len(calls[cursor.active[0]]))
-    ]
+    planned = [_planned(position, calls, symbols, cursor, test) for position in range(len(calls[cursor.active[0]]))]
     name = child_name(step, applied, cursor, stateful)
     cursor.add(out)
     statements.append(Leaf(name, reads, [out], stateful, op=step.op, calls=planned, explicit=step.name is not None))
@@ -140,7 +138,9 @@ class _Symbols:
     def _input(self, slot: Slot, path: str, use: int) -> Shape:
         shape = self.cursor.shape(use, path)
         sizes = slot.sizes or (None,) * len(shape)
-        return tuple(_remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True))
+        return tuple(
+            _remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True)
+        )
 
     def _argument(self, value: Value, applied: Uses, use: int, environments: Mapping[int, Any], default: bool) -> Any:
         """Return an argument that remembers its expression; a plain one if the code cannot say it."""
@@ -255,9 +255,7 @@ def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True)
     names = [name_of(applied[use]) for use in cursor.active]
     if all_same(names):
         return names[0]
-    template = cursor.bindings.expressed(
-        cursor.active, names, [lambda: _name_template(step, applied, cursor)]
-    )
+    template = cursor.bindings.expressed(cursor.active, names, [lambda: _name_template(step, applied, cursor)])
     if template is not None:
         return template
     if stateful:

@@ -281,9 +281,7 @@ class _Rolled:
         slot = Slot({use: copy.reads[0] for use, copy in enumerate(self.copies)}, label=self.outer.previous.label)
         shapes = [self._shape(use, path) for use, path in slot.paths.items()]
         slot.shape = common_shape(shapes)
-        initial = self.outer.find(
-            self.outer.active, [self.copies[first].reads[0] for first in self.first]
-        )
+        initial = self.outer.find(self.outer.active, [self.copies[first].reads[0] for first in self.first])
         slot.sizes = self._entry_sizes(shapes, initial)
         found = Carried(slot, slot, initial, slot)
         self.values.append(found)
@@ -387,7 +385,9 @@ class _Rolled:
 
     def _table(self, column: Binding) -> ast.expr:
         filled = column.filled()
-        values = [[filled[use] for use in range(start, end + 1)] for start, end in zip(self.first, self.last, strict=True)]
+        values = [
+            [filled[use] for use in range(start, end + 1)] for start, end in zip(self.first, self.last, strict=True)
+        ]
         return self._literal_table(values, f"{column.name}s")
 
     def _tables(self, columns: Sequence[Binding]) -> list[ast.expr]:

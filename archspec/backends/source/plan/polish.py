@@ -172,7 +172,10 @@ def unpack_tables(plan: ClassPlan) -> None:
         if not _only_columns(loop.statements, target, loop):
             continue
         kinds = plan.bindings.kinds
-        names = {column: numbered(value_name(column), lambda name: not kinds.get(name, "loop").startswith("loop")) for column in columns}
+        names = {
+            column: numbered(value_name(column), lambda name: not kinds.get(name, "loop").startswith("loop"))
+            for column in columns
+        }
         taken = names_used(loop.statements) - {target}
         if any(name in taken for name in names.values()) or len(set(names.values())) != len(names):
             continue
@@ -204,7 +207,13 @@ def _rows(plan: ClassPlan, loop: Loop) -> list[dict[str, ast.expr]] | None:
     for row in source.elts:
         if not isinstance(row, ast.Dict):
             return None
-        rows.append({str(key.value): value for key, value in zip(row.keys, row.values, strict=True) if isinstance(key, ast.Constant)})
+        rows.append(
+            {
+                str(key.value): value
+                for key, value in zip(row.keys, row.values, strict=True)
+                if isinstance(key, ast.Constant)
+            }
+        )
     if any(list(row) != list(rows[0]) for row in rows):
         return None
     return rows
@@ -216,7 +225,9 @@ def _fit_as_mappings(rows: list[dict[str, ast.expr]]) -> bool:
 
 
 def _table(plan: ClassPlan, name: str) -> Let | None:
-    return next((each for each in walk(plan.statements) if isinstance(each, Let) and each.table and each.target == name), None)
+    return next(
+        (each for each in walk(plan.statements) if isinstance(each, Let) and each.table and each.target == name), None
+    )
 
 
 def _mentions(plan: ClassPlan, name: str) -> int:
@@ -307,7 +318,9 @@ def zip_lists(plan: ClassPlan) -> None:
         parts: dict[str, ast.expr] = {}
         for table in looked_up:
             entry = table.removesuffix("s") if table.endswith("s") and len(table) > 2 else f"{table}_entry"
-            let = next((e for e in loop.statements if isinstance(e, Let) and _is_lookup(e.value, table, loop.index)), None)
+            let = next(
+                (e for e in loop.statements if isinstance(e, Let) and _is_lookup(e.value, table, loop.index)), None
+            )
             name = let.target if let is not None else entry
             if not plan.bindings.kinds.get(name, "loop").startswith(("loop", "let")) or name in loop.targets:
                 return
@@ -391,7 +404,12 @@ def _stands_in_loop(statements: Sequence[Statement], name: str) -> bool:
 
 def _set_once(plan: ClassPlan) -> set[str]:
     targets = Counter(statement.target for statement in walk(plan.statements) if isinstance(statement, Let))
-    loops = {name for statement in walk(plan.statements) if isinstance(statement, Loop) for name in (*statement.targets, statement.index)}
+    loops = {
+        name
+        for statement in walk(plan.statements)
+        if isinstance(statement, Loop)
+        for name in (*statement.targets, statement.index)
+    }
     return {target for target, count in targets.items() if count == 1} | loops
 
 

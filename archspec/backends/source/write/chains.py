@@ -176,7 +176,9 @@ class ModuleWriter:
                     self._end_loop(statement, level)
                 case _:
                     for key, module in zip(self.keys[statement], self._elements(statement, level), strict=True):
-                        self.add(level, f"{name}[{key if key.startswith('f') and '{' in key else quoted(key)}] = ", module)
+                        self.add(
+                            level, f"{name}[{key if key.startswith('f') and '{' in key else quoted(key)}] = ", module
+                        )
 
     def _list(self, statements: Sequence[Statement], name: str, level: int, begun: bool) -> None:
         modules = _ModuleList(self, name, level, begun)
@@ -245,7 +247,9 @@ class ModuleWriter:
     def _loop(self, loop: Loop, level: int) -> None:
         """Write what stands before the body of a loop."""
         source = "" if loop.is_range else self._source(loop, level)
-        if loop.counter and not (isinstance(loop.counter.start, ast.Name) and loop.counter.start.id == loop.counter.name):
+        if loop.counter and not (
+            isinstance(loop.counter.start, ast.Name) and loop.counter.start.id == loop.counter.name
+        ):
             self.add(level, f"{loop.counter.name} = ", expression(loop.counter.start))
         self.add(level, f"for {targets_of(loop)} in {source or range_of(loop)}:")
 
@@ -255,7 +259,9 @@ class ModuleWriter:
             return range_of(loop)
         source = self._short(loop.source, loop, level)
         if isinstance(source, ast.Call) and isinstance(source.func, ast.Name) and source.func.id == "zip":
-            tables = [self._short(each, loop, level, target) for each, target in zip(source.args, loop.targets, strict=True)]
+            tables = [
+                self._short(each, loop, level, target) for each, target in zip(source.args, loop.targets, strict=True)
+            ]
             source = ast.Call(source.func, tables, source.keywords)
         code = text(_as_tuple(source))
         start = f", {loop.first}" if loop.first else ""
@@ -382,7 +388,11 @@ def _is_comprehension(loop: Loop) -> bool:
     if loop.counter or len(loop.statements) != 1:
         return False
     statement = loop.statements[0]
-    return isinstance(statement, Leaf | Instance | Chain) and is_simple([statement]) and not isinstance(statement.name, ast.expr)
+    return (
+        isinstance(statement, Leaf | Instance | Chain)
+        and is_simple([statement])
+        and not isinstance(statement.name, ast.expr)
+    )
 
 
 def _is_short(loop: Loop) -> bool:
@@ -492,9 +502,7 @@ def folded(modules: Sequence[Doc]) -> Doc | None:
     if len({len(found) for found in constants}) != 1:
         return None
     differing = [
-        place
-        for place in range(len(constants[0]))
-        if len({repr(found[place].value) for found in constants}) > 1
+        place for place in range(len(constants[0])) if len({repr(found[place].value) for found in constants}) > 1
     ]
     if len(differing) != 1 or any(type(found[differing[0]].value) is not int for found in constants):
         return None

@@ -209,7 +209,9 @@ class ForwardWriter:
 
     def _declare_operands(self, pending: _Pending) -> bool:
         """Give the operands of an operator types; False if that is not all there is."""
-        if not isinstance(pending.doc, layout.Chain) or not all(isinstance(each, Text) for each in pending.doc.operands):
+        if not isinstance(pending.doc, layout.Chain) or not all(
+            isinstance(each, Text) for each in pending.doc.operands
+        ):
             return False
         names = [each.text for each in pending.doc.operands if isinstance(each, Text)]
         for name in names:
@@ -312,7 +314,9 @@ class ForwardWriter:
             maker = self.live.maker.get(other)
             if maker is None or other in self.plan.inputs:
                 return False
-            if not any(operand in maker.reads for operand in pending.operands) and maker.reads[:1] != [pending.operands[0]]:
+            if not any(operand in maker.reads for operand in pending.operands) and maker.reads[:1] != [
+                pending.operands[0]
+            ]:
                 return False
         return True
 
@@ -387,7 +391,10 @@ class ForwardWriter:
             )
             self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
         single = value_name(str(listing.name).removesuffix("s"))
-        item = numbered(single if single != listing.name else "module", lambda each: each in self.variables.in_use(0) or each == name)
+        item = numbered(
+            single if single != listing.name else "module",
+            lambda each: each in self.variables.in_use(0) or each == name,
+        )
         others = [Text(self.variables[slot]) for slot in first.reads[1:]]
         self._add(level, f"for {item} in {self._attribute(listing)}:")
         self._assign(level + 1, name, Brackets(f"{item}(", [Text(name), *others]), last.out, False)
@@ -487,7 +494,9 @@ class ForwardWriter:
         head = "" if isinstance(start, ast.Constant) and start.value == 0 else text(start)
         size = leaf.reads[0].shape
         whole = size is not None and isinstance(stop, ast.Constant) and stop.value == size[place["dim"].value - 1]
-        bounds = ["" if start_ is None else text(start_) for start_ in (None if not head else start, None if whole else stop)]
+        bounds = [
+            "" if start_ is None else text(start_) for start_ in (None if not head else start, None if whole else stop)
+        ]
         wide = any(not isinstance(bound, ast.Name | ast.Constant) or "." in text(bound) for bound in (start, stop))
         between = " : " if wide else ":"
         inner = f"{bounds[0]}{between}{bounds[1]}".strip()

@@ -294,5 +294,3 @@ def annotation(values: Sequence[Any]) -> str:
     if set(kinds) == {"int", "float"}:
         kinds = {"float": None}
     return " | ".join([*sorted(kinds), *(["None"] if optional else [])])
-
-

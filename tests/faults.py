@@ -1,0 +1,694 @@
+"""Faults to plant in a network, each with the checks of `verify` that must find it: those, and no others.
+
+    python tests/faults.py resnet18 googlenet      # the faults in these networks
+    python tests/faults.py --all                   # in every network of the zoo, at small inputs
+
+A fault is planted in one of the things that `verify` compares: in what an op claims, in the module, in the class that
+the generated source defines, or in the compiled graph. Faults of the arithmetic change one call of torch (`Twist`)
+while the source or the compiled graph runs, so they do not depend on how either is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import torch
+from networks import ZOO, resized
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+import archspec
+from archspec.backends import module as lowering
+from archspec.backends import verify as verification
+from archspec.backends.numerics import Trial, prepare
+from archspec.backends.source import generate_source
+from archspec.graph import Graph, Node
+from archspec.ops.base import Op
+
+ALL = ("layers", "outputs", "params", "macs", "state_dict", "source", "compiled")
+
+
+class Absent(Exception):
+    """The network has no place for this fault."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to plant a fault, and the checks that must fail."""
+
+    name: str
+    checks: frozenset[str]
+    plant: Callable[[archspec.Network, ExitStack], None]
+    """Plants the fault in a network, and leaves on the stack what takes it out; Absent where there is no place."""
+    says: str
+    """A part of what each of these checks says, as a regular expression."""
+    visible: frozenset[str] = frozenset(ALL)
+    """The checks to run: those that use the thing in which the fault is planted."""
+
+    def missed_by(self, found: Mapping[str, str]) -> str | None:
+        """Say what is wrong with the details of the checks that failed; None where they are right."""
+        if set(found) != self.checks:
+            return f"{', '.join(found) or 'nothing'} failed"
+        others = [detail for detail in found.values() if not re.search(self.says, detail)]
+        return others[0] if others else None
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(*checks: str, says: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Put a function that plants a fault into the table; its name says what is wrong."""
+
+    def add(plant: Callable[[archspec.Network, ExitStack], None]) -> Callable[..., None]:
+        FAULTS.append(Fault(plant.__name__.replace("_", " "), frozenset(checks), plant, says))
+        return plant
+
+    return add
+
+
+def failing(network: archspec.Network, checks: frozenset[str] = frozenset(ALL)) -> dict[str, str]:
+    """Run those of `verify`'s checks; return the details of those that fail."""
+    torch.compiler.reset()
+    found = verification.checks_of(network, "aot_eager")
+    done = [verification.run_check(name, check) for name, check in found.items() if name in checks]
+    return {check.name: check.detail for check in done if not check.passed}
+
+
+@contextmanager
+def planted(fault: Fault, network: archspec.Network) -> Iterator[None]:
+    """Plant a fault in a network that nothing else uses."""
+    with ExitStack() as stack:
+        fault.plant(network, stack)
+        yield
+
+
+# In what an op claims.
+
+
+def claim(node: Node, **answers: Any) -> None:
+    """Give a node an op of its own whose methods and properties give other answers."""
+    op = object.__new__(type(node.op))
+    # What the op counts and calls stays as it was, unless the fault is there.
+    right = {"macs": node.op.macs(), "flops": node.op.flops(), "calls": node.op.calls()}
+    vars(op).update(vars(node.op), params=node.op.params, buffer_elements=node.op.buffer_elements)
+    vars(op).pop("figures", None)  # cached
+    for name, answer in {**right, **answers}.items():
+        vars(op)[name] = partial(_identity, answer) if callable(getattr(Op, name, None)) else answer
+    node.op = op
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def where(graph: Graph, fits: Callable[[Node], Any]) -> Node:
+    """Find the first node that fits."""
+    for node in graph.nodes:
+        if fits(node):
+            return node
+    raise Absent
+
+
+@fault("layers", says=r"^\S+: \S+ in the spec, \S+ in torch$")
+def wrong_shape_of_a_layer(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.path not in network.graph.outputs.values())
+    claim(node, output=(*node.shape[:-1], node.shape[-1] + 1))
+
+
+@fault("layers", "outputs", says=r"^\S+: \S+ in the spec, \S+ in torch$")
+def wrong_shape_of_an_output(network: archspec.Network, stack: ExitStack) -> None:
+    node = network.graph.node(next(iter(network.graph.outputs.values())))
+    claim(node, output=(*node.shape[:-1], node.shape[-1] + 1))
+
+
+@fault("params", says=r"^params: [\d,]+ in the spec, [\d,]+ in torch$")
+def parameters_miscounted(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.params)
+    claim(node, params=node.op.params + 1)
+
+
+@fault("params", says=r"^buffers: [\d,]+ in the spec, [\d,]+ in torch$")
+def buffers_miscounted(network: archspec.Network, stack: ExitStack) -> None:
+    node = network.graph.nodes[-1]
+    claim(node, buffer_elements=node.op.buffer_elements + 1)
+
+
+@fault("macs", says=r"^macs: [\d,]+ in the spec, [\d,]+ in torch; \S+: [\d,]+ in the spec")
+def macs_miscounted(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.macs())
+    claim(node, macs=node.op.macs() + 1)
+
+
+@fault("macs", says=r"^(?!macs)\S+: [\d,]+ in the spec, [\d,]+ in torch; \S+: [\d,]+ in the spec")
+def macs_of_two_layers_exchanged(network: archspec.Network, stack: ExitStack) -> None:
+    one = where(network.graph, lambda node: node.op.macs())
+    other = where(network.graph, lambda node: node.op.macs() not in (0, one.op.macs()))
+    macs = one.op.macs(), other.op.macs()
+    claim(one, macs=macs[1])
+    claim(other, macs=macs[0])
+
+
+@fault("state_dict", says=r"^\S+: absent in the spec, \S+ in torch$")
+def missing_key(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.weights())
+    claim(node, weights=dict(list(node.op.weights().items())[:-1]))
+
+
+@fault("state_dict", says=r"^\S+\.mask: 1 in the spec, absent in torch$")
+def additional_key(network: archspec.Network, stack: ExitStack) -> None:
+    node = network.graph.nodes[0]
+    claim(node, buffers={**node.op.buffers(), "mask": (1,)})
+
+
+@fault("state_dict", says=r"^\S+\.weight: \S+ in the spec, \S+ in torch$")
+def transposed_weight(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: any(len({*shape}) > 1 for shape in node.op.weights().values()))
+    claim(node, weights={name: shape[::-1] for name, shape in node.op.weights().items()})
+
+
+@fault("state_dict", says=r"^the keys are in another order: expected `\S+\.bias`, got `\S+\.weight`$")
+def keys_of_a_layer_in_another_order(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: len(node.op.weights()) > 1)
+    claim(node, weights=dict(list(node.op.weights().items())[::-1]))
+
+
+@fault("state_dict", says=r"^the keys are in another order: expected")
+def layers_in_another_order(network: archspec.Network, stack: ExitStack) -> None:
+    right = network.graph.state_dict()
+    if len({key.rpartition(".")[0] for key in right}) < 2:
+        raise Absent
+    reversed_ = dict(list(right.items())[::-1])
+    stack.enter_context(mock.patch.object(network.graph, "state_dict", return_value=reversed_))
+
+
+# In the module.
+
+
+def lowered(stack: ExitStack, change: Callable[[lowering.Step], lowering.Step]) -> None:
+    """Change the first step of a forward that `change` does not leave as it is."""
+    stack.callback(lowering._class_of.cache_clear)
+    lowering._class_of.cache_clear()
+    forward = lowering._forward
+
+    def changed(plan: lowering.Plan) -> Any:
+        steps = list(plan.steps)
+        for position, step in enumerate(steps):
+            if (other := change(step)) != step:
+                steps[position] = other
+                break
+        return forward(replace(plan, steps=tuple(steps)))
+
+    stack.enter_context(mock.patch.object(lowering, "_forward", changed))
+
+
+@fault("source", says=r"^evaluation: the output `\S+` of the source differs$")
+def skip_edge_dropped_in_the_module(network: archspec.Network, stack: ExitStack) -> None:
+    where(network.graph, lambda node: node.op.op == "add")
+    lowered(stack, lambda step: replace(step, reads=step.reads[:1]) if step.target == "+" else step)
+
+
+@fault("source", says=r"^evaluation: the output `\S+` of the source differs$")
+def operands_of_a_concat_reversed_in_the_module(network: archspec.Network, stack: ExitStack) -> None:
+    where(network.graph, lambda node: node.op.op == "concat")
+    lowered(stack, lambda step: replace(step, reads=step.reads[::-1]) if step.target == "torch.cat" else step)
+
+
+def returning(stack: ExitStack, change: Callable[[Any], Any]) -> None:
+    """Change what the forward of the whole module returns, but not where features are asked for."""
+    build = verification.build_module
+
+    def changed(graph: Graph, features: Any = None, **options: Any) -> nn.Module:
+        module = build(graph, features=features, **options)
+        if features is None:
+            module.register_forward_hook(lambda module, inputs, output: change(output))
+        return module
+
+    stack.enter_context(mock.patch.object(verification, "build_module", changed))
+
+
+@fault("outputs", "source", says=r"in the spec, \S+ in torch|the output `\S+` of the source differs$")
+def output_of_another_shape(network: archspec.Network, stack: ExitStack) -> None:
+    def wider(found: Any) -> Any:
+        if isinstance(found, torch.Tensor):
+            return torch.cat([found, found], 1)
+        return {name: torch.cat([value, value], 1) for name, value in found.items()}
+
+    returning(stack, wider)
+
+
+@fault("outputs", "source", "compiled", says=r"^expected the outputs .*, got .*other$")
+def outputs_under_other_names(network: archspec.Network, stack: ExitStack) -> None:
+    returning(stack, lambda found: {"other": found} if isinstance(found, torch.Tensor) else found | {"other": 1})
+
+
+# In the class of the source.
+
+
+def spoiled(stack: ExitStack, spoil: Callable[[nn.Module], Any]) -> None:
+    """Spoil the instances of the class that the generated source defines; Absent where `spoil` says so."""
+    find = verification._top_class
+
+    def changed(*arguments: Any) -> Any:
+        made = find(*arguments)
+
+        def construct() -> nn.Module:
+            module: nn.Module = made()
+            spoil(module)
+            return module
+
+        return construct
+
+    stack.enter_context(mock.patch.object(verification, "_top_class", changed))
+
+
+in_source = partial(fault, "source")
+
+
+@in_source(says=r"^the keys are in another order: expected")
+def source_with_its_keys_in_another_order(network: archspec.Network, stack: ExitStack) -> None:
+    def reverse(module: nn.Module) -> None:
+        children = list(module._modules.items())
+        module._modules.clear()
+        module._modules.update(reversed(children))
+
+    if len({node.path.split(".")[0] for node in network.graph.nodes if node.op.weights()}) < 2:
+        raise Absent
+    spoiled(stack, reverse)
+
+
+@in_source(says=r"^another: absent in the spec, 1 in torch$")
+def source_with_another_key(network: archspec.Network, stack: ExitStack) -> None:
+    spoiled(stack, lambda module: module.register_buffer("another", torch.zeros(1)))
+
+
+@in_source(says=r"\.bias: \S+ in the spec, absent in torch$")
+def source_with_a_bias_less(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: "bias" in node.op.weights())
+    spoiled(stack, lambda module: module.get_submodule(node.path).register_parameter("bias", None))
+
+
+@in_source(says=r"^from one seed, `\S+` starts from other values in the source$")
+def source_that_starts_from_other_weights(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.weights())
+
+    def spoil(module: nn.Module) -> None:
+        with torch.no_grad():
+            module.get_submodule(node.path).weight.view(-1)[0] += 1e-3  # type: ignore[operator]
+
+    spoiled(stack, spoil)
+
+
+@in_source(says=r"^after training, `\S+\.running_mean` differs in the source$")
+def source_with_another_momentum(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.op == "batch_norm")
+    spoiled(stack, lambda module: setattr(module.get_submodule(node.path), "momentum", 0.2))
+
+
+@in_source(says=r"^training: the output `\S+` of the source differs$")
+def source_with_another_dropout_rate(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.op == "dropout" and node.op.args()["rate"] > 0)
+    spoiled(stack, lambda module: setattr(module.get_submodule(node.path), "p", 0.05))
+
+
+@in_source(says=r"^training: the output `\S+` of the source differs$")
+def source_without_drop_path(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.op == "drop_path" and node.op.args()["rate"] > 0)
+    spoiled(stack, lambda module: setattr(module.get_submodule(node.path), "rate", 0.0))
+
+
+@in_source(says=r"^expected the outputs .*, got other$")
+def source_with_other_names_of_outputs(network: archspec.Network, stack: ExitStack) -> None:
+    spoiled(stack, lambda module: module.register_forward_hook(lambda module, inputs, output: {"other": output}))
+
+
+# In the arithmetic of the source and of the compiled graph.
+
+Arguments = dict[str, Any]
+Change = Callable[[Callable[..., Any], Arguments], Any]
+
+CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+AVG_POOL = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+SIGNATURES: dict[str, tuple[str, ...]] = {
+    "conv2d": CONVOLUTION,
+    "linear": ("input", "weight", "bias"),
+    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "local_response_norm": ("input", "size", "alpha", "beta", "k"),
+    "max_pool2d": MAX_POOL,
+    "avg_pool2d": AVG_POOL,
+    "adaptive_avg_pool2d": ("input", "output_size"),
+    "dropout": ("input", "p", "training", "inplace"),
+    "flatten": ("input", "start_dim", "end_dim"),
+    "cat": ("tensors", "dim"),
+    **dict.fromkeys(("add", "mul"), ("input", "other")),
+    **dict.fromkeys(("relu", "relu6", "hardtanh", "silu", "sigmoid", "tanh"), ("input",)),
+    **dict.fromkeys(("softmax", "log_softmax"), ("input", "dim")),
+}
+"""The names of the arguments that a call may give by their place."""
+
+
+@dataclass(frozen=True)
+class Twist:
+    """A change of one call of torch: of its arguments, or of the function."""
+
+    name: str
+    functions: tuple[str, ...]
+    change: Change
+
+    def result(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Arguments) -> Any:
+        """Return what the changed call gives; Absent for calls to leave alone."""
+        name = getattr(func, "__name__", "")
+        if name not in self.functions:
+            raise Absent
+        return self.change(func, {**dict(zip(SIGNATURES[name], args, strict=False)), **kwargs})
+
+
+TWISTS: list[Twist] = []
+
+
+def twist(*functions: str) -> Callable[[Change], Change]:
+    """Put a change of calls of these functions into the table; its name says what is wrong."""
+
+    def add(change: Change) -> Change:
+        TWISTS.append(Twist(change.__name__.replace("_", " "), functions, change))
+        return change
+
+    return add
+
+
+class Twisted(TorchFunctionMode):
+    """While it is active, the call number `position` of those that a twist fits is changed."""
+
+    def __init__(self, twist: Twist, position: int) -> None:
+        super().__init__()
+        self.twist, self.left = twist, position
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            wrong = self.twist.result(func, args, dict(kwargs or {}))
+        except Absent:
+            return func(*args, **(kwargs or {}))
+        self.left -= 1
+        return wrong if self.left == -1 else func(*args, **(kwargs or {}))
+
+
+class Counted(TorchFunctionMode):
+    """While it is active, it counts the calls that each twist fits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        for twist in TWISTS:
+            with suppress(Absent):
+                twist.result(func, args, dict(kwargs or {}))
+                self.counts[twist.name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def called(func: Callable[..., Any], given: Arguments, **changed: Any) -> Any:
+    """Call a function, or a method of a tensor, with some arguments changed."""
+    first, *others = (changed.get(name, value) for name, value in given.items())
+    names = list(given)[1:]
+    return func(first, **dict(zip(names, others, strict=True)), **{k: v for k, v in changed.items() if k not in given})
+
+
+@twist("conv2d", "linear")
+def one_wrong_filter(func: Any, given: Arguments) -> Any:
+    weight = given["weight"].clone()
+    weight[0] *= 1.5
+    return called(func, given, weight=weight)
+
+
+@twist("conv2d", "linear")
+def missing_bias(func: Any, given: Arguments) -> Any:
+    if given["bias"] is None:
+        raise Absent
+    return called(func, given, bias=None)
+
+
+@twist("conv2d", "linear")
+def half_precision(func: Any, given: Arguments) -> Any:
+    return called(func, given, input=given["input"].bfloat16().float())
+
+
+@twist("conv2d")
+def flipped_kernel(func: Any, given: Arguments) -> Any:
+    if given["weight"].shape[-1] == 1:
+        raise Absent
+    return called(func, given, weight=given["weight"].flip(-1))
+
+
+@twist("conv2d")
+def wrong_padding(func: Any, given: Arguments) -> Any:
+    padding = given["padding"]
+    if not any(padding):
+        raise Absent
+    edges = [amount for size in reversed(padding) for amount in (size, size)]
+    padded = F.pad(given["input"], edges, mode="replicate")
+    return called(func, given, input=padded, padding=0)
+
+
+@twist("linear")
+def units_in_another_order(func: Any, given: Arguments) -> Any:
+    return called(func, given, weight=given["weight"].roll(1, 0))
+
+
+@twist("batch_norm")
+def another_eps(func: Any, given: Arguments) -> Any:
+    return called(func, given, eps=100 * given["eps"])
+
+
+@twist("batch_norm")
+def weight_and_bias_of_a_norm_exchanged(func: Any, given: Arguments) -> Any:
+    return called(func, given, weight=given["bias"], bias=given["weight"])
+
+
+@twist("batch_norm")
+def statistics_of_the_batch(func: Any, given: Arguments) -> Any:
+    return called(func, given, running_mean=None, running_var=None, training=True)
+
+
+@twist("local_response_norm")
+def another_neighbourhood(func: Any, given: Arguments) -> Any:
+    return called(func, given, size=given["size"] - 2)
+
+
+@twist("relu", "relu6", "hardtanh", "silu", "sigmoid", "tanh")
+def another_activation(func: Any, given: Arguments) -> Any:
+    others = {"relu": F.leaky_relu, "silu": F.gelu, "sigmoid": F.hardsigmoid, "tanh": F.softsign}
+    return others.get(func.__name__, F.relu)(given["input"])  # relu6 without its limit
+
+
+@twist("add")
+def dropped_skip_edge(func: Any, given: Arguments) -> Any:
+    return given["input"]
+
+
+@twist("mul")
+def dropped_gate(func: Any, given: Arguments) -> Any:
+    return max(given["input"], given["other"], key=torch.Tensor.numel)
+
+
+@twist("cat")
+def operands_in_another_order(func: Any, given: Arguments) -> Any:
+    return called(func, given, tensors=given["tensors"][::-1])
+
+
+@twist("dropout")
+def dropout_in_evaluation(func: Any, given: Arguments) -> Any:
+    return called(func, given, p=0.5, training=True)
+
+
+@twist("max_pool2d")
+def means_for_maxima(func: Any, given: Arguments) -> Any:
+    return F.avg_pool2d(**{name: given[name] for name in AVG_POOL if name in given})
+
+
+@twist("avg_pool2d", "adaptive_avg_pool2d")
+def maxima_for_means(func: Any, given: Arguments) -> Any:
+    if func.__name__ == "adaptive_avg_pool2d":
+        return F.adaptive_max_pool2d(**given)
+    return F.max_pool2d(**{name: given[name] for name in MAX_POOL if name in given})
+
+
+@twist("flatten")
+def flattened_in_another_order(func: Any, given: Arguments) -> Any:
+    if given["input"][0, 0].numel() == 1:
+        raise Absent
+    return called(func, given, input=given["input"].transpose(1, -1))
+
+
+@twist("softmax", "log_softmax")
+def another_temperature(func: Any, given: Arguments) -> Any:
+    return called(func, given, input=1.01 * given["input"])
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A network without a fault: what is the same for every twist of it, and the calls that twists fit."""
+
+    trial: Trial
+    source: str
+    captured: Callable[..., Any]
+    values: tuple[Any, ...]
+    counts: Counter[str]
+
+
+_SOUND: dict[str, Sound] = {}
+"""Of the network that was last asked for: every fault needs it."""
+
+
+COMPILE = torch.compile
+
+
+def sound(network: archspec.Network) -> Sound:
+    """Compile a network without a fault."""
+    key = network.graph.to_json()
+    if key not in _SOUND:
+        seen: list[Any] = []
+
+        def keep(captured: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+            def run(*values: Any) -> Any:
+                seen.extend([captured.forward, values])
+                return captured.forward(*values)
+
+            return run
+
+        trial = prepare(network.graph)
+        source = generate_source(network)
+        torch.compiler.reset()
+        with torch.no_grad():
+            COMPILE(trial.module, fullgraph=True, backend=keep)(*trial.inputs)
+            with Counted() as counted:
+                seen[0](*seen[1])
+        _SOUND.clear()
+        _SOUND[key] = Sound(trial, source, seen[0], seen[1], counted.counts)
+    return _SOUND[key]
+
+
+def reused(network: archspec.Network, stack: ExitStack) -> None:
+    """Let `verify` use the trial and the source of the network without a fault, which are the same."""
+    trial = sound(network).trial
+
+    def prepare(graph: Graph, module: nn.Module) -> Trial:
+        module.load_state_dict(trial.module.state_dict())
+        return replace(trial, module=module.eval())
+
+    stack.enter_context(mock.patch.object(verification, "prepare", prepare))
+    stack.enter_context(mock.patch("archspec.backends.source.generate_source", return_value=sound(network).source))
+
+
+def twisted(twist: Twist, last: bool, network: archspec.Network) -> Twisted:
+    """Return a twist of the first or the last call of the network that it fits."""
+    count = sound(network).counts[twist.name]
+    if count <= last:
+        raise Absent
+    return Twisted(twist, count - 1 if last else 0)
+
+
+def twisted_source(twist: Twist, last: bool, network: archspec.Network, stack: ExitStack) -> None:
+    """Change a call while the module of the source runs."""
+    twisted(twist, last, network)
+    reused(network, stack)
+
+    def spoil(module: nn.Module) -> None:
+        forward = module.forward
+
+        def changed(*inputs: torch.Tensor) -> Any:
+            with twisted(twist, last, network):
+                return forward(*inputs)
+
+        module.forward = changed  # type: ignore[method-assign]
+
+    spoiled(stack, spoil)
+
+
+def twisted_graph(twist: Twist, last: bool, network: archspec.Network, stack: ExitStack) -> None:
+    """Change a call while the compiled graph runs; its values are those of the same trial, made once."""
+    mode = twisted(twist, last, network)
+    reused(network, stack)
+
+    def compile(module: nn.Module, **options: Any) -> Any:
+        def run(*inputs: torch.Tensor) -> Any:
+            with mode:
+                return sound(network).captured(*sound(network).values)
+
+        return run
+
+    stack.enter_context(mock.patch.object(torch, "compile", compile))
+
+
+for each in TWISTS:
+    for last in (False, True):
+        for check, plant in (("source", twisted_source), ("compiled", twisted_graph)):
+            name = f"{check}: {each.name}, {'last' if last else 'first'} place"
+            says = r"`\S+` of the source differs$" if check == "source" else r"`\S+` is off by \S+ of its norm"
+            FAULTS.append(Fault(name, frozenset({check}), partial(plant, each, last), says, frozenset({check})))
+
+
+# The table.
+
+
+def tried(fault: Fault, network: archspec.Network) -> dict[str, str] | None:
+    """Plant a fault in a network that nothing else uses.
+
+    Returns:
+        The details of the checks that fail; None where the network has no place for the fault.
+    """
+    try:
+        with planted(fault, network):
+            return failing(network, fault.visible)
+    except Absent:
+        return None
+
+
+def main() -> int:
+    """Print a row for each fault: in how many networks it was caught, and where not."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", help="names of the zoo")
+    parser.add_argument("--all", action="store_true", help="every network of the zoo")
+    options = parser.parse_args()
+    names = ZOO if options.all else options.networks
+    rows: dict[str, list[str]] = {fault.name: [] for fault in FAULTS}
+    absent = dict.fromkeys(rows, 0)
+    for name in names:
+        begin = time.perf_counter()
+        if without := failing(resized(name)):
+            print(f"{name} fails without a fault: {without}")
+            return 1
+        for fault in FAULTS:
+            # Tracing takes most of the time, and is planted in by the twists only, which have their own.
+            with mock.patch.object(torch, "compile", lambda module, **options: module):
+                found = tried(fault, resized(name))
+            if found is None:
+                absent[fault.name] += 1
+            elif (wrong := fault.missed_by(found)) is not None:
+                rows[fault.name].append(f"{name} ({wrong})")
+        print(f"{name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    print(f"{'fault':75} {'fails':26} caught  missed")
+    for fault in FAULTS:
+        total, missed = len(names) - absent[fault.name], rows[fault.name]
+        checks = ", ".join(check for check in ALL if check in fault.checks)
+        print(f"{fault.name:75} {checks:26} {total - len(missed):3} of {total:2}  {'; '.join(missed)}")
+    return 1 if any(rows.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
