@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 T = TypeVar("T")
 
 
-class cached_property(Generic[T]):
+class cached_property(Generic[T]):  # noqa: N801 a decorator
     """Work a property out once and keep it, as functools.cached_property does from Python 3.12 on.
 
     Before that, functools takes a lock that all objects share: a process that forks while another thread holds it

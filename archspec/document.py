@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 from archspec._data import specs_folder
-from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean, nearest
+from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean
 from archspec.files import MAX_BYTES, read
 from archspec.header import ENDING, read_spec
 from archspec.names import MAX_NAME, value_name_fault

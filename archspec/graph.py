@@ -66,8 +66,10 @@ class Scope:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """The values it was given, or set for itself. A tensor among them has the path that it had where an equal scope
-        was first met."""
+        """The values it was given, or set for itself.
+
+        A tensor among them has the path that it had where an equal scope was first met.
+        """
         return {name: copied(value) for name, value in self.environment.values.items()} if self.environment else {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -167,7 +169,8 @@ class HasPath(Protocol):
     """What stands at a dotted path: a node, or a figure about one."""
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """The path."""
 
 
 Item = TypeVar("Item", bound=HasPath)

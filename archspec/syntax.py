@@ -66,7 +66,7 @@ class YamlScalar(Yaml):
         # A large file has half a million of these: a call of the other constructor would show.
         self.source, self.line, self.column, self.width, self.value = source, line, column, width, value
 
-    def plain(self) -> Any:
+    def plain(self) -> Any:  # noqa: D102 as in Yaml
         return self.value
 
 
@@ -79,7 +79,7 @@ class YamlList(Yaml):
         super().__init__(source, line, column, width)
         self.items: list[Yaml] = []
 
-    def plain(self) -> Any:
+    def plain(self) -> Any:  # noqa: D102 as in Yaml
         return [item.plain() for item in self.items]
 
 
@@ -93,7 +93,7 @@ class YamlMap(Yaml):
         self.entries: dict[str, Yaml] = {}
         self.keys: dict[str, Span] = {}
 
-    def plain(self) -> Any:
+    def plain(self) -> Any:  # noqa: D102 as in Yaml
         return {key: value.plain() for key, value in self.entries.items()}
 
     def get(self, key: str) -> Yaml | None:
@@ -308,7 +308,7 @@ class _Composer:
             return "an expression is written `${...}`, in quotes inside `{...}`"
         return "quote `${...}` inside `{...}`"
 
-    def _close(self, event: Any) -> None:
+    def _close(self, _: Any) -> None:
         self._stack.pop()
         self._pending.pop()
 

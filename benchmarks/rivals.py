@@ -14,7 +14,7 @@ import torch
 
 @cache
 def torchvision() -> ModuleType:
-    """torchvision. Its networks need none of its compiled operators, which serve detection.
+    """Torchvision. Its networks need none of its compiled operators, which serve detection.
 
     Where these do not load (its wheels want CUDA, `pip install --no-deps torchvision` beside a CPU build of torch),
     their names are declared, for it registers shapes for them when it is imported.

@@ -25,7 +25,7 @@ from unittest import mock
 import torch
 from networks import ZOO, resized
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 its usual name
 from torch.overrides import TorchFunctionMode
 
 import archspec

@@ -1,5 +1,4 @@
-"""Bundles: a spec with all that it extends and includes, and its params as they were set, in one text that means the
-same."""
+"""Bundles: a spec with all that it extends and includes, and its params as set, in one text that means the same."""
 
 from __future__ import annotations
 

@@ -459,7 +459,7 @@ def test_what_may_be_overwritten(op: str) -> None:
 
 
 def test_every_activation_that_can_overwrites() -> None:
-    """torch's own modules say which can. Those that round gradients otherwise do not, nor where torch refuses to."""
+    """Torch's own modules say which can. Those that round gradients otherwise do not, nor where torch refuses to."""
     found: dict[str, set[bool]] = {}
     for op in OPS:
         for sample in range(len(SAMPLES[op].good)):

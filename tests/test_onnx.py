@@ -190,6 +190,8 @@ def test_every_module_keeps_its_mode(tmp_path: Path) -> None:
 
 
 class Failing(torch.nn.Module):
+    """A module that cannot be run."""
+
     def forward(self, x: Any) -> Any:
         raise RuntimeError("some step failed\nand a report of it")
 

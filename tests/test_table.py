@@ -44,12 +44,12 @@ def test_what_fits_is_shown_in_its_order(name: str, depth: int | None) -> None:
         shown = columns(lines)
         taken = -2
         for column, needed, title in sorted(zip(COLUMNS, widths, NAMES, strict=True), key=lambda each: each[0].rank):
-            needed += 1 if column.attached else 2
-            fits = not column.rank or taken + needed <= width
+            space = needed + (1 if column.attached else 2)
+            fits = not column.rank or taken + space <= width
             if column.attached and "share" not in shown:
                 fits = False
             assert (title in shown) == fits, (width, title)
-            taken += needed if fits else 0
+            taken += space if fits else 0
         assert max(map(len, lines)) <= max(width, taken)
 
 

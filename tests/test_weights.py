@@ -147,7 +147,7 @@ def test_files_of_older_versions_hold_the_unrolled_spec(saved: tuple[Path, dict[
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
-    """safetensors writes the metadata in another order each time."""
+    """Safetensors writes the metadata in another order each time."""
     source, files = model(), [tmp_path / f"{number}.safetensors" for number in range(6)]
     for path in files:
         save_weights(source, path, network())
@@ -370,7 +370,7 @@ layers:
 
 
 def test_shapes_that_mean_the_same(tmp_path: Path) -> None:
-    """timm's VGG has convolutions where torchvision's has linear layers behind a `flatten`."""
+    """Timm's VGG has convolutions where torchvision's has linear layers behind a `flatten`."""
     convs = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 3, 1))
     torch.save(convs.state_dict(), tmp_path / "timm.pt")
     target = build(archspec.loads(HEAD))

@@ -25,7 +25,6 @@ def peak_activation_elements(graph: Graph) -> int:
             if path not in live:
                 live.add(path)
                 alive += sizes[path]
-        if alive > peak:
-            peak = alive
+        peak = max(peak, alive)
         alive -= size
     return max(peak, sum([sizes[name] for name in graph.inputs]))

@@ -30,7 +30,7 @@ from archspec.analysis.cost import cost
 from archspec.backends.build import MODES, Spec, build, device_of, graph_of
 from archspec.backends.contention import CpuTime, cores, cpu_time, load_average, load_between
 from archspec.backends.extras import reason
-from archspec.backends.numerics import SEED, Disagreement, compare, draw_inputs, named, prepare
+from archspec.backends.numerics import SEED, Disagreement, compare, draw_inputs, named, prepare, seeded
 from archspec.backends.peak import peak_above
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
@@ -194,7 +194,8 @@ def bench(
         steps: How many steps to measure of each instead; then nothing is measured again.
         warmup: Steps before that, besides the first.
         threads: How many threads torch uses meanwhile on the CPU; by default as many as it has been told to.
-        params: Params that override those of every spec, by name or as a mapping, as in `load`.
+        params: Params that override those of every spec, as in `load`.
+        named: The same by name.
         progress: Told steps done, steps in all (0: not known yet), and what runs.
 
     Returns:
@@ -222,7 +223,7 @@ def bench(
     before, average = cpu_time(), load_average()
     given = together(params, named)
     graphs = [graph_of(spec, input, given) for spec in many]
-    with _threads(threads), _seeded(place):
+    with _threads(threads), seeded(device=place):
         candidates = [
             _prepared(graph, batch, mode, train, options, warmup, report)
             for graph, batch, mode in itertools.product(graphs, batches, modes)
@@ -421,17 +422,6 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _seeded(place: torch.device) -> Iterator[None]:
-    """Draw random numbers from a seed of our own, and leave the caller's state as it was."""
-    devices = [place.index or 0] if place.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(0)  # that of the CPU only: torch.manual_seed would seed every GPU
-        for device in devices:
-            torch.cuda.default_generators[device].manual_seed(0)
-        yield
 
 
 @contextmanager

@@ -70,7 +70,8 @@ def build(
         init: How the weights are drawn: "torch" for torch's own defaults, "kaiming" as torchvision's VGG.
         inplace: Let activations write over what they read, where nothing else reads it. Without it, hooks on other
             layers see what these returned, and may be full backward hooks.
-        params: Params that override those of the spec, by name or as a mapping, as in `load`.
+        params: Params that override those of the spec, as in `load`.
+        named: The same by name.
 
     Returns:
         A module whose forward takes `(N, *input)` and returns the output: a tensor, or a dict by name where the network

@@ -39,7 +39,8 @@ class HasGraph(Protocol):
     """Whatever holds a graph, as `archspec.Network` does."""
 
     @property
-    def graph(self) -> Graph: ...
+    def graph(self) -> Graph:
+        """The graph."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,12 @@ def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
 
 
 def kaiming(module: nn.Module) -> None:
-    """Draw weights as torchvision's VGG and MobileNetV2 do: Kaiming normal by fan-out in convolutions, N(0, 0.01) in
-    linear layers, biases 0. Source: https://arxiv.org/abs/1502.01852"""
+    """Draw weights as torchvision's VGG and MobileNetV2 do.
+
+    Kaiming normal by fan-out in convolutions, N(0, 0.01) in linear layers, biases 0.
+
+    Source: https://arxiv.org/abs/1502.01852
+    """
     for layer in module.modules():
         if isinstance(layer, CONVOLUTIONS):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

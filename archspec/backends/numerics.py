@@ -7,6 +7,7 @@ the weights to the inputs, layer by layer, and measures what a comparison of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -235,7 +236,7 @@ class _Fit:
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
 
-    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+    def __call__(self, layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         assert isinstance(layer, (_ConvNd, nn.Linear))
         axis = output.ndim - 1 if isinstance(layer, nn.Linear) else 1
         bias = layer.bias
@@ -375,7 +376,7 @@ def _change(left: torch.Tensor, right: torch.Tensor) -> float:
         return 0.0
     norm = float(left.norm())
     change = float((left - right).norm()) / norm if norm else float("inf")
-    return float("inf") if change != change else change
+    return float("inf") if math.isnan(change) else change
 
 
 def _precise(value: torch.Tensor, *, like: torch.Tensor | None = None) -> torch.Tensor:
@@ -388,8 +389,11 @@ def _floating(tensors: Any) -> Iterator[torch.Tensor]:
 
 
 @contextmanager
-def seeded(seed: int = SEED) -> Iterator[None]:
-    """Seed torch's random numbers, and put the caller's state back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+def seeded(seed: int = SEED, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's random numbers, on the CPU and on `device`, and put the caller's state back afterwards."""
+    devices = [device.index or 0] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)  # that of the CPU only: torch.manual_seed would seed every GPU
+        for each in devices:
+            torch.cuda.default_generators[each].manual_seed(seed)
         yield

@@ -30,7 +30,11 @@ def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any
 
 @lru_cache(maxsize=4096)
 def _interned(
-    op: type[Op], shapes: tuple[Shape, ...], names: tuple[str, ...], values: tuple[Any, ...], types: tuple[Any, ...]
+    op: type[Op],
+    shapes: tuple[Shape, ...],
+    names: tuple[str, ...],
+    values: tuple[Any, ...],
+    types: tuple[Any, ...],  # noqa: ARG001 for the cache
 ) -> Op:
     return op(shapes, dict(zip(names, values, strict=True)))
 

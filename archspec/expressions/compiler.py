@@ -39,6 +39,7 @@ class Compiler:
         self.size = 0
 
     def compile(self, node: ast.AST) -> Evaluate:
+        """Return the function that evaluates a node. Raises: Complaint if expressions do not have it."""
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
             what = _WORDS.get(type(node).__name__, type(node).__name__)
@@ -52,7 +53,7 @@ class Compiler:
         if value is not None and not isinstance(value, bool | int | float | str):
             raise Complaint("expression", f"{value!r} is not allowed in an expression")
         checked(value)
-        return lambda environment: value
+        return lambda _: value
 
     def _name(self, node: ast.Name) -> Evaluate:
         name = node.id

@@ -339,5 +339,8 @@ class Field(NamedTuple):
 
 
 def arg(kind: Kind, doc: str, default: Any = REQUIRED, *, also_called: tuple[str, ...] = (), free: bool = False) -> Any:
-    """Declare an argument in the body of an `Op`: `filters: int = arg(Int(1), "output channels")`."""
+    """Declare an argument in the body of an `Op`.
+
+    `filters: int = arg(Int(1), "output channels")` is an integer of at least 1, which a spec must give.
+    """
     return Field(kind, doc, default, also_called, free)

@@ -35,7 +35,7 @@ _NO_NAMES: frozenset[str] = frozenset()
 class _Failed:
     """An expression that is in error."""
 
-    def evaluate(self, environment: Environment) -> Any:
+    def evaluate(self, environment: Environment) -> Any:  # noqa: ARG002 as Expression.evaluate
         raise UnknownShape
 
 

@@ -235,7 +235,6 @@ class ClassBindings(Bindings):
 
     def free_name(self, name: str, kind: str) -> str:
         """Return a name for something of a kind; what follows each other may share one, but arguments never do."""
-
         if name in (self.kept or ()):  # a param of the spec, by which callers know it
             self.kinds[name] = kind
             return name

@@ -49,7 +49,6 @@ def polish(plan: ClassPlan) -> None:
 
 def cancel_permutes(plan: ClassPlan) -> None:
     """Leave out permutes in a row that undo each other."""
-
     counts = _reader_counts(plan)
 
     def cancel(statements: list[Statement], allowed: bool) -> None:

@@ -135,9 +135,7 @@ class ForwardWriter:
         """Return the lines of the method."""
         plan = self.plan
         names = [value_name(name) for name in plan.input_names]
-        if len(names) == 1 and not plan.is_network:
-            names = ["x"]
-        elif names == ["input"]:
+        if len(names) == 1 and not plan.is_network or names == ["input"]:
             names = ["x"]
         for slot, name in zip(plan.inputs, names, strict=True):
             self.variables[slot] = name

@@ -11,22 +11,19 @@ from archspec.backends.source.plan.bindings import MISSING
 from archspec.backends.source.plan.ir import (
     Branch,
     CallPlan,
-    Chain,
     ClassPlan,
-    Instance,
     Leaf,
     Let,
     Listing,
     Loop,
-    Slot,
     Statement,
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code, range_of, targets_of
+from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code
 from archspec.backends.source.write.code import expression, is_function
-from archspec.names import MODULE_ATTRIBUTES
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
+from archspec.names import MODULE_ATTRIBUTES
 
 
 class InitWriter(ModuleWriter):
