@@ -12,12 +12,12 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 
 def specs_folder() -> str:
-    """The folder of the zoo."""
+    """Return the folder of the zoo."""
     return _folder("specs")
 
 
 def templates_folder() -> str:
-    """The folder of the templates that source code is rendered from."""
+    """Return the folder of the templates that source code is rendered from."""
     return _folder("templates")
 
 

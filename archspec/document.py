@@ -87,7 +87,7 @@ class Document:
         return self.findings.found
 
     def text(self, key: str) -> str | None:
-        """The text under `name`, `description` or `reference`."""
+        """Return the text under `name`, `description` or `reference`."""
         value = self.keys.get(key)
         return value.value if isinstance(value, YamlScalar) and isinstance(value.value, str) else None
 
@@ -138,7 +138,7 @@ def locate(spec: str) -> str:
 
 
 def load_document(spec: str) -> Document:
-    """The document that a spec stands for: one at a path, of a name in the zoo, or in a safetensors file.
+    """Return the document of a spec: a path, a name of the zoo, or a safetensors file.
 
     SpecError where a file cannot be read or is not YAML; what else is wrong stands in `diagnostics`.
     """
@@ -168,7 +168,7 @@ def source_of(spec: str) -> Source:
 
 
 def parse_document(text: str, name: str = "<spec>") -> Document:
-    """The document in `text`. It may extend and include specs of the zoo, not files."""
+    """Return the document in `text`. It may extend and include specs of the zoo, not files."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
         raise SpecError(Diagnostic("limit", f"{name} is larger than 1 MiB"))
@@ -189,7 +189,7 @@ def _is_path(spec: str) -> bool:
 
 
 def _shown(path: str) -> str:
-    """A path as messages show it: the zoo's as `specs/...`, the others as they were given."""
+    """Return a path as messages show it: the zoo's as `specs/...`, the others as they were given."""
     root = os.path.realpath(specs_folder())
     real = _real(path)
     if _is_inside(real, root):
@@ -274,7 +274,7 @@ class _Reader:
         return _validated(yaml, table()) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
 
     def lay(self, yaml: YamlMap, path: str | None) -> Document:
-        """The document of one file over what it extends."""
+        """Return the document of one file over what it extends."""
         found, broken = self._validated(yaml)
         extends = yaml.get("extends")
         document = Document(yaml.source)
@@ -310,7 +310,7 @@ class _Reader:
         _add_defaults(document.library, defaults)
 
     def _blocks(self, yaml: YamlMap, path: str | None, library: Library, document: Document) -> dict[str, Block]:
-        """The blocks that one file brings: its own, which belong to `library`, and the included ones."""
+        """Return the blocks that one file brings: its own, which belong to `library`, and the included ones."""
         blocks: dict[str, Block] = {}
         include = yaml.get("include")
         for item in include.items if isinstance(include, YamlList) else ():
@@ -381,7 +381,7 @@ class _Reader:
         return [block for name, block in library.blocks.items() if name in names]
 
     def _target(self, reference: YamlScalar, path: str | None) -> str:
-        """The file that `extends` or `include` names: a sibling or a spec of the zoo by name, or a relative path."""
+        """Return the file that `extends` or `include` names: by name a sibling or a spec of the zoo, or a relative path."""
         name: str = reference.value
         if "\0" in name or os.path.isabs(name):
             raise SpecError(Diagnostic("path", f"expected a relative path, got {name}", reference.span, help=_RELATIVE))

@@ -93,7 +93,7 @@ class Span(NamedTuple):
         return f"{printable(self.source.name)}:{self.line}:{self.column}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The place as plain data: file, line, column."""
+        """Return the place as plain data: file, line, column."""
         return {"file": self.source.name, "line": self.line, "column": self.column}
 
 
@@ -116,7 +116,7 @@ class Diagnostic:
                 object.__setattr__(self, name, f"{text[:MAX_TEXT]}...")
 
     def render(self) -> str:
-        """The finding as plain text, with the line it points at."""
+        """Return the finding as plain text, with the line it points at."""
         lines = [f"{self.severity}[{self.code}]: {printable(self.message)}"]
         if self.span:
             lines += self._excerpt(self.span)
@@ -146,7 +146,7 @@ class Diagnostic:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The finding as plain data, for JSON."""
+        """Return the finding as plain data, for JSON."""
         return {
             "severity": self.severity,
             "code": self.code,
@@ -267,7 +267,7 @@ class UsageError(SpecError):
 
 
 def printable(text: str, keep: str = "") -> str:
-    """`text` with every character that could steer a terminal shown as its escape."""
+    """Return `text` with every character that could steer a terminal as its escape."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
@@ -321,7 +321,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def listed(words: Sequence[str]) -> str:
-    """`a, b and c`, each in backquotes."""
+    """Return `a, b and c`, each in backquotes."""
     quoted = [f"`{word}`" for word in words]
     if len(quoted) < 2:
         return "".join(quoted)

@@ -78,13 +78,13 @@ class Scope:
         return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values)
 
     def moved(self, path: str, parent: Scope) -> Scope:
-        """The same scope at another place."""
+        """Return the same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
         found.environment = self.environment
         return found
 
     def chain(self) -> Iterator[Scope]:
-        """This scope and those around it, innermost first, without the network itself."""
+        """Yield this scope and those around it, innermost first, without the network itself."""
         here: Scope | None = self
         while here is not None and here.parent is not None:
             yield here
@@ -255,13 +255,13 @@ class Graph:
         self._by_path: dict[str, Node] | None = None
 
     def node(self, path: str) -> Node:
-        """The node at `path`; KeyError where there is none."""
+        """Return the node at `path`. Raises: KeyError if there is none."""
         if self._by_path is None:
             self._by_path = {node.path: node for node in self.nodes}
         return self._by_path[path]
 
     def shape(self, path: str) -> Shape:
-        """The shape of the value at `path`: a node's output or an input of the network."""
+        """Return the shape of the value at `path`: a node's output or an input of the network."""
         return self.inputs[path] if path in self.inputs else self.node(path).shape
 
     def tree(self) -> Tree[Node]:
@@ -278,7 +278,7 @@ class Graph:
         }
 
     def unused(self) -> list[str]:
-        """Paths of nodes, and names of inputs, whose value reaches no output; in data-flow order."""
+        """Return paths of nodes, and names of inputs, whose value reaches no output; in data-flow order."""
         live = set(self.outputs.values())
         for node in reversed(self.nodes):
             if node.path in live:
@@ -287,7 +287,7 @@ class Graph:
         return [path for path in paths if path not in live]
 
     def to_dict(self) -> dict[str, Any]:
-        """The graph as plain data, without places: what the golden files hold."""
+        """Return the graph as plain data, without places: what the golden files hold."""
         return {
             "name": self.name,
             "inputs": {name: list(shape) for name, shape in self.inputs.items()},
@@ -305,7 +305,7 @@ class Graph:
         }
 
     def to_json(self) -> str:
-        """The canonical form: stable and diffable, keys sorted, one node a line."""
+        """Return the canonical form: stable and diffable, keys sorted, one node a line."""
         data = self.to_dict()
         nodes = ",\n".join("    " + json.dumps(node, sort_keys=True) for node in data["nodes"])
         # Outputs keep their order, which a caller of the network sees.
@@ -341,7 +341,7 @@ class Graph:
         return digest.hexdigest()
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """The graph for networkx: nodes are paths, with `op`, `args`, `shape`, `params` and `macs`.
+        """Return the graph for networkx: nodes are paths, with `op`, `args`, `shape`, `params` and `macs`.
 
         An edge's key is the position of the operand, so `add(x, x)` has two edges.
         """

@@ -61,13 +61,13 @@ class Network:
         return self.document.text("reference") or ""
 
     def analyze(self, batch: int = 1, dtype: str = "float32") -> Report:
-        """Shapes, parameters, MACs, FLOPs and bytes of every layer, for `batch` samples of `dtype`."""
+        """Return shapes, parameters, MACs, FLOPs and bytes of every layer, for `batch` samples of `dtype`."""
         found = self.elaboration
         diagnostics = found.diagnostics or (*found.warnings, *lint(self.graph, batch))
         return Report(**vars(cost(self.graph, batch, dtype, diagnostics)))
 
     def check(self) -> tuple[Diagnostic, ...]:
-        """Warnings, and what does not hold of `expect` (which speaks of the spec as written, params not overridden)."""
+        """Return warnings, and which figures of `expect` differ (those of the spec as written, no param overridden)."""
         from archspec.analysis.expectations import check_expectations  # needed here only
 
         expected = [] if self.overridden else check_expectations(self.document.expect, cost(self.graph))

@@ -22,12 +22,12 @@ SPATIAL_AXES: dict[int, tuple[str, ...]] = {
 
 
 def elements(shape: Shape) -> int:
-    """How many numbers a tensor of this shape holds; 1 for the empty shape, as in torch."""
+    """Return how many numbers a tensor of this shape holds; 1 for the empty shape, as in torch."""
     return prod(shape)
 
 
 def shape_text(shape: Shape) -> str:
-    """`64x56x56`, as the command line and the messages write a shape."""
+    """Return `64x56x56`, as the command line and the messages write a shape."""
     return "x".join(map(str, shape)) if shape else "scalar"
 
 
@@ -37,14 +37,14 @@ def window_out(size: int, kernel: int, stride: int, padding: Pair, dilation: int
 
 
 def ceil_window_out(size: int, kernel: int, stride: int, padding: Pair, dilation: int) -> int:
-    """As `window_out`, rounded up, but no window may start beyond the input (torch.nn.MaxPool2d, ceil_mode)."""
+    """Do as `window_out`, rounded up, but no window may start beyond the input (torch.nn.MaxPool2d, ceil_mode)."""
     reach = size + padding[0] + padding[1] - dilation * (kernel - 1) - 1
     out = -(-reach // stride) + 1
     return out - 1 if (out - 1) * stride >= size + padding[0] else out
 
 
 def half_padding(kernel: int, dilation: int) -> Pair:
-    """`dilation * (kernel - 1) // 2` on both sides."""
+    """Return `dilation * (kernel - 1) // 2` for both sides."""
     amount = dilation * (kernel - 1) // 2
     return amount, amount
 
@@ -57,5 +57,5 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
 
 
 def adaptive_taps(size: int, out: int) -> int:
-    """How many inputs the windows of an adaptive pooling read along one axis, counted with overlaps."""
+    """Return how many inputs the windows of an adaptive pooling read along one axis, counted with overlaps."""
     return size + out - gcd(size, out)

@@ -53,7 +53,7 @@ class Yaml:
         return Span(self.source, self.line, self.column, self.width)
 
     def plain(self) -> Any:
-        """The value without its places: None, bool, int, float, str, list, dict."""
+        """Return the value without its places: None, bool, int, float, str, list, dict."""
         raise NotImplementedError
 
 
@@ -97,7 +97,7 @@ class YamlMap(Yaml):
         return {key: value.plain() for key, value in self.entries.items()}
 
     def get(self, key: str) -> Yaml | None:
-        """The value of `key`, or None."""
+        """Return the value of `key`, or None."""
         return self.entries.get(key)
 
 
@@ -118,7 +118,7 @@ def parse(source: Source) -> YamlMap:
 
 
 def parse_value(source: Source) -> Any:
-    """Any one YAML value, as plain data: what `--set name=value` takes."""
+    """Return one YAML value as plain data: what `--set name=value` takes."""
     root = _compose(source)
     return root.plain() if root else None
 
@@ -262,7 +262,7 @@ class _Composer:
         self._pending[-1] = (text, place)
 
     def _resolve(self, text: str, event: Any) -> Any:
-        """A plain scalar by the YAML 1.2 core schema."""
+        """Read a plain scalar by the YAML 1.2 core schema."""
         if text in _WORDS:
             return _WORDS[text]
         if text[0] not in "0123456789.+-":

@@ -6,5 +6,5 @@ from archspec.document import zoo_files
 
 
 def list_specs() -> tuple[str, ...]:
-    """The names of the zoo's specs, in alphabetical order."""
+    """Return the names of the zoo's specs, in alphabetical order."""
     return tuple(zoo_files())

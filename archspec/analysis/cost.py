@@ -68,7 +68,7 @@ class LayerCost(NamedTuple):
         return self.applied.buffer_elements
 
     def to_dict(self) -> dict[str, Any]:
-        """The layer as plain data."""
+        """Return the layer as plain data."""
         return {
             "path": self.path,
             "op": self.op,
@@ -104,7 +104,7 @@ class Totals:
     peak_activation_bytes: int
 
     def to_dict(self) -> dict[str, int]:
-        """The sums as plain data."""
+        """Return the sums as plain data."""
         return dict(vars(self))
 
 
@@ -141,7 +141,7 @@ class Costs:
 
 
 def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Costs:
-    """The cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
+    """Return the cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
 
     UsageError for a batch below 1 or an unknown dtype.
     """
@@ -168,7 +168,7 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
 
 
 def _layers(graph: Graph, batch: int, size: int) -> tuple[LayerCost, ...]:
-    """The row of every node."""
+    """Yield the row of every node."""
     make = partial(tuple.__new__, LayerCost)  # its own constructor would take twice as long
     rows: list[LayerCost] = []
     for node in graph.nodes:
@@ -180,7 +180,7 @@ def _layers(graph: Graph, batch: int, size: int) -> tuple[LayerCost, ...]:
 
 
 def _scopes(graph: Graph) -> dict[str, str]:
-    """What each scope with nodes in it is, by its path, in data-flow order."""
+    """Return what each scope with nodes in it is, by its path, in data-flow order."""
     found: dict[str, str] = {}
     last = None
     for node in graph.nodes:
@@ -198,7 +198,7 @@ def _scopes(graph: Graph) -> dict[str, str]:
 
 
 def depth(graph: Graph) -> int:
-    """How many weighted layers (convolutions, linear layers) the longest chain from an input to an output has."""
+    """Return how many convolutions and linear layers the longest chain from an input to an output has."""
     chain = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         inputs = node.inputs

@@ -19,7 +19,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def check_expectations(expect: Mapping[str, Yaml], costs: Costs) -> list[Diagnostic]:
-    """A diagnostic for each figure of `expect` that does not hold, and for each that cannot be read."""
+    """Return a diagnostic for each figure of `expect` that does not hold, and for each that cannot be read."""
     found: list[Diagnostic] = []
     totals = costs.totals.to_dict()
     for name, yaml in expect.items():

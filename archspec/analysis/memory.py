@@ -7,7 +7,9 @@ from archspec.shapes import elements
 
 
 def peak_activation_elements(graph: Graph) -> int:
-    """The most elements alive at once, for one sample: layers run in order, a value is freed after its last reader.
+    """Return the most elements alive at once, for one sample.
+
+    Layers run in order; a value is freed after its last reader.
 
     Nothing is fused and nothing happens in place, so a compiled model needs less; the weights are counted apart.
     """

@@ -315,7 +315,7 @@ def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
 
 
 def _is_unnamed(node: Node) -> bool:
-    """Whether the name of a node is one that its op gives."""
+    """Return whether the name of a node is one that its op gives."""
     name, _, number = node.name.rpartition("_")
     return node.name == node.op.op or name == node.op.op and number.isdecimal()
 

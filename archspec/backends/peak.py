@@ -12,7 +12,7 @@ import torch
 
 
 def peak_above(step: Callable[[], None], place: torch.device) -> int | None:
-    """Bytes that `step` takes at most, above what is there before it; None where the system does not say.
+    """Return how many bytes `step` takes at most, above those in use before it; None if the system does not tell.
 
     On a GPU what torch allocates, on Linux the resident memory of the process.
     """
@@ -40,7 +40,7 @@ def peak_above(step: Callable[[], None], place: torch.device) -> int | None:
 
 
 def _status(name: str) -> int:
-    """A figure of the process, in bytes."""
+    """Return a figure of the process, in bytes."""
     with open("/proc/self/status", encoding="ascii") as file:
         for line in file:
             if line.startswith(f"{name}:"):

@@ -302,7 +302,7 @@ def _matched(
 
 
 def _use_originals(model: nn.Module, state: dict[str, Slot], names: set[str]) -> None:
-    """Where a file has what a parametrisation keeps in place of a weight, put these tensors in place of the weight."""
+    """Take the tensors that a parametrisation keeps in place of a weight, if a file has these."""
     for key, slot in list(state.items()):
         if names.intersection(slot.replaces):
             del state[key]

@@ -82,7 +82,7 @@ def elaborate(
 
 
 def _run(elaborator: Elaborator, inputs: Mapping[str, Shape | None]) -> dict[str, str]:
-    """Apply the steps of the program; the path of each output."""
+    """Apply the steps of the program. Return the path of each output."""
     program, findings = elaborator.program, elaborator.findings
     root = Scope("network", "", None)
     namespace = Namespace(root, {name: Ref(name, shape) for name, shape in inputs.items()}, program.steps)

@@ -74,7 +74,7 @@ class Elaborator:
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
     def run(self, steps: list[Step], namespace: Namespace, environment: Environment, previous: Ref) -> Ref:
-        """Apply steps in turn, the first to `previous`; the value of the last."""
+        """Apply steps in turn, the first to `previous`. Return the value of the last."""
         failures = self.failures
         for step in steps:
             try:
@@ -115,7 +115,7 @@ class Elaborator:
     # What a step reads.
 
     def _reads(self, step: Step, namespace: Namespace, environment: Environment, previous: Ref) -> tuple[Ref, ...]:
-        """What a step reads that does not read the previous step alone; one name in a merge adds the previous."""
+        """Return what a step reads, if not the previous step alone. One name in a merge adds the previous."""
         merge = step.merges
         if step.reads is None:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
@@ -203,7 +203,7 @@ class Elaborator:
         return value
 
     def _left_out(self, step: Step, namespace: Namespace, environment: Environment, reads: tuple[Ref, ...]) -> Ref:
-        """A step that is left out: its name stands for its first input."""
+        """Leave a step out: its name refers to its first input."""
         self.limits.nodes += 1
         if step.name is None or not (step.repeat and step.siblings):
             namespace.bind_absent(step, reads[0], environment)
@@ -255,7 +255,7 @@ class Elaborator:
     def _standing(
         self, step: Step, repeat: Repeat, entries: list[Any] | range, namespace: Namespace, environment: Environment
     ) -> Sequence[int]:
-        """The positions of the copies whose condition holds."""
+        """Return the positions of the copies whose condition holds."""
         copies = range(len(entries))
         if step.when is None or step.when.constant and self._stands(step, environment):
             if self.limits.exceeded_by(len(copies)):
@@ -324,7 +324,7 @@ class Elaborator:
     def _scope(
         self, step: Step, block: BlockProgram | None, arguments: dict[str, Any], application: Application
     ) -> Ref:
-        """Apply a block or a `sequential`, unless it is known already what that comes to."""
+        """Apply a block or a `sequential`, or copy the nodes of an equal one."""
         home = application.home
         name = home.new_name(step, application.environment)
         path = home.prefix + name
@@ -372,7 +372,7 @@ class Elaborator:
         return ref
 
     def _sequential(self, step: ScopeStep, scope: Scope, application: Application) -> tuple[Namespace, Environment]:
-        """The frame and the values of a `sequential`."""
+        """Return the namespace and the values of a `sequential`."""
         environment = scope.environment = Environment({}, application.environment)
         namespace = Namespace(
             scope, {"input": application.reads[0]}, step.steps, outer=application.namespace, positional=True
@@ -382,7 +382,7 @@ class Elaborator:
         return namespace, environment
 
     def _arguments(self, step: CallStep, application: Application) -> dict[str, Any]:
-        """What a call gives to its block."""
+        """Return what a call gives to its block."""
         block, count = step.block, len(application.reads)
         assert block is not None
         names = block.inputs or ("input",)
@@ -398,7 +398,7 @@ class Elaborator:
     def _block(
         self, block: BlockProgram, arguments: Mapping[str, Any], scope: Scope, application: Application
     ) -> tuple[Namespace, Environment]:
-        """The frame and the values of a block: it sees its params, its inputs and the params of its file."""
+        """Return the namespace and the values of a block: its params, its inputs and the params of its file."""
         environment = scope.environment = Environment(
             {}, self.params if block.block.library.sees_params else self.nothing
         )
@@ -465,7 +465,7 @@ class Elaborator:
         self.findings.complain(_op_fault(step, error), within)
 
     def _check_arguments(self, step: OpStep, arguments: Mapping[str, Any]) -> None:
-        """What can be said of the arguments of a step whose input is in error."""
+        """Report what is wrong with the arguments of a step whose input is in error."""
         for name, value in arguments.items():
             try:
                 step.op.fields[name].parse(value, 2)
@@ -508,7 +508,7 @@ def _fill(
 
 
 def _entries(repeat: Repeat, environment: Environment) -> list[Any] | range:
-    """What a step is repeated over: the entries of a list, or numbers."""
+    """Return what a step is repeated over: the entries of a list, or numbers."""
     value, span = repeat.count.evaluate(environment), repeat.count.span
     if isinstance(value, list):
         return value

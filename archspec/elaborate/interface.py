@@ -26,7 +26,7 @@ InputShape = tuple[int, ...] | list[int]
 
 
 def check_keys(document: Document, findings: ScopedFindings) -> None:
-    """A spec has an `input` and `layers`, if not misspelt; its name is an identifier."""
+    """Check that a spec has an `input` and `layers`, and that its name is an identifier."""
     name = document.keys.get("name")
     fault = value_name_fault(name.value) if isinstance(name, YamlScalar) and isinstance(name.value, str) else None
     if name and fault:
@@ -40,7 +40,7 @@ def check_keys(document: Document, findings: ScopedFindings) -> None:
 
 
 def set_params(program: Program, overrides: Mapping[str, Any], findings: ScopedFindings) -> Environment:
-    """The params, those of `overrides` in place of the declared ones; UNKNOWN where one is in error.
+    """Return the params, with `overrides` in place of the declared ones; UNKNOWN for one in error.
 
     UsageError where an override names what is not there or has the wrong type.
     """
@@ -105,7 +105,7 @@ def _type_of(value: Any) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether YAML could have written it."""
+    """Return whether YAML could have written a value."""
     if isinstance(value, dict):
         return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
     if isinstance(value, list):
@@ -182,7 +182,7 @@ def _declared_inputs(document: Document, params: Environment, findings: ScopedFi
 
 
 def _shape(yaml: Yaml, params: Environment, findings: ScopedFindings) -> Shape | None:
-    """The input shape that is written at a place; None where it is in error."""
+    """Return the input shape that is written at a place; None if it is in error."""
     if not isinstance(yaml, YamlList):
         return None
     sizes = [findings.guarded(partial(_size, item, params)) for item in yaml.items]
@@ -203,7 +203,7 @@ def _size(yaml: Yaml, params: Environment) -> int:
 def outputs(
     document: Document, namespace: Namespace, environment: Environment, last: Ref, findings: ScopedFindings
 ) -> dict[str, str]:
-    """The path of each output; without `outputs`, that of the last step."""
+    """Return the path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
     if yaml is None:
         return {last.path: last.path} if last.shape is not None else {}
@@ -221,7 +221,7 @@ def outputs(
 
 
 def _named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
-    """Name, target and place of each output."""
+    """Return name, target and place of each output."""
     if isinstance(yaml, YamlMap):
         return [(name, Value(item).evaluate(environment), item.span) for name, item in yaml.entries.items()]
     if isinstance(yaml, YamlList):

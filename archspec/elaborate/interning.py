@@ -40,7 +40,7 @@ def _interned(
 
 
 def _bulky(value: Any, levels: int = 2) -> bool:
-    """Whether a value is larger than an argument of an op can be: a pair for each axis is the largest."""
+    """Return whether a value is larger than an argument of an op can be: a pair for each axis is the largest."""
     if isinstance(value, list):
         return not levels or len(value) > 8 or any(_bulky(item, levels - 1) for item in value)
     return isinstance(value, dict)

@@ -30,7 +30,7 @@ def scope_key(
     environment: Environment,
     reads: Sequence[Ref],
 ) -> tuple[Any, ...] | None:
-    """What a scope follows from, `arguments` being those of a block; None where that is not to be told."""
+    """Return the key of a scope: equal keys give equal scopes. None if no key tells."""
     if len(reads) != 1:
         return None
     start: tuple[object, ...]
@@ -68,7 +68,7 @@ class Entry:
         self.first, self.last, self.spent = first, last, spent
 
     def copy_to(self, scope: Scope, source: Ref, nodes: list[Node]) -> Ref:
-        """Add its nodes to `nodes` once more, in the scope `scope`, which reads `source`; the value of the last."""
+        """Add copies of its nodes to `nodes`, in `scope`, which reads `source`. Return the value of the last."""
         old, path = self.namespace.scope, scope.path
         cut, read = len(old.path), self.source.path
         scopes = {id(old): scope}
@@ -80,7 +80,7 @@ class Entry:
         return self.moved(scope, source, self.result)
 
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:
-        """A value of the scope, or what it reads, as it is in the scope `scope`."""
+        """Return a value of the scope, or what it reads, as it is in the scope `scope`."""
         if ref.shape is None:
             return UNKNOWN_REF
         if ref.path == self.source.path:
@@ -88,12 +88,12 @@ class Entry:
         return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape)
 
     def names(self, scope: Scope, source: Ref) -> Namespace:
-        """Its names, as they are in the scope `scope`."""
+        """Return its names as they are in the scope `scope`."""
         return self.namespace.moved(scope, partial(self.moved, scope, source))
 
 
 def _moved_scope(scope: Scope, cut: int, path: str, scopes: dict[int, Scope]) -> Scope:
-    """A scope inside one that is moved to `path`."""
+    """Return a scope inside one that is moved to `path`."""
     assert scope.parent is not None
     parent = scopes.get(id(scope.parent)) or _moved_scope(scope.parent, cut, path, scopes)
     found = scopes[id(scope)] = scope.moved(path + scope.path[cut:], parent)

@@ -94,7 +94,7 @@ class Namespace:
     # What a name refers to.
 
     def find(self, name: str) -> Ref | None:
-        """The value called `name` (which may be dotted) in this scope and, where visible, those around it."""
+        """Return the value called `name` (which may be dotted) in this scope and in those around it that it can see."""
         if name == "input":
             return self.first_input if len(self.inputs) == 1 else self.inputs.get(name)
         head, *rest = name.split(".")
@@ -116,7 +116,7 @@ class Namespace:
         return found
 
     def named(self, name: object, span: Span, key: str = "from") -> Ref:
-        """The same for what the key at `span` holds; Complaint where nothing is called so."""
+        """Do the same for the value of the key at `span`. Raises: Complaint if the name is unknown."""
         if not isinstance(name, str):
             raise name_expected(key, name, span)
         found = self.find(name)
@@ -182,7 +182,7 @@ class Namespace:
     # What a step is called.
 
     def new_name(self, step: Step, environment: Environment) -> str:
-        """The name of the step that comes next; Complaint where it is taken."""
+        """Return the name of the next step. Raises: Complaint if it is taken."""
         # Of a named repeat, the name stands for the whole, and the copies are numbered.
         if step.name is not None and self.scope.step is not step:
             return self.explicit_name(step, environment)
@@ -242,7 +242,7 @@ class Namespace:
             self.gaps.depth -= 1
 
     def auto_name(self, label: str) -> str:
-        """The name of an unnamed step: its position in a sequential, else its op's name, numbered from 2 on."""
+        """Return the name of an unnamed step: its position in a sequential, else its op's name, numbered from 2 on."""
         if self.positional:
             return str(self.count)
         number = self.labels.get(label, 0) + 1
@@ -287,7 +287,7 @@ class Namespace:
     # The scopes in it.
 
     def child(self, name: str) -> Namespace | None:
-        """The frame of the step `name`, if it is a scope."""
+        """Return the namespace of the step `name`, if it is a scope."""
         return self._child(name) if name in self.children else None
 
     def _child(self, name: str) -> Namespace:
@@ -297,7 +297,7 @@ class Namespace:
         return found
 
     def moved(self, scope: Scope, move: Callable[[Ref], Ref]) -> Namespace:
-        """The frame of an equal scope at another place, `scope`: of use for what its names refer to."""
+        """Return this namespace moved to `scope`, an equal scope at another place, for looking up names."""
         found = Namespace(scope, {}, self.steps)
         found.lossy = self.lossy
         found.names = {name: move(ref) for name, ref in self.names.items()}

@@ -284,7 +284,7 @@ def _function_help(function: ast.expr) -> str | None:
 
 
 def _numeric(name: str, values: list[Any]) -> list[Any]:
-    """The arguments of the function `name`, if it takes them."""
+    """Return the arguments of the function `name`, if it takes them."""
     if name == "len" and any(isinstance(value, Tensor) for value in values):
         help = "a tensor has `shape`, `channels` and the like"
         raise Complaint("expression", "len(...): expected a list, a mapping or text, got a tensor", help)

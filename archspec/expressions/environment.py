@@ -22,7 +22,7 @@ class Tensor:
         self.shape = shape
 
     def attribute(self, name: str) -> Any:
-        """The size called `name`."""
+        """Return the size called `name`."""
         if self.shape is None:
             raise UnknownShape
         if name == "shape":
@@ -64,7 +64,7 @@ class Environment:
             self.tensors, self.visible = parent.tensors, parent.visible
 
     def lookup(self, name: str) -> Any:
-        """What is called `name`; Complaint where nothing is, UnknownShape where it is in error."""
+        """Return what is called `name`. Raises: Complaint if nothing is, UnknownShape if it is in error."""
         found = self.find(name)
         if found is UNKNOWN:
             raise UnknownShape
@@ -73,7 +73,7 @@ class Environment:
         return found
 
     def find(self, name: str) -> Any:
-        """The innermost value called `name`, else the tensor; UNKNOWN where it is in error, MISSING where none is."""
+        """Return the innermost value called `name`, or the tensor; UNKNOWN if it is in error, MISSING if unknown."""
         environment: Environment | None = self
         while environment is not None:
             if name in environment.values:
@@ -83,7 +83,7 @@ class Environment:
         return found if found is not None else UNKNOWN if self.lossy else MISSING
 
     def names(self) -> Iterator[str]:
-        """Every name in sight: of values, then of tensors."""
+        """Return every name in sight: of values, then of tensors."""
         environment: Environment | None = self
         while environment is not None:
             yield from environment.values

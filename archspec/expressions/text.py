@@ -29,7 +29,7 @@ class Expression:
         return compile_expression, (self.text,)
 
     def evaluate(self, environment: Environment) -> Any:
-        """Its value in `environment`; Complaint where it has none."""
+        """Return its value in `environment`. Raises: Complaint if it has none."""
         if self._name is not None:
             return environment.lookup(self._name)
         environment.budget.begin(self._size)
@@ -46,7 +46,7 @@ class Template:
         self.names: frozenset[str] = frozenset().union(*(p.names for p in parts if isinstance(p, Expression)))
 
     def evaluate(self, environment: Environment) -> str:
-        """The text with every expression's value in its place."""
+        """Return the text with every expression's value in its place."""
         parts = (part if isinstance(part, str) else as_text(part.evaluate(environment)) for part in self.parts)
         return str(checked("".join(parts)))
 
@@ -108,7 +108,7 @@ def _closing_brace(text: str, start: int) -> int:
 
 @lru_cache(maxsize=4096)
 def compile_expression(text: str) -> Expression:
-    """The text between the braces as an Expression. Raises Complaint."""
+    """Return the text between the braces as an Expression. Raises: Complaint if it is not valid."""
     if len(text) > MAX_LENGTH:
         raise Complaint("expression", f"the expression has {len(text)} characters; the limit is {MAX_LENGTH}")
     if not text:

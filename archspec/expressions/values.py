@@ -47,7 +47,7 @@ MISSING: Any = _Mark("MISSING")
 
 
 def checked(value: Any) -> Any:
-    """`value`, if it is within the bounds of a spec's values."""
+    """Return `value`. Raises: Complaint if it is beyond the bounds of a spec's values."""
     if type(value) is int:
         if not -LIMIT < value < LIMIT:
             raise Complaint("limit", "the result exceeds the limit of 2**63")
@@ -61,7 +61,7 @@ def checked(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value that stands inside text."""
+    """Return a value as it is written inside text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -47,7 +47,7 @@ def bring(shape: Shape, goal: Shape) -> tuple[Step, ...] | None:
 
 
 def _to_rank(shape: Shape, goal: Shape) -> tuple[Step, ...] | None:
-    """Steps from `shape` to a `goal` with another number of axes."""
+    """Return steps from `shape` to a `goal` with another number of axes."""
     if elements(shape) == elements(goal):
         return (Step("flatten", {}) if len(goal) == 1 else Step("reshape", {"shape": list(goal)}),)
     if len(goal) == 1:

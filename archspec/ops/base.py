@@ -241,11 +241,11 @@ class Op:
         raise NotImplementedError
 
     def overwrites(self) -> bool:
-        """Whether its torch module can write the result over what it reads (`inplace=True`). Default: False."""
+        """Return whether its torch module can write the result over what it reads (`inplace=True`). Default: False."""
         return False
 
     def function(self) -> Call | None:
-        """The same as one function of torch, if users do not expect a module of their network for it. Default: None."""
+        """Return it as one function of torch, if users do not expect a module for it. Default: None."""
         return None
 
     def summary(self) -> str:

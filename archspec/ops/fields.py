@@ -48,7 +48,7 @@ class Kind:
         raise NotImplementedError
 
     def refuse(self, value: object) -> Complaint:
-        """The error for a value of the wrong type."""
+        """Return the error for a value of the wrong type."""
         return Complaint(
             "type", f"expected {self.wanted.rstrip(',')}, got {kind_of(value)}", hint(value, self.takes_lists)
         )

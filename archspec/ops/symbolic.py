@@ -206,7 +206,7 @@ def _terms(tree: ast.expr) -> int:
 
 
 def _folded(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.expr:
-    """As `binary`, with like terms taken together: `x - 1 + 2` is `x + 1`, `x + x` is `2 * x`, `x * 7 * 7` is `x * 49`.
+    """Do as `binary`, and combine like terms: `x - 1 + 2` is `x + 1`, `x + x` is `2 * x`, `x * 7 * 7` is `x * 49`.
 
     That is exact for integers only.
     """

@@ -38,7 +38,7 @@ from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
 def compile_program(document: Document) -> Program:
-    """The typed form of a document; what is wrong stands in `diagnostics`, the steps concerned are `broken`."""
+    """Return the typed form of a document. Its `diagnostics` say what is wrong; the steps concerned are `broken`."""
     size = sum(len(text) for _, text in document.files)
     return _compiled(document, table()) if size <= MAX_KEPT else _Compiler(document).program()
 
@@ -103,7 +103,7 @@ class _Compiler:
         return ordered
 
     def _check_params_used(self) -> None:
-        """A param of this file that nothing mentions is a misspelt one; those of an extended one are its own matter."""
+        """Report params of this file that nothing mentions: they may be misspelt."""
         for key in ("input", "outputs"):
             yaml = self.document.keys.get(key)
             if yaml is not None:
@@ -118,7 +118,7 @@ class _Compiler:
                 self.findings.add(Complaint("unused", message, help, span=self.document.param_keys[name]))
 
     def _fill_blocks(self) -> None:
-        """The steps of every block, one block after the other, and which blocks they call."""
+        """Return the steps of every block, one block after the other, and which blocks they call."""
         calls: dict[int, list[CallStep]] = {}
         while self.waiting:
             program = self.waiting.pop()
@@ -173,7 +173,7 @@ class _Compiler:
     # Blocks.
 
     def _block(self, block: Block) -> BlockProgram:
-        """The block in typed form, made when first asked for."""
+        """Return the block in typed form, made at the first call."""
         known = self.blocks.get(id(block))
         if known is not None:
             return known
@@ -317,7 +317,7 @@ class _Compiler:
         return step
 
     def _default(self, yaml: Yaml, library: Library) -> Value | None:
-        """A value of `defaults`, made when first asked for; None where it is wrong, which is told once."""
+        """Return a value of `defaults`, made at the first call; None if it is wrong, which is reported once."""
         if yaml not in self.defaults:
             value = self.defaults[yaml] = self._value(yaml)
             if value and value.names and not library.sees_params:
@@ -405,7 +405,7 @@ def _argument_help(name: str, program: BlockProgram) -> str | None:
 
 
 def _split(yaml: Yaml) -> tuple[str, Yaml | None, Span]:
-    """The key of a step, its value, and the place of the key."""
+    """Return the key of a step, its value, and the place of the key."""
     if isinstance(yaml, YamlMap) and yaml.entries:
         key, body = next(iter(yaml.entries.items()))
         return key, body, yaml.keys[key]
@@ -415,7 +415,7 @@ def _split(yaml: Yaml) -> tuple[str, Yaml | None, Span]:
 
 
 def _common(body: Yaml | None) -> tuple[dict[str, Yaml], dict[str, Yaml]]:
-    """The keys that every step may carry, and the rest."""
+    """Return the keys that every step may carry, and the rest."""
     if not isinstance(body, YamlMap):
         return {}, {}
     entries = body.entries.items()

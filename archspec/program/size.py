@@ -6,7 +6,7 @@ from archspec.program.steps import NOTHING, CallStep, ScopeStep, Step
 
 
 def oversized(steps: list[Step], limit: int, levels: int, conditional: bool = False) -> Step | None:
-    """The step with which a network passes `limit` layers, whatever its params are; None where it may stay below.
+    """Return the step with which a network passes `limit` layers, whatever its params are; None if it may stay below.
 
     Scopes deeper than `levels` are refused anyhow, and count nothing. With `conditional`, every condition is taken to
     hold, and what an expression repeats is counted once.
@@ -27,7 +27,7 @@ class _Counter:
         self.blocks: dict[int, int] = {}
 
     def count(self, step: Step, level: int) -> int:
-        """How many layers a step makes."""
+        """Return how many layers a step makes."""
         if step.broken or level > self.levels or step.when is not None and not self.conditional:
             return 0
         if isinstance(step, ScopeStep):

@@ -157,7 +157,7 @@ class Step:
         return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
 
     def mentions(self) -> set[str]:
-        """The names of outside that its expressions mention."""
+        """Return the names of outside that its expressions mention."""
         found = self._mentions()
         for value in (self.name, self.when):
             found |= value.names if value else set()
@@ -199,7 +199,7 @@ class OpStep(Step):
         self.made = tuple((name, value) for name, value in values.items() if not value.constant)
 
     def all_arguments(self, environment: Environment, params: Environment) -> dict[str, Any]:
-        """Its arguments; expressions of the document's defaults see `params` only."""
+        """Return its arguments. Expressions of the document's defaults see `params` only."""
         found = dict(self.constants)
         for name, value in self.made:
             found[name] = value.evaluate(params if name in self.defaults else environment)
@@ -255,7 +255,7 @@ class ScopeStep(Step):
 
 
 def _constant_names(reads: Value | None) -> frozenset[str] | None:
-    """The names that `from` holds, up to the first dot; None where an expression makes one."""
+    """Return the names that `from` holds, up to the first dot; None if an expression makes one."""
     if reads is None:
         return frozenset()
     if not reads.constant:

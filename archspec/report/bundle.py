@@ -66,7 +66,7 @@ def _prove(text: str, elaboration: Elaboration) -> None:
 
 
 def _input(elaboration: Elaboration) -> Any:
-    """The shapes of the inputs as they are, in the form in which the spec declares them."""
+    """Return the shapes of the inputs as they are, in the form in which the spec declares them."""
     shapes = {name: list(shape) for name, shape in elaboration.graph.inputs.items()}
     named = isinstance(elaboration.program.document.keys["input"], YamlMap)
     return shapes if named else next(iter(shapes.values()))

@@ -47,7 +47,7 @@ class Branch:
         return self.layers[-1].output_shape
 
     def signature(self, start: int | None = None) -> tuple[object, ...]:
-        """What makes two scopes equal: what they are and hold, and what is read within them; not where they stand."""
+        """Return what makes two scopes equal: their kind, their contents and what these read, but not their place."""
         start = len(self.path) if start is None else start
         if self.layer:
             scope = self.path[:start] + "."

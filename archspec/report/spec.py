@@ -46,7 +46,7 @@ _NO_LAYER = "  - relu: {when: false}"
 
 
 def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[str]:
-    """Where the network comes from, and what its params are."""
+    """Yield comments: where the network comes from, and what its params are."""
     document = elaboration.program.document
     yield f"# {printable(document.name)}, as understood from {printable(document.source.name)}."
     for name, value in elaboration.params.items():
@@ -115,7 +115,7 @@ class _Writer:
 
 
 def _origins(node: Node) -> Iterable[str]:
-    """Where the step and each of its arguments come from."""
+    """Yield comments: where the step and each of its arguments come from."""
     yield str(node.span)
     for name, origin in node.origins.items():
         if origin.origin == "defaults":
@@ -130,7 +130,7 @@ def _origins(node: Node) -> Iterable[str]:
 
 
 def _written(node: Node) -> dict[str, Any]:
-    """The arguments of a node, a size that all axes share as one number."""
+    """Return the arguments of a node, a size that all axes share as one number."""
     found = {name: value for name, value in node.op.args().items() if value is not None}
     for name, value in found.items():
         if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:

@@ -57,14 +57,14 @@ def entry(key: str, value: Any, width: int = WIDTH) -> list[str]:
 
 
 def _fits(value: Any, width: int) -> bool:
-    """Whether a value belongs on one line of this width: a scalar, or a collection that is easy to read there."""
+    """Return whether a value belongs on one line of this width: a scalar, or a collection easy to read there."""
     if not value or not isinstance(value, Mapping | list):
         return True
     return _is_flat(value) and len(flow(value)) <= width
 
 
 def _is_flat(value: Any) -> bool:
-    """Whether no list in a value holds a mapping, and no mapping in it holds steps."""
+    """Return whether no list in a value holds a mapping, and no mapping in it holds steps."""
     if isinstance(value, Mapping):
         return "layers" not in value and all(map(_is_flat, value.values()))
     return not isinstance(value, list) or not any(isinstance(item, Mapping) or not _is_flat(item) for item in value)

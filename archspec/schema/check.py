@@ -67,7 +67,7 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
 
 
 def _step_on(path: Path) -> Path:
-    """The path of the innermost step that a path leads into; empty, for the document, where there is none."""
+    """Return the path of the innermost step that a path leads into; empty, for the document, if there is none."""
     for at in range(len(path) - 1, 0, -1):
         if isinstance(path[at], int) and path[at - 1] in ("layers", *SCOPES):
             return path[: at + 1]
@@ -100,7 +100,7 @@ def _explain(violation: Violation) -> list[Complaint]:
 
 
 def _label(path: Path) -> str:
-    """`conv: kernel` for the path to an argument: the keys after the last list position."""
+    """Return `conv: kernel` for the path to an argument: the keys after the last list position."""
     keys: list[str] = []
     for step in reversed(path):
         if isinstance(step, str):

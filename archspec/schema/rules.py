@@ -25,7 +25,7 @@ SCOPES = ("sequential", "inline")
 
 
 def schema() -> Rule:
-    """The JSON Schema of a spec, as plain data."""
+    """Return the JSON Schema of a spec, as plain data."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "archspec",
@@ -53,12 +53,15 @@ def _texts(doc: str) -> Rule:
 
 
 def _if_mapping(then: Rule, otherwise: Rule) -> Rule:
-    """A long form, which is a mapping, and a short form. As `anyOf`, a violation would not tell which was meant."""
+    """Return the schema of a long form, which is a mapping, or a short form.
+
+    `anyOf` would not tell which one was meant.
+    """
     return {"if": {"type": "object"}, "then": then, "else": otherwise}
 
 
 def _mapping(properties: Rule, required: list[str] | None = None) -> Rule:
-    """A mapping with these keys only."""
+    """Return the schema of a mapping with these keys only."""
     found: Rule = {"type": "object", "additionalProperties": False, "properties": properties}
     return {**found, "required": required} if required else found
 
@@ -106,7 +109,7 @@ def _include() -> Rule:
 
 
 def _library() -> Rule:
-    """What a file that is included holds, written in its place."""
+    """Return the schema of a library that is written where it is included."""
     keys = _mapping(
         {
             "description": _text("What the blocks are for, in a line."),
@@ -157,7 +160,7 @@ def _expect() -> Rule:
 
 
 def _definitions() -> Rule:
-    """What stands in many places; the ops have definitions of their own."""
+    """Return the definitions that many places share, without those of the ops."""
     size = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
     return {
         "shape": {"type": "array", "items": size, "minItems": 1, "maxItems": 4},
@@ -209,7 +212,7 @@ def _step_keys() -> Rule:
 
 
 def _step() -> Rule:
-    """A mapping of one key, which is an op, a scope or a block."""
+    """Return the schema of a step: a mapping of one key, which is an op, a scope or a block."""
     ops = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in OPS.items()}
     keys = {**_step_keys(), "let": _ref("let"), "layers": _ref("steps")}
     unnamed = {key: rule for key, rule in keys.items() if key != "name"}
@@ -248,7 +251,7 @@ def _block() -> Rule:
 
 
 def _op(op: type[Op]) -> Rule:
-    """An op's value: a mapping of arguments, or its first argument alone; of a merge, the names of what it reads."""
+    """Return the schema of an op's value: its arguments, its first argument alone, or the names that a merge reads."""
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
     if op.arity is None:
@@ -263,7 +266,7 @@ def _arguments(op: type[Op]) -> Rule:
 
 
 def _argument(field: Field) -> Rule:
-    """The literal values that an argument takes, or an expression in their place."""
+    """Return the schema of an argument: literal values, or an expression."""
     literal = field.kind.schema()
     doc: Rule = {"description": field.doc[0].upper() + field.doc[1:] + "."}
     if field.default is not REQUIRED and field.default is not None:
