@@ -381,7 +381,7 @@ class _Reader:
         return [block for name, block in library.blocks.items() if name in names]
 
     def _target(self, reference: YamlScalar, path: str | None) -> str:
-        """Return the file that `extends` or `include` names: by name a sibling or a spec of the zoo, or a relative path."""
+        """Return the file that `extends` or `include` names: a sibling or a zoo spec by name, or a relative path."""
         name: str = reference.value
         if "\0" in name or os.path.isabs(name):
             raise SpecError(Diagnostic("path", f"expected a relative path, got {name}", reference.span, help=_RELATIVE))

@@ -29,10 +29,10 @@ def check_expectations(expect: Mapping[str, Yaml], costs: Costs) -> list[Diagnos
     return found
 
 
-def _figure(name: str, wanted: object, value: int) -> str | None:
-    if isinstance(wanted, int):
-        return None if value == wanted else f"{name}: expected {wanted:,}, got {value:,}"
-    text = str(wanted).strip()
+def _figure(name: str, expected: object, value: int) -> str | None:
+    if isinstance(expected, int):
+        return None if value == expected else f"{name}: expected {expected:,}, got {value:,}"
+    text = str(expected).strip()
     match = _FIGURE.fullmatch(text) if len(text) <= MAX_FIGURE else None
     if not match:
         return f"{name}: expected a figure such as `11.69M`, `25557032` or `<= 600M`, got {text[:MAX_FIGURE]!r}"
@@ -52,12 +52,12 @@ def _figure(name: str, wanted: object, value: int) -> str | None:
 
 
 def _output(yaml: Yaml, costs: Costs) -> str | None:
-    wanted: Any = yaml.plain()
+    expected: Any = yaml.plain()
     outputs = {name: list(shape) for name, shape in costs.outputs.items()}
     if isinstance(yaml, YamlMap):
-        holds = outputs == wanted
+        holds = outputs == expected
     else:
         assert isinstance(yaml, YamlList)
-        holds = len(outputs) == 1 and wanted in outputs.values()
+        holds = len(outputs) == 1 and expected in outputs.values()
     found = ", ".join(f"{name} {shape_text(tuple(shape))}" for name, shape in outputs.items())
-    return None if holds else f"output: expected {wanted}, got {found}"
+    return None if holds else f"output: expected {expected}, got {found}"

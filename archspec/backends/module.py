@@ -128,19 +128,19 @@ def build_module(
 
 def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
     """Return the path of the value that each feature names. Raises: UsageError if a feature names nothing."""
-    wanted = [features] if isinstance(features, str) else list(features)
+    asked = [features] if isinstance(features, str) else list(features)
     values: dict[str, str] = {}
     for node in graph.nodes:
         scope = node.path
         values[scope] = node.path
         while scope := scope.rpartition(".")[0]:
             values[scope] = node.path
-    for name in wanted:
+    for name in asked:
         if name not in values:
             raise UsageError(f"{graph.name} has no step `{name}`", did_you_mean(name, values))
-    if not wanted:
+    if not asked:
         raise UsageError("features: expected the name of a step, got none", "features=['layer4']")
-    return {name: values[name] for name in wanted}
+    return {name: values[name] for name in asked}
 
 
 def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:

@@ -298,7 +298,7 @@ class Elaborator:
             self.limits.leave()
 
     def _inline(self, step: ScopeStep, application: Application) -> Ref:
-        """Splice the steps of an `inline` into the frame around it."""
+        """Splice the steps of an `inline` into the scope around it."""
         namespace, scope = application.namespace, application.namespace.scope
         inner = Environment({}, application.environment)
         self._set_let(step, inner)

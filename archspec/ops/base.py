@@ -179,8 +179,8 @@ class Op:
     def _check_inputs(self) -> None:
         given = len(self.inputs)
         if given < 2 if self.arity is None else given != self.arity:
-            wanted = "two or more inputs" if self.arity is None else "one input"
-            raise self.error("argument", f"expected {wanted}, got {given}", "from")
+            expected = "two or more inputs" if self.arity is None else "one input"
+            raise self.error("argument", f"expected {expected}, got {given}", "from")
         if self.rank not in self.ranks:
             low, high = 1 + min(self.ranks), 1 + max(self.ranks)
             axes = f"{low} to {high} axes" if low < high else f"{low} axes"

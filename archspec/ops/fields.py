@@ -29,7 +29,7 @@ HINTS = {
 class Kind:
     """A kind of argument. Abstract: `parse` checks and normalises a value, `schema` says the same to an editor."""
 
-    wanted = "a value"
+    expected = "a value"
     takes_lists = False
     example = "2"
     """A value that the reference shows, as a spec would write it."""
@@ -50,7 +50,7 @@ class Kind:
     def refuse(self, value: object) -> Complaint:
         """Return the error for a value of the wrong type."""
         return Complaint(
-            "type", f"expected {self.wanted.rstrip(',')}, got {kind_of(value)}", hint(value, self.takes_lists)
+            "type", f"expected {self.expected.rstrip(',')}, got {kind_of(value)}", hint(value, self.takes_lists)
         )
 
 
@@ -99,7 +99,7 @@ class Int(Kind):
 
     def __init__(self, minimum: int | None = None) -> None:
         self.minimum = minimum
-        self.wanted = "an integer"
+        self.expected = "an integer"
 
     def parse(self, value: object, rank: int) -> int:
         if not is_integer(value):
@@ -120,7 +120,7 @@ class Int(Kind):
 class Float(Kind):
     """A number between bounds; an integer stands for the float."""
 
-    wanted = "a number"
+    expected = "a number"
     example = "0.5"
 
     def __init__(
@@ -164,7 +164,7 @@ class Float(Kind):
 class Bool(Kind):
     """`true` or `false`."""
 
-    wanted = "true or false"
+    expected = "true or false"
     example = "true"
 
     def parse(self, value: object, rank: int) -> bool:
@@ -182,13 +182,13 @@ class Choice(Kind):
     def __init__(self, *options: str) -> None:
         self.options = options
         self.example = options[0]
-        self.wanted = f"one of {', '.join(options)}"
+        self.expected = f"one of {', '.join(options)}"
 
     def parse(self, value: object, rank: int) -> str:
         if not isinstance(value, str):
             raise self.refuse(value)
         if value not in self.options:
-            raise Complaint("value", f"expected {self.wanted}, got {kind_of(value)}")
+            raise Complaint("value", f"expected {self.expected}, got {kind_of(value)}")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def axis_names(rank: int) -> tuple[str, ...]:
 class Sizes(Kind):
     """One integer for all spatial axes, or one per axis; canonical: one per axis."""
 
-    wanted = "an integer, or one per spatial axis,"
+    expected = "an integer, or one per spatial axis,"
     takes_lists = True
 
     def __init__(self, minimum: int) -> None:
@@ -239,7 +239,7 @@ class Sizes(Kind):
 class Integers(Kind):
     """A list of integers, one per axis of a shape."""
 
-    wanted = "a list of integers"
+    expected = "a list of integers"
     takes_lists = True
     example = "[2]"
 
@@ -266,20 +266,20 @@ class Padding(Kind):
     With `words`, also `half` and `same`, which `windows.resolved_padding` works out once the op knows its input.
     """
 
-    wanted = "a number, one per axis, or a pair per axis,"
+    expected = "a number, one per axis, or a pair per axis,"
     takes_lists = True
 
     def __init__(self, *words: str) -> None:
         self.words = words
         self.element = Int(0)
         if words:
-            self.wanted = f"a number, one per axis, a pair per axis, {'or ' * (len(words) == 1)}{' or '.join(words)}"
+            self.expected = f"a number, one per axis, a pair per axis, {'or ' * (len(words) == 1)}{' or '.join(words)}"
 
     def parse(self, value: object, rank: int) -> PaddingValue:
         if isinstance(value, str) and value in self.words:
             return value
         if isinstance(value, str) and self.words and not hint(value):
-            raise Complaint("value", f"expected {self.wanted}, got {kind_of(value)}")
+            raise Complaint("value", f"expected {self.expected}, got {kind_of(value)}")
         if not is_integer(value) and not isinstance(value, list | tuple):
             raise self.refuse(value)
         if isinstance(value, int):

@@ -44,7 +44,7 @@ def op_table(op: type[Op]) -> Table:
 
 
 def _takes(field: Field) -> str:
-    return field.kind.wanted.rstrip(",")
+    return field.kind.expected.rstrip(",")
 
 
 def work_text(op: type[Op]) -> str:
