@@ -115,7 +115,7 @@ def test_html_escapes() -> None:
 def test_wrong_calls() -> None:
     with pytest.raises(archspec.UsageError, match=r"unknown dtype `bflaot16`(.|\n)*did you mean `bfloat16`"):
         archspec.analyze("lenet5", dtype="bflaot16")
-    with pytest.raises(archspec.UsageError, match=r"a batch of 0(.|\n)*help: at least 1$"):
+    with pytest.raises(archspec.UsageError, match=r"a batch of 0(.|\n)*help: at least 1, and below 2\*\*63$"):
         archspec.analyze("lenet5", batch=0)
 
 
@@ -285,7 +285,7 @@ def test_a_network_without_outputs_has_no_depth() -> None:
 
 def test_a_value_that_nobody_reads_takes_memory_too() -> None:
     text = "input: [2, 4, 4]\nlayers:\n  - conv: {name: big, filters: 9}\n  - relu: {from: input}\n"
-    with pytest.raises(archspec.SpecError, match="`big` reaches no output") as caught:
+    with pytest.raises(archspec.SpecError, match="unused step `big`: it reaches no output") as caught:
         archspec.loads(text)
     assert caught.value.partial is not None
     graph = caught.value.partial.graph

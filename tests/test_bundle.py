@@ -86,7 +86,7 @@ def test_on_the_command_line(command_line: Callable[..., tuple[int, str, str]], 
     assert target.read_text() == bundle(net)
     status, out, err = command_line("show", "lenet5", "--bundle", "--source")
     assert (status, out) == (2, "")
-    assert "--source shows the file as it is" in err
+    assert "--source prints the file as it was written" in err
 
 
 # What was given for one call.
@@ -382,9 +382,9 @@ def test_wrong_entries_of_include() -> None:
         archspec.loads(text)
     assert refused("include:\n  - {block: {}}\ninput: [3]\nlayers: [relu]\n")[0][0::2] == ("argument", 2)
     hidden = "include:\n  - {only: [], blocks: {unit: {layers: [relu]}}}\ninput: [3]\nlayers: [unit]\n"
-    assert refused(hidden) == [("op", "unknown op or block `unit`", 4, 10)]
+    assert refused(hidden) == [("op", "unknown op `unit`", 4, 10)]
     sees = "include:\n  - blocks: {unit: {layers: [linear: $n]}}\ninput: [3]\nparams: {n: 3}\nlayers: [unit]\n"
-    assert refused(sees) == [("expression", "nothing here is called `n`", 2, 38)]
+    assert refused(sees) == [("expression", "unknown name `n`", 2, 38)]
 
 
 # YAML.

@@ -173,7 +173,7 @@ def test_a_file_must_not_claim_another_network(tmp_path: Path) -> None:
 
 
 def test_a_network_that_could_not_be_loaded_again_is_not_written(tmp_path: Path) -> None:
-    text = "x" * 600_000
+    text = ", ".join(["x" * 3000] * 200)
     (tmp_path / "base.yaml").write_text(f"input: [8]\nparams: {{a: [{text}]}}\nlayers: [relu]\n")
     layers = 'layers: [dropout: "${len(a) - len(b)}"]'
     (tmp_path / "long.yaml").write_text(f"extends: base\nparams: {{b: [{text}]}}\n{layers}\n")

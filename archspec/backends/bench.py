@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from archspec._collector import collector_paused
 from archspec.analysis.cost import cost
 from archspec.backends.build import MODES, Spec, build, device_of, graph_of
 from archspec.backends.contention import CpuTime, cores, cpu_time, load_average, load_between
@@ -350,6 +349,18 @@ def _measure(
     return _Attempt(times, load, busy, repeat=busy and now is not None)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause Python's garbage collector."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _in_turns(
     candidates: list[_Candidate], counts: list[int], place: torch.device, progress: Callable[[int, int, str], None]
 ) -> list[list[float]]:
@@ -357,7 +368,7 @@ def _in_turns(
     times: list[list[float]] = [[] for _ in candidates]
     total, done = sum(counts), 0
     gc.collect()
-    with collector_paused():  # a collection would fall into somebody's step
+    with _collector_paused():  # a collection would fall into somebody's step
         for turn in range(max(counts)):
             for candidate, count, own in zip(candidates, counts, times, strict=True):
                 if turn < count:

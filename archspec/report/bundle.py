@@ -7,7 +7,7 @@ left out. The text needs no other file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from archspec.document import Block, Library, parse_document
@@ -50,7 +50,7 @@ def bundle_spec(elaboration: Elaboration, overrides: Mapping[str, Any], own_inpu
     found |= {key: document.keys[key].plain() for key in ("layers", "outputs") if key in document.keys}
     if own_inputs and not overrides:  # what is expected is said of the spec as it is written
         found["expect"] = {name: yaml.plain() for name, yaml in document.expect.items()}
-    _drop_unmentioned(found)
+    _drop_unmentioned(found, elaboration.program.params)
     text = _text(found)
     _prove(text, elaboration)
     return text
@@ -167,8 +167,11 @@ class _Libraries:
 # Params.
 
 
-def _drop_unmentioned(spec: Plain) -> None:
-    """Take out the params that nothing mentions: declared in the file itself, they would be errors."""
+def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
+    """Take out the params that nothing mentions: declared in the file itself, they would be errors.
+
+    In `order`, a param comes after those that it uses.
+    """
     mentioned = set(_names([spec["input"], spec["defaults"], spec["layers"], spec.get("outputs")]))
     mentioned.update(_block_names(spec["blocks"]))
     waiting = list(spec["include"])
@@ -176,9 +179,9 @@ def _drop_unmentioned(spec: Plain) -> None:
         library = waiting.pop()
         waiting += library.get("include", ())
         mentioned.update(_block_names(library.get("blocks", {})))
-    for name, value in reversed(list(spec["params"].items())):  # a param uses the ones before it
+    for name in reversed(list(order)):
         if name in mentioned:
-            mentioned.update(_names(value))
+            mentioned.update(_names(spec["params"][name]))
         else:
             del spec["params"][name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from archspec.backends.source.identifiers import Names, class_name
@@ -14,16 +15,26 @@ from archspec.backends.source.uses.parameters import candidates, traced
 from archspec.backends.source.uses.trace import Trace
 from archspec.backends.source.write.file import rendered
 from archspec.errors import UsageError
-from archspec.network import Network, load
+from archspec.network import InputShapes, Network, load, together
 from archspec.ops.torch_api import LAYERS
 
 
-def generate(spec: str | os.PathLike[str] | Network, *, template: str | None = None, **params: Any) -> str:
-    """Return the Python source of a network: a spec by its path or name, with `params` set, or a `Network`."""
-    network = spec if isinstance(spec, Network) else load(spec, **params)
-    if isinstance(spec, Network) and params:
+def generate(
+    spec: str | os.PathLike[str] | Network,
+    /,
+    *,
+    template: str | None = None,
+    input: InputShapes | None = None,
+    params: Mapping[str, Any] | None = None,
+    **named: Any,
+) -> str:
+    """Return the Python source of a network: of a spec by its path or name, loaded as by `load`, or of a `Network`."""
+    given = together(params, named)
+    if not isinstance(spec, Network):
+        return generate_source(load(spec, input=input, params=given), template)
+    if given or input is not None:
         raise UsageError("params cannot be set of a network that is loaded already", "give them to `load`")
-    return generate_source(network, template)
+    return generate_source(spec, template)
 
 
 def generate_source(network: Network, template: str | None = None) -> str:
