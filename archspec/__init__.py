@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from archspec.errors import Diagnostic, Span, SpecError, UsageError
     from archspec.graph import Graph, Node
     from archspec.network import Network, analyze, check, load, loads
-    from archspec.report.costs import Report
+    from archspec.report.analyze import Report
     from archspec.zoo import list_specs
 
 _HOMES = {
@@ -35,7 +35,7 @@ _HOMES = {
     "LayerCost": "archspec.analysis.cost",
     "Network": "archspec.network",
     "Node": "archspec.graph",
-    "Report": "archspec.report.costs",
+    "Report": "archspec.report.analyze",
     "Span": "archspec.errors",
     "SpecError": "archspec.errors",
     "Totals": "archspec.analysis.cost",

@@ -1,4 +1,4 @@
-"""Findings: what is wrong with a spec, where, and how to fix it.
+"""Findings: what is wrong with a spec, where, and how to fix it; and the known word nearest to a misspelt one.
 
 A `Diagnostic` is one finding with a stable code and, where there is a place to point at, a `Span`.
 A `SpecError` carries every finding of a failed call, not just the first.

@@ -1,4 +1,4 @@
-"""A spec, understood: what `archspec.load` gives."""
+"""`load`, `analyze` and `check`, and the `Network` that a spec describes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archspec.document import Document, load_document, parse_document
 from archspec.elaborate import Elaboration, InputShape, elaborate
 from archspec.errors import Diagnostic, SpecError, UsageError, brief
 from archspec.graph import Graph
-from archspec.report.costs import Report
+from archspec.report.analyze import Report
 
 InputShapes = InputShape | Mapping[str, InputShape]
 

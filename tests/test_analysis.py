@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec.report.costs import layers_table, report_html
+from archspec.report.analyze import layers_table, report_html
 from archspec.report.figures import bytes_text, count_text
 from archspec.report.folding import module_tree
 

@@ -17,7 +17,7 @@ from archspec import errors
 from archspec.analysis import expectations
 from archspec.errors import MAX_FINDINGS, Complaint, Findings, SpecError, UsageError
 from archspec.expressions import MAX_DEPTH
-from archspec.report.costs import layers_table
+from archspec.report.analyze import layers_table
 from archspec.schema import schema
 from archspec.schema.violations import violations
 from archspec.syntax import parse

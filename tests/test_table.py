@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import archspec
-from archspec.report.costs import COLUMNS, layers_table, report_text
+from archspec.report.analyze import COLUMNS, layers_table, report_text
 from archspec.report.screen import BLOCKS, Screen
 from archspec.report.table import Column, Table, as_text
 

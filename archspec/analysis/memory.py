@@ -1,4 +1,4 @@
-"""How much is alive at once while a network runs."""
+"""How many numbers of activations are alive at once while a network runs."""
 
 from __future__ import annotations
 

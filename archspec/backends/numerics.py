@@ -1,4 +1,6 @@
-"""Numeric comparisons that can fail: weights and inputs under which every layer shows in the outputs.
+"""Compare the outputs of two computations of a network, with weights and inputs under which every layer shows.
+
+Verify, bench and the ONNX export use it.
 
 With the weights that torch's constructors draw, the signal of a deep network fades in evaluation: its outputs are
 nearly the same for every input, whatever the layers do, and a comparison of outputs compares nothing. `prepare` fits

@@ -1,4 +1,4 @@
-"""The numbers of a model under the names that its weights have in files, whatever the model is wrapped in.
+"""The tensors of a model's state_dict under plain names, whatever the model is wrapped in.
 
 Wrappers (torch.compile, DistributedDataParallel, averaged models) put their own names before the keys of a state_dict,
 `fully_shard` cuts its tensors to pieces, and a parametrisation keeps others in place of a weight. A `Slot` is one

@@ -1,6 +1,7 @@
-"""Check that everything archspec makes of a network agrees: graph, analysis, module, generated source, torch's count.
+"""Check that graph, analysis, module, generated source and torch's own count of a network agree.
 
 The first checks run on the meta device and compute nothing; the last two run the network on the CPU.
+An ONNX file is compared when it is written: see `onnx.py`.
 """
 
 from __future__ import annotations

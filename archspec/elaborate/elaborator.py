@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from archspec.elaborate.advice import padding_help
 from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
+from archspec.elaborate.missing_padding import padding_help
 from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
 from archspec.names import step_name_fault
-from archspec.ops.advice import input_help
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
+from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
 from archspec.shapes import Shape

@@ -1,4 +1,4 @@
-"""What a network shows of itself: its params, its inputs and its outputs."""
+"""Set and check the params and inputs of a network, and find its outputs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, Unk
 from archspec.files import MAX_BYTES
 from archspec.graph import Graph, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
-from archspec.ops.advice import input_help
 from archspec.ops.fields import MAX_AXES, Int, axis_names
+from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import RESERVED, Value
 from archspec.shapes import LIMIT, Shape, shape_text

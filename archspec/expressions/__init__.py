@@ -6,7 +6,7 @@ Nothing is ever passed to `eval`. Every step draws on a budget, so that no expre
 
 from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import FUNCTIONS, make_divisible
-from archspec.expressions.text import MAX_LEVELS, Expression, Template, compile_expression, compile_text
+from archspec.expressions.parser import MAX_LEVELS, Expression, Template, compile_expression, compile_text
 from archspec.expressions.values import (
     CONTAINERS,
     MAX_DEPTH,

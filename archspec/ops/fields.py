@@ -1,4 +1,7 @@
-"""The arguments of an op: what each accepts, as a check and as a JSON Schema, from one declaration."""
+"""The arguments of an op: what each accepts, as a check and as a JSON Schema, from one declaration.
+
+A literal is held against the schema first; the check is for values that expressions make.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from archspec.ops.advice import equal_help, fit_help, same_size_help
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Axis, arg, axis_names
+from archspec.ops.shape_help import equal_help, fit_help, same_size_help
 from archspec.shapes import Shape, elements
 
 

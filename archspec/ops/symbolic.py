@@ -1,4 +1,4 @@
-"""Symbolic integers: numbers that remember the expression that gives them.
+"""Symbolic integers: numbers that remember the expression that gives them, so that generated source can print it.
 
 The arithmetic of an op (a padding of half the kernel, the channels of a concatenation) is plain Python. Run on symbolic
 integers, it gives each argument of the torch call both as a number and as an expression of what the op was given:

@@ -1,4 +1,4 @@
-"""The spec as it was understood: the elaborated network, written as a spec again.
+"""The elaborated network written as a spec again: what `archspec show` prints.
 
 Nothing is left to a rule: every step has its name, every argument its value, and a comment tells where each comes from.
 Blocks, repeats and conditions are gone; what they made stands as nested `sequential`s. A scope that reads several

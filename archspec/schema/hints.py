@@ -8,9 +8,9 @@ from collections.abc import Collection
 
 from archspec.errors import did_you_mean, listed, nearest
 from archspec.ops import OPS
-from archspec.ops.advice import input_help
 from archspec.ops.base import Op
 from archspec.ops.fields import NO_TUPLES, Field, Padding, Sizes, hint
+from archspec.ops.shape_help import input_help
 from archspec.schema.rules import SCOPES, STEP_KEYS, Rule
 from archspec.schema.violations import Path
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar

@@ -1,4 +1,4 @@
-"""The rules themselves, as plain data.
+"""The JSON Schema of a spec, made from the ops, as plain data.
 
 They are kept flat, with `if`/`then` in place of alternatives, so that each violation names its exact place.
 """

@@ -8,7 +8,7 @@ from archspec.analysis.cost import DTYPES
 from archspec.cli.common import load_network, network_options, output_options, parse_depth, specs_argument
 from archspec.cli.streams import emit, print_diagnostics, screen, to_json
 from archspec.errors import SpecError, UsageError
-from archspec.report.costs import SORTS, Report, comparison_table, exact_comparison, exact_table, report_text
+from archspec.report.analyze import SORTS, Report, comparison_table, exact_comparison, exact_table, report_text
 from archspec.report.screen import Screen
 from archspec.report.table import as_csv, as_markdown, as_text
 

@@ -1,4 +1,4 @@
-"""What would make a merge fit: a padding that was left out on the way to one of its operands."""
+"""Help for a merge that does not fit: the padding that was left out on the way to one of its operands."""
 
 from __future__ import annotations
 

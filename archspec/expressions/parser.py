@@ -1,4 +1,4 @@
-"""Text with `$name` and `${...}` in it: what is an expression, and what stands for itself."""
+"""Find and parse `$name` and `${...}` in text; what is not an expression stands for itself."""
 
 from __future__ import annotations
 
