@@ -63,6 +63,8 @@ class Document:
 
     source: Source
     files: tuple[tuple[str, str], ...] = ()
+    bases: tuple[str, ...] = ()
+    """The names of the files that it extends, nearest first."""
     keys: dict[str, Yaml] = field(default_factory=dict)
     key_spans: dict[str, Span] = field(default_factory=dict)
     params: dict[str, Yaml] = field(default_factory=dict)
@@ -283,6 +285,7 @@ class _Reader:
                 document = self.document(self._target(extends, path), extends)
             except SpecError as error:
                 raise SpecError([*found, *error.diagnostics]) from None
+            document.bases = (document.source.name, *document.bases)
             document.source = yaml.source
         # What was said of the base alone does not hold of this network: what it is called, and the figures it has.
         for key in ("name", "description", "extends", "include"):

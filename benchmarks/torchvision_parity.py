@@ -135,7 +135,9 @@ def compare_modules(network: archspec.Network, theirs: nn.Module) -> dict[str, s
             left, right = (named(module(*inputs), network.graph.outputs) for module in (ours, theirs))
             faults["logits"] = unequal(left, right)
         trial = prepare(network.graph, ours)
-        theirs.load_state_dict(ours.state_dict(), strict=True)
+        state_dict = theirs.state_dict()  # with the versions of torchvision's modules
+        state_dict.update(ours.state_dict())
+        theirs.load_state_dict(state_dict, strict=True)
         with torch.inference_mode():
             faults["layers"] = unequal(trial.outputs, named(theirs(*trial.inputs), trial.outputs))
     except RuntimeError as error:  # torch's, where shapes do not fit
