@@ -25,12 +25,13 @@ from archspec.zoo import family, list_specs
 def command(words: tuple[str, ...], all_: bool, format_: str) -> None:
     """List the networks that come with archspec, with their figures.
 
-    Those that extend one network are a family, and one line. With WORDs: each network that has one of them in its name;
-    if there is none, in its description or reference. JSON always has each network.
+    Those that extend one network are a family, and one line. WORDs show each network that has one of them in its name,
+    and the family of a network that is named in full; where there is none, those with one in the description or
+    reference. JSON always has each network.
 
     \b
     archspec list
-    archspec list resnet vgg
+    archspec list regnet vgg
     archspec list excitation
     """
     networks = _search(words)
@@ -45,12 +46,19 @@ def command(words: tuple[str, ...], all_: bool, format_: str) -> None:
 
 
 def _search(words: tuple[str, ...]) -> list[Network]:
-    """Return the networks in which one of the words occurs, all without words."""
+    """Return the networks that have one of the words, all without words.
+
+    Raises:
+        UsageError: There is none.
+    """
     names = list_specs()
     wanted = [word.lower() for word in words]
-    if not words or (found := [name for name in names if any(word in name for word in wanted)]):
-        return [load(name) for name in (names if not words else found)]
+    found = [name for name in names if not words or any(word in name for word in wanted)]
+    if found and set(wanted).isdisjoint(names):
+        return [load(name) for name in found]
     networks = [load(name) for name in names]
+    if found:  # a network by its whole name stands for those that extend it, too
+        return [network for network in networks if network.name in found or family(network.document) in wanted]
     texts = [f"{network.description} {network.reference}".lower() for network in networks]
     matching = [network for network, text in zip(networks, texts, strict=True) if any(word in text for word in wanted)]
     if not matching:
