@@ -23,8 +23,10 @@ The exit status is 1 where a network differs; where torchvision is not installed
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import hashlib
+import importlib.metadata
 import json
 import statistics
 import sys
@@ -230,6 +232,15 @@ def examine(name: str, row: Mapping[str, str] | None, options: argparse.Namespac
     return result
 
 
+def versions() -> str:
+    """Return which libraries are compared, as far as they are installed."""
+    found = [f"archspec {archspec.__version__}"]
+    for name in ("torchvision", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(found)
+
+
 def line(result: Mapping[str, Any]) -> str:
     """Return the row of a result, faults below it."""
     cells = [f"{result['network']:<20}"]
@@ -254,6 +265,7 @@ def main() -> None:
     unknown = [name for name in options.networks if name not in table and name not in TIMM]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
+    print(versions())
     print("  ".join([f"{'network':<20}", *(f"{column:<7}" for column in COLUMNS)]).rstrip())
     results = []
     for name in options.networks or table:
