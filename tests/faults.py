@@ -450,7 +450,7 @@ def half_precision(func: Any, given: Arguments) -> Any:
 
 @twist("conv2d")
 def flipped_kernel(func: Any, given: Arguments) -> Any:
-    if given["weight"].shape[-1] == 1:
+    if given["weight"].shape[-1] == 1 or given["input"].shape[-1] == 1:  # the other taps lie on the padding
         raise Absent
     return called(func, given, weight=given["weight"].flip(-1))
 
@@ -523,6 +523,8 @@ def means_for_maxima(func: Any, given: Arguments) -> Any:
 
 @twist("avg_pool2d", "adaptive_avg_pool2d")
 def maxima_for_means(func: Any, given: Arguments) -> Any:
+    if given["input"][0, 0].numel() == 1:
+        raise Absent
     if func.__name__ == "adaptive_avg_pool2d":
         return F.adaptive_max_pool2d(**given)
     return F.max_pool2d(**{name: given[name] for name in MAX_POOL if name in given})
