@@ -533,7 +533,7 @@ REPEATS = [
     ),
     step(
         "33 scopes that multiply",
-        "sequential: {repeat: 1000, layers: [sequential: {repeat: «101, layers: [linear: '${index + 1}']}]}",
+        "sequential: {repeat: «1000, layers: [sequential: {repeat: 101, layers: [linear: '${index + 1}']}]}",
         ("limit", "more than 100,000 blocks and `sequential`s"),
     ),
     step(

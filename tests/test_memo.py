@@ -235,11 +235,11 @@ def test_blocks_of_mistakes_that_double(leaf: str, monkeypatch: pytest.MonkeyPat
     ran = []
     run = elaborator.Elaborator.run
     monkeypatch.setattr(elaborator.Elaborator, "run", lambda *given: ran.append(given) or run(*given))
-    blocks = "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(17))
+    blocks = "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(15))
     text = (
-        f"input: [3]\nblocks:\n{blocks}  b17:\n    layers:\n      - relu: {{name: x}}\n      - {leaf}\nlayers: [b0]\n"
+        f"input: [3]\nblocks:\n{blocks}  b15:\n    layers:\n      - relu: {{name: x}}\n      - {leaf}\nlayers: [b0]\n"
     )
     (finding,) = elaborate(parse_document(text)).diagnostics
     assert finding.span
-    assert finding.span.line == 23
+    assert finding.span.line == 21
     assert len(ran) < 100
