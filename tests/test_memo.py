@@ -182,9 +182,9 @@ def test_scopes_in_scopes_count_for_the_limits() -> None:
     document = parse_document(f"input: [8]\n{blocks}\nlayers: {layers}\n")
     assert [finding.code for finding in elaborate(document).diagnostics] == ["limit"]
     assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
-    steps = ["relu", *[f"b{level}" for level in range(62)]]
+    steps = ["relu", *[f"b{level}" for level in range(28)]]
     chain = ", ".join(f"b{level}: {{layers: [{step}]}}" for level, step in enumerate(steps))
-    document = parse_document(f"input: [8]\nblocks: {{{chain}}}\nlayers: [b61, b62, sequential: [sequential: [b62]]]\n")
+    document = parse_document(f"input: [8]\nblocks: {{{chain}}}\nlayers: [b27, b28, sequential: [sequential: [b28]]]\n")
     assert [finding.code for finding in elaborate(document).diagnostics] == ["depth"]
     assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
 
