@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archspec.backends.source.identifiers import class_name, numbered
-from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings
+from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
 from archspec.backends.source.plan.ir import ClassPlan, Instance, Let, Slot, Statement, names_used, walk
 from archspec.backends.source.plan.leaves import label_of
@@ -300,7 +300,8 @@ class Planner(StepPlanner):
         def place(printed: str) -> tuple[bool, int]:
             origin = bindings.origins[printed]
             order = declared.index(origin) if origin in declared else len(declared)
-            return plan.arguments[printed].default is not MISSING, -1 if printed in plan.size_arguments else order
+            first = printed in plan.size_arguments or is_size(printed)
+            return plan.arguments[printed].default is not MISSING, -1 if first else order
 
         plan.arguments = {printed: plan.arguments[printed] for printed in sorted(plan.arguments, key=place)}
 

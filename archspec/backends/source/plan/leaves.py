@@ -80,8 +80,19 @@ def _planned(
         candidates = symbols.candidates(len(calls[cursor.active[0]]) - position, key)
         if padded is not None and key == "padding":
             candidates = [*candidates, partial(_either, padded, values, cursor)]
-        found.arguments[key] = cursor.bindings.express(cursor.active, values, candidates, symbols.field(key))
+        each_axis = _each_axis(values)
+        tree = cursor.bindings.expressed(cursor.active, each_axis, candidates) if each_axis else None
+        found.arguments[key] = tree or cursor.bindings.express(cursor.active, values, candidates, symbols.field(key))
     return found
+
+
+def _each_axis(values: Sequence[Any]) -> list[Any] | None:
+    """Return sizes for each axis in every use, if some uses have these and others one number for all axes."""
+    lengths = {len(value) for value in values if isinstance(value, tuple)}
+    if len(lengths) != 1 or not any(type(value) is int for value in values):
+        return None
+    (length,) = lengths
+    return [(value,) * length if type(value) is int else value for value in values]
 
 
 def _either(test: ast.expr, values: Sequence[Any], cursor: Cursor) -> ast.expr | None:
@@ -126,7 +137,7 @@ class _Symbols:
         self.step, self.cursor = step, cursor
         self.calls: tuple[Call, ...] = ()
         self.shape: Shape = ()
-        use = cursor.active[0]
+        use = _telling(applied, cursor.active)
         inputs = tuple(self._input(slot, path, use) for slot, path in zip(reads, applied[use].reads, strict=True))
         arguments = dict(step.constants)
         environments = {each: applied[each].environment for each in cursor.active}
@@ -187,6 +198,17 @@ class _Symbols:
             else:
                 found.append(None)
         return tuple(found)
+
+
+def _telling(applied: Uses, active: Sequence[int]) -> int:
+    """Return the use whose calls tell most: lists of equal sizes are one number in them, whatever the spec says."""
+
+    def lists(use: int) -> int:
+        made = applied[use].made
+        calls = made.op.calls() if isinstance(made, Node) else ()
+        return sum(isinstance(value, tuple) for call in calls for value in call.arguments.values())
+
+    return max(active, key=lists) if len(active) > 1 else active[0]
 
 
 def _remembering(size: int, tree: ast.expr | None, bindings: Bindings, use: int) -> int:

@@ -17,7 +17,7 @@ from archspec.network import Network
 from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, Value
 
 HEAD = "num_classes"
-"""The param that every network's class keeps, where it can; others stay out of blocks."""
+"""The param that every network's class keeps, where it can; of others, only rates of dropout go into blocks."""
 
 
 def traced(network: Network, names: Sequence[str]) -> tuple[Trace, dict[str, list[Any]]]:
@@ -99,18 +99,20 @@ def _values(program: Program) -> Iterator[tuple[Value, bool]]:
         yield value, True
     yield from _step_values(program.steps, False)
     for block in program.blocks.values():
+        own = set(block.params)
         yield from ((value, False) for value in block.params.values() if value is not None)
-        yield from _step_values(block.steps, True)
+        yield from (each for each in _step_values(block.steps, True) if not each[0].names <= own)
 
 
 def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, bool]]:
-    """Yield the same of steps; `within` a block, only `num_classes` may vary."""
+    """Yield the same of steps; `within` a block, only `num_classes` and what dropout is given may vary."""
     for step in steps:
         fixed = [step.name, step.reads, step.when, step.repeat.count if step.repeat else None]
         yield from ((value, False) for value in fixed if value is not None)
         if isinstance(step, OpStep):
             for name, value in {**step.defaults, **step.arguments}.items():
-                yield value, step.op.fields[name].free and (not within or value.names == {HEAD})
+                handed_on = not within or value.names == {HEAD} or step.op.__module__.endswith(".dropout")
+                yield value, step.op.fields[name].free and handed_on
         elif isinstance(step, CallStep):
             yield from ((value, not within) for value in step.arguments.values())
         elif isinstance(step, ScopeStep):

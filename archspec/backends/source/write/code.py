@@ -45,14 +45,14 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
         first = not found and not after_inputs
         known = key in signature.by_place and not isinstance(tree, ast.Constant)
         by_place = by_place and key not in signature.by_name and (default is REQUIRED or first or known)
-        code = expression(_shortest(key, tree))
+        code = expression(_shortest(target, key, tree))
         found.append(code if by_place else Named(f"{key}=", code))
     return found
 
 
-def _shortest(key: str, tree: ast.expr) -> ast.expr:
+def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
     """Return a padding that is the same on all sides as its one number, as torch's padding modules take it."""
-    if key == "padding" and isinstance(tree, ast.Tuple) and len(tree.elts) in (4, 6):
+    if key == "padding" and isinstance(tree, ast.Tuple) and len(tree.elts) in (2, 4, 6) and "Pad" in target:
         if all(equal(item, tree.elts[0]) for item in tree.elts):
             return tree.elts[0]
     return tree
