@@ -24,8 +24,8 @@ from archspec.backends.source.plan.ir import (
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
 from archspec.backends.source.write import layout
-from archspec.backends.source.write.chains import has_module, name_code, number_of, range_of
-from archspec.backends.source.write.code import call_arguments, is_function
+from archspec.backends.source.write.chains import has_module, name_code, number_of
+from archspec.backends.source.write.code import attribute, call_arguments, expression, is_function
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
@@ -327,7 +327,9 @@ class ForwardWriter:
         for statement in statements:
             match statement:
                 case Let():
-                    continue
+                    if statement.target in self.init.read_in_loops and level > 2:
+                        self._flush(level)
+                        self._add(level, f"{statement.target} = ", expression(self.init.in_forward(statement.value)))
                 case Listing():
                     self._listing(statement, level)
                 case Loop():
@@ -495,7 +497,7 @@ class ForwardWriter:
 
     def _argument(self, call: CallPlan, key: str) -> ast.expr:
         held = self.init.kept_arguments.get((id(call), key))
-        return ast.Name(f"self.{held}") if held else call.arguments[key]
+        return attribute(held) if held else self.init.in_forward(call.arguments[key])
 
     def _arguments(self, call: CallPlan) -> list[Doc]:
         """Return the arguments of a function; what only `__init__` can work out is in an attribute."""
@@ -514,7 +516,7 @@ class ForwardWriter:
             return f"self[{self._place(statement)}]"
         if isinstance(name_, str) and name_.isidentifier():
             return f"self.{name_}"
-        return f"getattr(self, {name_code(name_)})"
+        return f"getattr(self, {name_code(name_ if isinstance(name_, str) else self.init.in_forward(name_))})"
 
     def _place(self, statement: Statement) -> int:
         place = 0
@@ -666,9 +668,14 @@ class ForwardWriter:
                 late.append((name, value.last))
             else:
                 self.forced[value.last] = name
-        self._add(level, f"for {loop.index or '_'} in {range_of(loop)}:")
+        counter = loop.counter if loop.counter and loop.counter.name in self.init.read_in_loops else None
+        if counter:
+            self._add(level, f"{counter.name} = ", expression(self.init.in_forward(counter.start)))
+        self._add(level, self.init.heads[loop])
         self._emit(loop.statements, level + 1)
         self._flush(level + 1)
+        if counter:
+            self._add(level + 1, f"{counter.name} = ", expression(self.init.in_forward(counter.after)))
         for name, slot in late:
             self._assign(level + 1, name, Text(self.variables[slot]), Slot({}), False)
         for value in loop.values:
