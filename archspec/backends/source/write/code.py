@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 from archspec.backends.source.plan.ir import CallPlan, Leaf, Statement
-from archspec.backends.source.trees import equal, literal, name, names_in, text
+from archspec.backends.source.trees import equal, name, names_in, text
 from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
-from archspec.ops.torch_api import AS_KERNEL, FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
+from archspec.ops.torch_api import FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
 
 
 def expression(tree: ast.expr) -> Doc:
@@ -36,10 +35,10 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
     """
     found: list[Doc] = []
     by_place = True
-    signature = SIGNATURES[target]
+    signature, call = SIGNATURES[target], CallPlan(target, arguments)
     for key, default in signature.parameters.items():
         tree = arguments.get(key)
-        if tree is None or _is_default(tree, default, arguments):
+        if tree is None or call.is_default(key):
             by_place = False
             continue
         first = not found and not after_inputs
@@ -56,14 +55,6 @@ def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
         if all(equal(item, tree.elts[0]) for item in tree.elts):
             return tree.elts[0]
     return tree
-
-
-def _is_default(tree: ast.expr, default: Any, arguments: dict[str, ast.expr]) -> bool:
-    if default is REQUIRED:
-        return False
-    if default is AS_KERNEL:
-        return equal(tree, arguments["kernel_size"])
-    return equal(tree, literal(default))
 
 
 def is_function(statement: Statement) -> bool:
