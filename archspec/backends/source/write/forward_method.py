@@ -158,7 +158,8 @@ class ForwardWriter:
     def _assign(self, level: int, name: str, doc: Doc, slot: Slot, typed: bool) -> None:
         """Write `name = doc`, with the shape of the value as a comment."""
         comment = ""
-        if self.shapes is not None and slot.paths.get(0) in self.shapes:
+        differs = level > 2 and slot.shape is None  # from round to round
+        if self.shapes is not None and slot.paths.get(0) in self.shapes and not differs:
             comment = f"# {shape_text(self.shapes[slot.paths[0]])}"
         self.lines.append(_Line(level, doc, (name,), comment))
         self.typed[name] = typed or name in self.declared
@@ -676,8 +677,11 @@ class ForwardWriter:
         self._flush(level + 1)
         if counter:
             self._add(level + 1, f"{counter.name} = ", expression(self.init.in_forward(counter.after)))
+        given = {value.last: self.variables[value.entry] for value in loop.values}
+        late += [(name, slot) for slot, name in given.items() if (name, slot) not in late]
         for name, slot in late:
-            self._assign(level + 1, name, Text(self.variables[slot]), Slot({}), False)
+            if self.variables[slot] != name:  # steps that have results of several kinds choose variables themselves
+                self._assign(level + 1, name, Text(self.variables[slot]), Slot({}), False)
         for value in loop.values:
             self.variables[value.out] = self.variables[value.entry]
 
