@@ -25,7 +25,7 @@ from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
 from archspec.backends.source.write import layout
 from archspec.backends.source.write.chains import has_module, name_code, number_of, range_of
-from archspec.backends.source.write.code import call_arguments, is_function
+from archspec.backends.source.write.code import call_arguments, is_function, slice_bounds
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
@@ -494,31 +494,21 @@ class ForwardWriter:
 
     def _slice(self, value: str, call: CallPlan, leaf: Leaf) -> str:
         """Return `x[:, start:stop]`."""
-        place = {key: self._argument(call, key) for key in ("dim", "start", "length")}
-        assert isinstance(place["dim"], ast.Constant)
-        start, length = place["start"], place["length"]
-        if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
-            stop: ast.expr = ast.Constant(start.value + length.value)
-        else:
-            from archspec.backends.source.trees import binary
+        bounds = {key: self._argument(call, key, tree) for key, tree in slice_bounds(leaf, call).items()}
+        wide = any(not isinstance(tree, ast.Name | ast.Constant) or "." in text(tree) for tree in bounds.values())
+        start, stop = (text(bounds[key]) if key in bounds else "" for key in ("start", "stop"))
+        inner = f"{start}{' : ' if wide else ':'}{stop}".strip()
+        dim = call.arguments["dim"]
+        assert isinstance(dim, ast.Constant)
+        return f"{value}[{':, ' * dim.value}{inner}]"
 
-            stop = binary(start, ast.Add(), length)
-        head = "" if isinstance(start, ast.Constant) and start.value == 0 else text(start)
-        size = leaf.reads[0].shape
-        whole = size is not None and isinstance(stop, ast.Constant) and stop.value == size[place["dim"].value - 1]
-        bounds = ["" if start_ is None else text(start_) for start_ in (None if not head else start, None if whole else stop)]
-        wide = any(not isinstance(bound, ast.Name | ast.Constant) or "." in text(bound) for bound in (start, stop))
-        between = " : " if wide else ":"
-        inner = f"{bounds[0]}{between}{bounds[1]}".strip()
-        return f"{value}[{':, ' * place['dim'].value}{inner}]"
-
-    def _argument(self, call: CallPlan, key: str) -> ast.expr:
-        held = self.init.kept_arguments.get((id(call), key))
-        return ast.Name(f"self.{held}") if held else call.arguments[key]
+    def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
+        """Return an argument of a function as `forward` has it; what only `__init__` can work out is in an attribute."""
+        return self.init.kept_arguments.get((id(call), key), tree)
 
     def _arguments(self, call: CallPlan) -> list[Doc]:
-        """Return the arguments of a function; what only `__init__` can work out is in an attribute."""
-        arguments = {key: self._argument(call, key) for key in call.arguments}
+        """Return the arguments of a function."""
+        arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
         return call_arguments(call.target, arguments, after_inputs=True)
 
     def _attribute(self, statement: Statement) -> str:
