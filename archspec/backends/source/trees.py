@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -150,6 +151,17 @@ def is_constant(tree: ast.expr) -> bool:
 def equal(left: ast.AST, right: ast.AST) -> bool:
     """Return whether two expressions are written alike."""
     return left is right or ast.dump(left) == ast.dump(right)
+
+
+def equal_sums(left: ast.expr, right: ast.expr) -> bool:
+    """Return whether two expressions are the same sum, whatever the order of terms and of factors."""
+    sums: list[Counter[str]] = []
+    for tree in (left, right):
+        terms: Counter[str] = Counter()
+        for factor, base in _terms(tree):
+            terms[ast.dump(base)] += factor
+        sums.append(terms)
+    return sums[0] == sums[1]
 
 
 # Evaluating.

@@ -277,6 +277,8 @@ class ClassBindings(Bindings):
             return self._table(spec_name, active, values)
         if not all(isinstance(value, int | float | str | bool) for value in values):
             raise Unprintable
+        if len({isinstance(value, str) for value in values}) > 1:  # `half` here, a number there
+            raise Unprintable
         size = self._equal_size(spec_name)
         if size is not None:
             return size

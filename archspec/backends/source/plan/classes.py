@@ -7,11 +7,12 @@ structure get a class of their own.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archspec.backends.source.identifiers import class_name, numbered
-from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size
+from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size, value_in
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
 from archspec.backends.source.plan.ir import ClassPlan, Instance, Let, Slot, Statement, names_used, walk
 from archspec.backends.source.plan.leaves import label_of
@@ -28,7 +29,7 @@ from archspec.backends.source.uses.trace import (
     flat,
 )
 from archspec.expressions import Environment
-from archspec.graph import Scope
+from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, Program, ScopeStep, Step, Value
 
 
@@ -40,12 +41,14 @@ class Planner(StepPlanner):
         self.classes: list[ClassPlan] = []
         self._class_of: dict[Scope, tuple[ClassPlan, int]] = {}
         self._alike: dict[Scope, list[Scope]] = {}
+        self._spelling = ""
 
     def network(self, name: str) -> list[ClassPlan]:
         """Return the classes, those that a class needs before it, the network's own last.
 
         Raises: Open if a param that is kept cannot be an argument.
         """
+        self._spelling = name
         unrolled: frozenset[Step] = frozenset()
         while True:
             known = dict(self._class_of), list(self.classes)
@@ -126,7 +129,8 @@ class Planner(StepPlanner):
                 last = error
                 continue
             for number, (plan, group) in enumerate(planned):
-                plan.name = class_name(name) if not number else class_name(f"{name}_{_distinction(group[0])}")
+                full = f"{name}_{_distinction(group, scopes)}" if number else name
+                plan.name = class_name(full, self._spelling)
                 self.classes.append(plan)
                 for use, scope in enumerate(group):
                     self._class_of[scope] = plan, use
@@ -369,21 +373,38 @@ def _given(trace: Trace, scope: Scope) -> Mapping[str, Any]:
 
 
 def _scope_name(step: Step, scope: Scope) -> str:
-    """Return what to call the class of a scope that is no block: by its name, or by that of the scope around it."""
+    """Return what to call the class of a scope that is no block.
+
+    That is its name; where it has none, what it does, or the name of the scope around it.
+    """
     name = label_of(step)
-    if name in ("layers", "") or name.isdecimal() or len(name) < 2:
-        around = next((each for each in scope.chain() if each is not scope and each.kind != "inline"), None)
-        own = scope.path.rpartition(".")[2]
-        outer = (around.block or around.path.rpartition(".")[2]) if around is not None else ""
-        if outer and not outer.isdecimal():
-            return f"{outer}_{own}" if own.isdecimal() else f"{outer}_{name}"
-        return f"{name}_{own}" if not name.isdecimal() else f"layers_{own}"
-    return name
+    if name not in ("layers", "") and not name.isdecimal() and len(name) > 1:
+        return name
+    last = list(flat(scope.items))[-1:]
+    made = last[0].made if last else None
+    if isinstance(made, Node) and made.op.op == "add" and scope.items[0].reads[0] in made.inputs:
+        return "residual"
+    around = next((each for each in scope.chain() if each is not scope and each.kind != "inline"), None)
+    own = scope.path.rpartition(".")[2]
+    outer = (around.block or around.path.rpartition(".")[2]) if around is not None else ""
+    if outer.isdecimal() or re.fullmatch("(layers|sequential(_[0-9]+)?)?", outer):
+        return name if name and not name.isdecimal() and not own.isdecimal() else "block"
+    if own.isdecimal() and outer.endswith("s") and len(outer) > 3:
+        return outer.removesuffix("s")
+    return f"{outer}_{own}" if own.isdecimal() else f"{outer}_{name}"
 
 
-def _distinction(scope: Scope) -> str:
-    """Return what tells a scope's class from those of other uses of its block: where it is used."""
-    path = scope.parent.path if scope.parent is not None and scope.parent.kind == "repeat" else scope.path
+def _distinction(group: Sequence[Scope], scopes: Sequence[Scope]) -> str:
+    """Return what tells the class of some uses of a block from that of the others: an argument, or else the place."""
+    definition, others = group[0].definition, [scope for scope in scopes if scope not in group]
+    for name in definition.params if isinstance(definition, BlockProgram) else ():
+        values = [value_in(environment_of(scope), name) for scope in group]
+        given = [value_in(environment_of(scope), name) for scope in others]
+        if all_same(values) and not any(same(values[0], value) for value in given) and type(values[0]) in (bool, int):
+            return f"{name}_{values[0]}" if type(values[0]) is int else name if values[0] else f"no_{name}"
+    path = group[0].path
+    if group[0].parent is not None and group[0].parent.kind == "repeat":
+        path = group[0].parent.path
     return "_".join(path.split(".")[-2:])
 
 

@@ -17,6 +17,8 @@ from archspec.backends.source.plan.ir import (
     CallPlan,
     Chain,
     ClassPlan,
+    Copies,
+    Instance,
     Leaf,
     Let,
     Listing,
@@ -27,6 +29,9 @@ from archspec.backends.source.plan.ir import (
     walk,
 )
 from archspec.backends.source.trees import equal, names_in
+
+Key = str | int
+"""The name of a column, or its place in a row that is a list."""
 
 OFTEN = 4
 """From how many places on an expression gets a name."""
@@ -161,22 +166,35 @@ def _settled(tree: ast.expr, known: dict[str, bool]) -> ast.expr:
 
 
 def unpack_tables(plan: ClassPlan) -> None:
-    """Write a list of mappings that only a loop reads as a list of tuples, each column a variable of the loop."""
+    """Write a list of mappings that only a loop reads as a list of tuples, each column a variable of the loop.
+
+    So are lists of lists, whose columns are called like the arguments that they are given to.
+    """
     for loop in [statement for statement in walk(plan.statements) if isinstance(statement, Loop)]:
         if len(loop.targets) != 1 or loop.is_range:
             continue
+        target = loop.targets[0]
         rows = _rows(plan, loop)
-        if rows is None or not rows[0] or len(rows[0]) > MAX_COLUMNS and _fit_as_mappings(rows):
+        called: dict[Key, str] = {}
+        if rows is None:
+            rows = _bare_rows(plan, loop)
+            called = _called(loop, target)
+        elif len(rows[0]) > MAX_COLUMNS and _fit_as_mappings(rows):
             continue
-        target, columns = loop.targets[0], list(rows[0])
-        if not _only_columns(loop.statements, target, loop):
+        if rows is None or not rows[0] or not _only_columns(loop.statements, target, loop):
+            continue
+        columns = list(rows[0])
+        used = _columns_used(loop, target)
+        if any(type(column) is int and column not in called for column in used):
             continue
         kinds = plan.bindings.kinds
-        names = {column: numbered(value_name(column), lambda name: not kinds.get(name, "loop").startswith("loop")) for column in columns}
+        names: dict[Key, str] = {}
+        for column in columns:
+            name = value_name(called.get(column, column if isinstance(column, str) else f"column{column}"))
+            names[column] = numbered(name, lambda each: not kinds.get(each, "loop").startswith("loop"))
         taken = names_used(loop.statements) - {target}
         if any(name in taken for name in names.values()) or len(set(names.values())) != len(names):
             continue
-        used = _columns_used(loop, target)
         for name in names.values():
             kinds[name] = "loop"
         parts = {ast.dump(trees.item(trees.name(target), column)): trees.name(names[column]) for column in columns}
@@ -190,17 +208,55 @@ def unpack_tables(plan: ClassPlan) -> None:
         _write_rows(plan, loop, [[row[column] for column in columns] for row in rows])
 
 
-def _rows(plan: ClassPlan, loop: Loop) -> list[dict[str, ast.expr]] | None:
-    """Return the table that a loop alone runs over, as its rows; None if it is no such table."""
+def _bare_rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
+    """Return a table of lists of one length that a loop alone runs over, as its rows; None if it is no such table."""
+    source = _own_source(plan, loop)
+    lists = [row for row in source.elts if isinstance(row, ast.List | ast.Tuple)] if source is not None else []
+    if source is None or len(lists) != len(source.elts) or len({len(row.elts) for row in lists}) != 1:
+        return None
+    return [dict(enumerate(row.elts)) for row in lists] if len(lists[0].elts) > 1 else None
+
+
+def _called(loop: Loop, target: str) -> dict[Key, str]:
+    """Return what to call columns without names: as the arguments that they are given to, or `repeats`."""
+    found: dict[Key, str] = {}
+    for statement in walk(loop.statements):
+        given: dict[str, ast.expr] = {}
+        if isinstance(statement, Instance):
+            given = statement.arguments
+        elif isinstance(statement, Leaf):
+            given = {key: tree for call in statement.calls for key, tree in call.arguments.items()}
+        elif isinstance(statement, Loop) and statement.is_range:
+            given = {"repeats": statement.source}
+        elif isinstance(statement, Copies):
+            given = {"repeats": statement.count}
+        for name, tree in given.items():
+            read = {ast.dump(node): node for node in ast.walk(tree) if _is_column(node, target)}
+            if len(read) == 1:
+                (column,) = read.values()
+                assert isinstance(column, ast.Subscript)
+                assert isinstance(column.slice, ast.Constant)
+                found.setdefault(column.slice.value, name)
+    return found
+
+
+def _own_source(plan: ClassPlan, loop: Loop) -> ast.List | None:
+    """Return the list that a loop alone runs over; None if it is none, or others read it too."""
     source = loop.source
     if isinstance(source, ast.Name):
         table = _table(plan, source.id)
         if table is None or _mentions(plan, source.id) != 1:
             return None
         source = table.value
-    if not isinstance(source, ast.List) or not source.elts:
+    return source if isinstance(source, ast.List) and source.elts else None
+
+
+def _rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
+    """Return the table that a loop alone runs over, as its rows; None if it is no table of mappings."""
+    source = _own_source(plan, loop)
+    if source is None:
         return None
-    rows = []
+    rows: list[dict[Key, ast.expr]] = []
     for row in source.elts:
         if not isinstance(row, ast.Dict):
             return None
@@ -210,9 +266,9 @@ def _rows(plan: ClassPlan, loop: Loop) -> list[dict[str, ast.expr]] | None:
     return rows
 
 
-def _fit_as_mappings(rows: list[dict[str, ast.expr]]) -> bool:
+def _fit_as_mappings(rows: list[dict[Key, ast.expr]]) -> bool:
     """Return whether each row of a table fits on a line as a mapping."""
-    return all(sum(len(key) + 6 + len(ast.unparse(value)) for key, value in row.items()) <= WIDTH for row in rows)
+    return all(sum(len(str(key)) + 6 + len(ast.unparse(value)) for key, value in row.items()) <= WIDTH for row in rows)
 
 
 def _table(plan: ClassPlan, name: str) -> Let | None:
@@ -251,10 +307,10 @@ def _is_column(node: ast.AST, target: str) -> bool:
     )
 
 
-def _columns_used(loop: Loop, target: str) -> set[str]:
+def _columns_used(loop: Loop, target: str) -> set[Key]:
     after = [loop.counter.after] if loop.counter else []
     return {
-        str(node.slice.value)
+        node.slice.value
         for tree in [*_trees(loop.statements), *after]
         for node in ast.walk(tree)
         if isinstance(node, ast.Subscript) and _is_column(node, target) and isinstance(node.slice, ast.Constant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from archspec.backends.source.plan.ir import CallPlan, Leaf, Statement
-from archspec.backends.source.trees import equal, name, names_in, text
+from archspec.backends.source.trees import binary, equal, equal_sums, name, names_in, text
 from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
 
@@ -55,6 +55,25 @@ def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
         if all(equal(item, tree.elts[0]) for item in tree.elts):
             return tree.elts[0]
     return tree
+
+
+def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:
+    """Return where the slice of a `torch.narrow` starts and stops, without what is the end of the axis anyway."""
+    start, length, dim = (call.arguments[key] for key in ("start", "length", "dim"))
+    if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
+        stop: ast.expr = ast.Constant(start.value + length.value)
+    else:
+        stop = binary(start, ast.Add(), length)
+    assert isinstance(dim, ast.Constant)
+    read, axis = leaf.reads[0], dim.value - 1
+    sizes = [tree for tree in read.sizes[axis : axis + 1] if tree is not None]
+    sizes += [ast.Constant(read.shape[axis])] if read.shape is not None else []
+    found = {"start": start, "stop": stop}
+    if isinstance(start, ast.Constant) and start.value == 0:
+        del found["start"]
+    if any(equal_sums(stop, size) for size in sizes):
+        del found["stop"]
+    return found
 
 
 def is_function(statement: Statement) -> bool:

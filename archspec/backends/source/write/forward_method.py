@@ -25,7 +25,7 @@ from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
 from archspec.backends.source.write import layout
 from archspec.backends.source.write.chains import has_module, name_code, number_of
-from archspec.backends.source.write.code import attribute, call_arguments, expression, is_function
+from archspec.backends.source.write.code import call_arguments, expression, is_function, slice_bounds
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
@@ -258,7 +258,11 @@ class ForwardWriter:
 
     def _label(self, pending: _Pending) -> str:
         """Return what the spec calls a value, by the step that makes it; empty if it has no name of its own."""
-        statement = pending.last if _is_explicit(pending.last) else pending.first
+        last, first = pending.last, pending.first
+        own = _is_explicit(last) or (self._is_held(last) and not (_is_light(last) and _is_explicit(first)))
+        if not own and len(pending.operands) > 1:  # a merge on the way: no longer what the first step made
+            return value_name(pending.slot.label) if pending.slot.named and pending.slot.label else ""
+        statement = last if own else first
         if statement in self.lists:
             listing, place = self.lists[statement]
             base = listing.name if isinstance(listing.name, str) and not listing.name.isdecimal() else "x"
@@ -266,9 +270,18 @@ class ForwardWriter:
         name = statement.name if isinstance(statement.name, str) else ""
         if isinstance(statement.name, ast.expr):
             name = _stem(statement.name)
-        if not _is_explicit(statement) or not name or name.isdecimal():
+        if not (_is_explicit(statement) or self._is_held(statement)) or not name or name.isdecimal():
             return value_name(pending.slot.label) if pending.slot.named and pending.slot.label else ""
         return value_name(name)
+
+    def _is_held(self, statement: Statement) -> bool:
+        """Return whether a statement calls a module that an attribute holds."""
+        return isinstance(statement, Instance | Chain) or (isinstance(statement, Leaf) and not is_function(statement))
+
+    def _is_kept(self, pending: _Pending) -> bool:
+        """Return whether a value is read again after the step that comes next has read it."""
+        readers = [self.live.position[reader] for reader in self.live.readers.get(pending.slot, ())]
+        return bool(readers) and self.live.last_use(pending.slot) > min(readers)
 
     def _has_own_name(self, pending: _Pending) -> bool:
         """Return whether a person would name a value after its step rather than call it the running value."""
@@ -276,7 +289,8 @@ class ForwardWriter:
         if self._is_overwritten(slot):
             return False
         if self.live.count(slot) > 1:
-            return _is_explicit(pending.last) or pending.slot.named or pending.last in self.lists
+            own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
+            return own or (self._is_held(pending.last) and self._is_kept(pending))
         reader = self.live.sole_reader(slot)
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
@@ -289,7 +303,8 @@ class ForwardWriter:
             return True
         first = pending.operands[0] if pending.operands else None
         goes_on = first is not None and self.variables.get(first) in RUNNING
-        if reader is not None and self.live.position[reader] > self.live.position[pending.last] + 1 and not goes_on:
+        made = self.live.position[self.live.maker.get(slot, pending.last)]
+        if reader is not None and self.live.position[reader] > made + 1 and not goes_on:
             return True
         if reader is None and slot in self.plan.results:
             return len(self.plan.results) > 1
@@ -399,6 +414,10 @@ class ForwardWriter:
     def _step(self, statement: Statement, reads: Sequence[Slot], level: int) -> None:
         """Write a step with one result, which then waits; what has waited is taken into its line, or gets a variable."""
         pending = self.pending
+        if isinstance(statement, Leaf) and not statement.calls and pending is not None and reads == [pending.slot]:
+            if self.live.count(pending.slot) == 1 and pending.slot not in self.forced:
+                self.pending = pending._replace(slot=statement.out)
+                return
         folded = pending is not None and self._folds(pending, statement, reads, level)
         if not folded:
             self._flush(level)
@@ -478,31 +497,21 @@ class ForwardWriter:
 
     def _slice(self, value: str, call: CallPlan, leaf: Leaf) -> str:
         """Return `x[:, start:stop]`."""
-        place = {key: self._argument(call, key) for key in ("dim", "start", "length")}
-        assert isinstance(place["dim"], ast.Constant)
-        start, length = place["start"], place["length"]
-        if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
-            stop: ast.expr = ast.Constant(start.value + length.value)
-        else:
-            from archspec.backends.source.trees import binary
+        bounds = {key: self._argument(call, key, tree) for key, tree in slice_bounds(leaf, call).items()}
+        wide = any(not isinstance(tree, ast.Name | ast.Constant) or "." in text(tree) for tree in bounds.values())
+        start, stop = (text(bounds[key]) if key in bounds else "" for key in ("start", "stop"))
+        inner = f"{start}{' : ' if wide else ':'}{stop}".strip()
+        dim = call.arguments["dim"]
+        assert isinstance(dim, ast.Constant)
+        return f"{value}[{':, ' * dim.value}{inner}]"
 
-            stop = binary(start, ast.Add(), length)
-        head = "" if isinstance(start, ast.Constant) and start.value == 0 else text(start)
-        size = leaf.reads[0].shape
-        whole = size is not None and isinstance(stop, ast.Constant) and stop.value == size[place["dim"].value - 1]
-        bounds = ["" if start_ is None else text(start_) for start_ in (None if not head else start, None if whole else stop)]
-        wide = any(not isinstance(bound, ast.Name | ast.Constant) or "." in text(bound) for bound in (start, stop))
-        between = " : " if wide else ":"
-        inner = f"{bounds[0]}{between}{bounds[1]}".strip()
-        return f"{value}[{':, ' * place['dim'].value}{inner}]"
-
-    def _argument(self, call: CallPlan, key: str) -> ast.expr:
-        held = self.init.kept_arguments.get((id(call), key))
-        return attribute(held) if held else self.init.in_forward(call.arguments[key])
+    def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
+        """Return an argument of a function as `forward` has it; what only `__init__` can work out is in an attribute."""
+        return self.init.kept_arguments.get((id(call), key)) or self.init.in_forward(tree)
 
     def _arguments(self, call: CallPlan) -> list[Doc]:
-        """Return the arguments of a function; what only `__init__` can work out is in an attribute."""
-        arguments = {key: self._argument(call, key) for key in call.arguments}
+        """Return the arguments of a function."""
+        arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
         return call_arguments(call.target, arguments, after_inputs=True)
 
     def _attribute(self, statement: Statement) -> str:
@@ -540,7 +549,9 @@ class ForwardWriter:
                 names.append("_")
                 continue
             label = value_name(slot.label) if slot.label else ""
-            running = [] if slot.named and self.live.last_use(slot) > position + 1 else list(RUNNING)
+            if slot is statement.out and not slot.named and isinstance(statement.name, str) and statement.name.isidentifier():
+                label = value_name(statement.name)
+            running = [] if label and self.live.last_use(slot) > position + 1 else list(RUNNING)
             choices = [*running, label or "y"]
             name = next((each for each in choices if each not in busy and each not in names), None)
             name = name or numbered(label or "y", lambda each: each in busy or each in names)
@@ -708,6 +719,11 @@ class ForwardWriter:
 def _is_explicit(statement: Statement) -> bool:
     """Return whether the spec gives a step a name of its own."""
     return statement.explicit if isinstance(statement, Leaf) else bool(statement.outs) and statement.outs[0].named
+
+
+def _is_light(statement: Statement) -> bool:
+    """Return whether a step is a detail of the one before: a norm, an activation, dropout."""
+    return isinstance(statement, Leaf) and statement.op.__module__.endswith((".norm", ".activation", ".dropout"))
 
 
 def _stem(name: ast.expr) -> str:

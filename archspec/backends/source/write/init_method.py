@@ -11,20 +11,17 @@ from archspec.backends.source.plan.bindings import MISSING
 from archspec.backends.source.plan.ir import (
     Branch,
     CallPlan,
-    Chain,
     ClassPlan,
-    Instance,
     Leaf,
     Let,
     Listing,
     Loop,
-    Slot,
     Statement,
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code, range_of, targets_of
-from archspec.backends.source.write.code import attribute, expression, is_function
+from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code
+from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
 
@@ -32,7 +29,7 @@ from archspec.names import MODULE_ATTRIBUTES
 class InitWriter(ModuleWriter):
     """Writes `__init__`, and keeps for `forward` under which attributes it finds what it needs.
 
-    `kept_arguments` has the attributes that hold arguments of functions, by the call and the argument's name, `conditions` what
+    `kept_arguments` has arguments of functions in terms of attributes, by the call and the argument's name, `conditions` what
     to ask for a branch: code, and whether that is None where its steps are left out. `chosen` are branches whose two
     ways are one attribute.
     """
@@ -40,7 +37,7 @@ class InitWriter(ModuleWriter):
     def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
         super().__init__(plan, taken)
         self.attributes = {each.name for each in walk(plan.statements) if isinstance(each.name, str)}
-        self.kept_arguments: dict[tuple[int, str], str] = {}
+        self.kept_arguments: dict[tuple[int, str], ast.expr] = {}
         self.conditions: dict[Branch, tuple[str, bool]] = {}
         self.chosen: dict[Branch, str] = {}
         self.kept: dict[str, str] = {}
@@ -131,21 +128,29 @@ class InitWriter(ModuleWriter):
                     self._hold(statement, call, level)
 
     def _hold(self, leaf: Statement, call: CallPlan, level: int) -> None:
-        for key, tree in call.arguments.items():
+        sliced = call.target == "torch.narrow"
+        assert isinstance(leaf, Leaf)
+        for key, tree in (slice_bounds(leaf, call) if sliced else call.arguments).items():
             if not names_in(tree):
                 continue
-            if isinstance(tree, ast.Name):
-                self.kept_arguments[id(call), key] = self._keep_argument(tree.id, level)
+            if sliced or isinstance(tree, ast.Name):
+                kept = {name: self._kept(name, level, sliced) for name in sorted(names_in(tree))}
+                self.kept_arguments[id(call), key] = trees.replaced(tree, kept)
                 continue
             label = leaf.name if isinstance(leaf.name, str) and leaf.name else leaf.out.label
-            attribute = self._new_attribute(f"{label}_{key}")
-            self.kept_arguments[id(call), key] = attribute
-            self.add(level, f"self.{attribute} = ", expression(tree))
+            held = self._new_attribute(f"{label}_{key}")
+            self.kept_arguments[id(call), key] = attribute(held)
+            self.add(level, f"self.{held} = ", expression(tree))
 
-    def _keep_argument(self, name: str, level: int) -> str:
-        """Return the attribute that holds a value of `__init__` for `forward`."""
+    def _kept(self, name: str, level: int, is_size: bool) -> ast.expr:
+        """Return the attribute that holds an argument, as code."""
+        called = f"{name}_size" if is_size and name in MODULE_ATTRIBUTES else name
+        return attribute(self._keep_argument(name, level, called))
+
+    def _keep_argument(self, name: str, level: int, called: str = "") -> str:
+        """Return the attribute that holds a value of `__init__` for `forward`, called like it or `called`."""
         if name not in self.kept:
-            self.kept[name] = self._new_attribute(name)
+            self.kept[name] = self._new_attribute(called or name)
         if name not in self._kept_for_all:
             self.add(level, f"self.{self.kept[name]} = {name}")
             if level == 2:
