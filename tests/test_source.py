@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, reduce
 from pathlib import Path
@@ -25,6 +27,7 @@ from archspec.network import Network, load, loads
 from archspec.ops.torch_api import OPERATORS
 
 torch = pytest.importorskip("torch")
+import torch.fx  # noqa: E402
 from archspec.backends import layers  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -60,11 +63,15 @@ def rendered(name: str) -> tuple[Network, str]:
 
 def module_class(text: str) -> type[Any]:
     """The network's class, which is the last of the file."""
-    names = [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     found: dict[str, Any] = {"__name__": "generated"}
     exec(compile(text, "generated.py", "exec"), found)
-    made: type[Any] = found[names[-1]]
+    made: type[Any] = found[class_names(text)[-1]]
     return made
+
+
+def class_names(text: str) -> list[str]:
+    """The names of a file's classes."""
+    return [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
 
 
 def shapes(module: Any) -> dict[str, tuple[int, ...]]:
@@ -219,6 +226,42 @@ def test_features(name: str) -> None:
     check(network, generate_source(network))
 
 
+# The ecosystem: TorchScript and fx.
+
+NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "wavenet")
+"""Networks of which `forward` finds modules by names that it works out, `getattr(self, f"layer{index}")`.
+
+The names are keys of the state_dict. TorchScript takes literals only: `getattr's second argument must be a string`.
+"""
+SCRIPTED = {name: name for name in ZOO if name not in DEEPER} | UNSEEN | FIXTURES
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_scripts_and_traces(name: str, tmp_path: Path) -> None:
+    """`torch.jit.script` and `fx.symbolic_trace` take generated files, in training and in evaluation."""
+    path = tmp_path / f"{name}.py"
+    path.write_text(generate_source(load(SCRIPTED[name])), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(f"generated_{name}", path)  # TorchScript reads the file
+    assert spec is not None
+    assert spec.loader is not None
+    file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(file)
+    with torch.device("meta"):
+        module = getattr(file, class_names(path.read_text(encoding="utf-8"))[-1])()
+    for training in (True, False):
+        graph = torch.fx.symbolic_trace(module.train(training)).graph
+        called = {node.target for node in graph.nodes if node.op == "call_module"}
+        stateful = {key.rpartition(".")[0] for key in module.state_dict()}
+        assert stateful <= called | {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch advises to export instead
+            if name in NAMED_BY_ROUND:
+                with pytest.raises(RuntimeError, match="getattr's second argument must be a string"):
+                    torch.jit.script(module)
+                return
+            assert shapes(torch.jit.script(module)) == shapes(module)
+
+
 def test_a_default_sees_the_params_of_the_document() -> None:
     """Even where a block has another value of that name, with which the op would be other calls."""
     network = loads("""
@@ -235,6 +278,59 @@ def test_a_default_sees_the_params_of_the_document() -> None:
     """)
     assert [node.op.output for node in network.graph.nodes] == [(6, 8, 8), (8, 8, 8)]
     check(network, generate_source(network))
+
+
+# Networks of any size.
+
+
+def work(text: str) -> int:
+    """How many functions of ours are called to generate the source of a spec."""
+    network, calls = loads(text), 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal calls
+        calls += event == "call" and "archspec" in frame.f_code.co_filename
+
+    sys.setprofile(count)
+    try:
+        source = generate_source(network)
+    finally:
+        sys.setprofile(None)
+    assert len(source) > len(text)
+    return calls
+
+
+def convs(count: int) -> str:
+    layers = "".join(f"- conv: {{name: c{number}, filters: {4 + number % 3}}}\n" for number in range(count))
+    return f"input: [4, 8, 8]\nlayers:\n{layers}"
+
+
+def blocks(count: int) -> str:
+    uses = "".join(f"- unit: {{name: u{number}, filters: {4 + number % 5}}}\n" for number in range(count))
+    unit = "blocks: {unit: {params: {filters: }, layers: [{conv: $filters}, relu]}}"
+    return f"input: [4, 8, 8]\n{unit}\nlayers:\n{uses}"
+
+
+@pytest.mark.parametrize("spec", [convs, blocks])
+def test_work_grows_with_the_network(spec: Callable[[int], str]) -> None:
+    """Four times the steps are at most 4.4 times the work; and 8,000 take no more for each than 500 do."""
+    few, more = work(spec(500)), work(spec(2000))
+    assert more <= 4.4 * few
+    if spec is convs:
+        assert work(spec(8000)) <= 4.4 * more
+
+
+@pytest.mark.parametrize("op", ["add", "concat"])
+def test_thousands_of_operands(op: str) -> None:
+    """No recursion over operands, whether they are many steps or one step often."""
+    steps = "".join(f"- relu: {{name: r{number}, from: input}}\n" for number in range(1500))
+    names = ", ".join(f"r{number}, input" for number in range(1500))
+    network = loads(f"input: [1, 2, 2]\nlayers:\n{steps}- {op}: [{names}]\n")
+    text = generate_source(network)
+    made = module_class(text)().eval()
+    x = torch.rand(1, 1, 2, 2)
+    wanted = execute(network, {}, {"input": x})
+    assert torch.equal(made(x), next(iter(wanted.values())))
 
 
 # Random networks.
