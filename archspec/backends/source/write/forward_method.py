@@ -20,6 +20,7 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Slot,
     Statement,
+    walk,
 )
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
@@ -121,6 +122,12 @@ class ForwardWriter:
         self.plan, self.init, self.shapes = plan, init, shapes
         self.live = Liveness(plan)
         self.variables = _Variables(self.live)
+        self.ways = {
+            each: branch
+            for branch in walk(plan.statements)
+            if isinstance(branch, Branch) and branch.otherwise
+            for each in branch.inside()
+        }
         self.lines: list[_Line] = []
         self.pending: _Pending | None = None
         self.forced: dict[Slot, str] = {}  # where two ways, or two rounds, end in one variable
@@ -285,7 +292,7 @@ class ForwardWriter:
     def _has_own_name(self, pending: _Pending) -> bool:
         """Return whether a person would name a value after its step rather than call it the running value."""
         slot = pending.slot
-        if self._is_overwritten(slot):
+        if self._is_overwritten(slot) or self._is_parted(slot):
             return False
         if self.live.count(slot) > 1:
             own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
@@ -294,6 +301,8 @@ class ForwardWriter:
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
             listed = reader.calls[0].listed
+            if listed and (_is_explicit(pending.last) or slot.named) and self._is_one_of_several(pending, reader):
+                return True
             module = isinstance(pending.last, Instance | Chain) and pending.last is pending.first
             merged = [other for other in reader.reads if other is not slot]
             skip = any(other in self.plan.inputs for other in merged)
@@ -318,6 +327,19 @@ class ForwardWriter:
             if isinstance(reader, Loop) and any(value.initial is slot for value in reader.values) and last:
                 return True
         return False
+
+    def _is_one_of_several(self, pending: _Pending, reader: Statement) -> bool:
+        """Return whether a value is one of a list of named ones, or has to wait for the others."""
+        others = [slot for slot in reader.reads if slot is not pending.slot]
+        if len(others) > 1 or self.live.position[reader] > self.live.position[pending.last] + 1:
+            return True
+        return all(slot not in self.plan.inputs and slot.named and self.live.count(slot) == 1 for slot in others)
+
+    def _is_parted(self, slot: Slot) -> bool:
+        """Return whether only the two ways of a branch read a value, each of them once."""
+        readers = self.live.readers.get(slot, [])
+        branches = {self.ways.get(reader) for reader in readers}
+        return len(readers) == 2 == self.live.count(slot) and len(branches) == 1 and None not in branches
 
     def _is_parallel(self, pending: _Pending, others: Sequence[Slot]) -> bool:
         """Return whether the other operands of a merge are made from what this one is made from, each in one step."""
