@@ -176,7 +176,8 @@ class ForwardWriter:
             self._return_one(plan.results[0])
             return
         self._flush(2)
-        names = [Text(self.variables[slot]) for slot in plan.results]
+        results = plan.results if plan.outputs else [plan.results[place] for place in plan.order()]
+        names = [Text(self.variables[slot]) for slot in results]
         if plan.outputs is None:
             line = f"return {', '.join(name.text for name in names)}"
             self._add(2, line) if fits(2, line) else self._add(2, "return ", Brackets("(", names, tall=True))
@@ -419,7 +420,8 @@ class ForwardWriter:
         before = self.variables[start]
         name = before
         if self.variables.is_needed_after(start, self.live.position[first]) or start in first.reads[1:]:
-            name = next((each for each in RUNNING if each not in self.variables.in_use(position)), None) or self._new(
+            busy = self.variables.in_use(position) | {self.variables[slot] for slot in first.reads}
+            name = next((each for each in RUNNING if each not in busy), None) or self._new(
                 value_name(str(listing.name)), position
             )
             self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
@@ -563,7 +565,8 @@ class ForwardWriter:
         names: list[str] = []
         position = self.live.position[statement]
         busy = self.variables.in_use(position)
-        for slot in statement.outs:
+        assert statement.plan is not None
+        for slot in (statement.outs[place] for place in statement.plan.order()):
             if not self.live.is_read(slot):
                 names.append("_")
                 continue
@@ -678,7 +681,8 @@ class ForwardWriter:
             name = self.variables[start[0]]
         name = name or self._fresh(branch, position)
         names = self.variables.snapshot()
-        self._way(branch, branch.statements, inner, level, name)
+        with self.live.without(branch.otherwise, branch.statements):
+            self._way(branch, branch.statements, inner, level, name)
         self.variables.restore(names)
         self._add(level, "else:")
         self._body(branch.otherwise, other, level, name)
