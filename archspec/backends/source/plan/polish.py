@@ -518,7 +518,12 @@ def name_often(plan: ClassPlan) -> None:
         parts = {ast.dump(value): trees.name(base)}
         for statement in walk(plan.statements):
             statement.change(partial(trees.replaced, parts=parts))
-        plan.statements.insert(0, Let(target=base, value=value))
+        settled = [
+            place + 1
+            for place, let in enumerate(plan.statements)
+            if isinstance(let, Let) and let.target in names_in(value)  # an argument that may be left out
+        ]
+        plan.statements.insert(max(settled, default=0), Let(target=base, value=value))
 
 
 def _is_worth_a_name(node: ast.AST) -> bool:
