@@ -455,6 +455,8 @@ class ForwardWriter:
         doc, typed = self._call(statement, docs)
         if isinstance(statement, Leaf) and statement.calls and statement.calls[-1].is_operator:
             typed = all(self._is_typed(slot, pending if folded else None) for slot in reads)
+        elif len(docs) == 1 and doc is docs[0]:  # an identity
+            typed = self._is_typed(reads[0], pending if folded else None)
         self.pending = _Pending(statement.out, doc, tuple(operands), first, statement, typed)
 
     def _is_typed(self, slot: Slot, pending: _Pending | None) -> bool:
@@ -566,6 +568,7 @@ class ForwardWriter:
         position = self.live.position[statement]
         busy = self.variables.in_use(position)
         assert statement.plan is not None
+        several = sum(map(self.live.is_read, statement.outs)) > 2
         for slot in (statement.outs[place] for place in statement.plan.order()):
             if not self.live.is_read(slot):
                 names.append("_")
@@ -573,7 +576,8 @@ class ForwardWriter:
             label = value_name(slot.label) if slot.label else ""
             if slot is statement.out and not slot.named and isinstance(statement.name, str) and statement.name.isidentifier():
                 label = value_name(statement.name)
-            running = [] if label and self.live.last_use(slot) > position + 1 else list(RUNNING)
+            kept = self.live.last_use(slot) > position + 1 or (slot.named and slot is not statement.out)
+            running = [] if label and (kept or several) else list(RUNNING)
             choices = [*running, label or "y"]
             name = next((each for each in choices if each not in busy and each not in names), None)
             name = name or numbered(label or "y", lambda each: each in busy or each in names)
