@@ -65,6 +65,27 @@ def loop(params: str, repeat: str, layers: str) -> str:
     return f"input: [8, 20, 20]\n{params}\nlayers: [{{sequential: {{layers: [{body}]}}}}]"
 
 
+def many(count: int) -> str:
+    """A sum of one value many times."""
+    return f"input: [8]\nlayers: [{{relu: {{name: r}}}}, {{add: [{', '.join(['r'] * count)}]}}]"
+
+
+def parted(count: int) -> str:
+    """The sum of `many` in three steps, for a count from 202 to 301."""
+
+    def listed(*names: str) -> str:
+        return ", ".join(names)
+
+    return (
+        f"- add = +  ({listed(*['%1'] * count)}) -> %2\n"
+        f"+ add = +  ({listed(*['%1'] * 101)}) -> %2\n"
+        f"+ add = +  ({listed('%2', *['%1'] * 100)}) -> %3\n"
+        f"+ add = +  ({listed('%3', *['%1'] * (count - 201))}) -> %4\n"
+        "- return %2\n"
+        "+ return %4\n"
+    )
+
+
 CASES = [
     Case(
         "cancel_permutes",
@@ -285,6 +306,21 @@ CASES = [
             "f: 16, e: 3",
         ),
     ),
+    Case(
+        "ask_plainly",
+        unit("hs: false", "{relu: {when: '${not hs}'}}, {hardswish: {when: $hs}}", "", "hs: true"),
+        """
+- if not hs  -> %1
++ if hs  -> %1
+- relu = nn.ReLU()  (x) -> %2
++ hardswish = nn.Hardswish()  (x) -> %2
+- hardswish = nn.Hardswish()  (x) -> %3
++ relu = nn.ReLU()  (x) -> %3
+""",
+    ),
+    Case("ask_plainly", unit("hs: false", "{relu: {when: '${not hs}'}}, {conv: 8}", "", "hs: true")),
+    Case("part_long_sums", many(250), parted(250)),
+    Case("part_long_sums", many(101)),
     Case(
         "drop_unused",
         unit(

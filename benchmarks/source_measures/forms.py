@@ -35,8 +35,11 @@ from source_measures.source import (
 )
 
 LINE_LENGTH = 88
-COPIES = 6
-"""From how many copies of a repeat on a person would write a loop."""
+COPIES = 24
+"""From how many copies of a repeat on a person would write a loop, although each has a name of its own in `forward`.
+
+Such a loop needs `getattr` with a name that it makes, which TorchScript cannot compile and an editor cannot follow.
+"""
 
 
 # Row 1: strings for numbers.

@@ -388,7 +388,7 @@ def _scope_name(step: Step, scope: Scope) -> str:
     own = scope.path.rpartition(".")[2]
     outer = (around.block or around.path.rpartition(".")[2]) if around is not None else ""
     if outer.isdecimal() or re.fullmatch("(layers|sequential(_[0-9]+)?)?", outer):
-        return name if name and not name.isdecimal() and not own.isdecimal() else "block"
+        return f"{name}_block" if name and not name.isdecimal() and not own.isdecimal() else "block"
     if own.isdecimal() and outer.endswith("s") and len(outer) > 3:
         return outer.removesuffix("s")
     return f"{outer}_{own}" if own.isdecimal() else f"{outer}_{name}"

@@ -353,6 +353,11 @@ class ClassPlan:
     """Arguments that are sizes of inputs: the number of the input and of its axis."""
     is_network: bool = False
 
+    def order(self) -> list[int]:
+        """Return the places of its results in the order in which they are made, which is that of the returned tuple."""
+        made = {slot: place for place, each in enumerate(walk(self.statements)) for slot in each.outs}
+        return sorted(range(len(self.results)), key=lambda result: made.get(self.results[result], -1))
+
     def __str__(self) -> str:
         """Return the plan as a person reads it in review."""
         arguments = ", ".join(
@@ -366,7 +371,8 @@ class ClassPlan:
         _show(self.statements, "  ", numbers, lines, flows=self.base != "Sequential")
         if self.base == "Sequential":
             return "\n".join(lines)
-        lines.append(f"  return {', '.join(_shown(slot, numbers) for slot in self.results)}")
+        results = [self.results[place] for place in self.order()] if self.outputs is None else self.results
+        lines.append(f"  return {', '.join(_shown(slot, numbers) for slot in results)}")
         return "\n".join(lines)
 
 

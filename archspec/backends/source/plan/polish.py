@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from archspec.backends.source import trees
@@ -41,6 +42,9 @@ SHORT = 44
 
 MAX_COLUMNS = 4
 """How many columns a table of tuples may have; one with more stays a list of mappings, if these fit on a line each."""
+
+MOST_OPERANDS = 100
+"""How many values an operator may take in one statement."""
 
 WIDTH = 76
 """Characters that a row of a table may have."""
@@ -110,13 +114,16 @@ def join_branches(plan: ClassPlan) -> None:
             before, after = statements[place - 1], statements[place]
             if not (isinstance(before, Branch) and isinstance(after, Branch)):
                 continue
-            if before.otherwise or after.otherwise or not equal(before.test, after.test):
+            if after.other_result is not before.out or after.otherwise:
                 continue
-            if after.other_result is not before.out:
+            if before.otherwise:
+                _join_way(plan, statements, place)
+                continue
+            if not equal(before.test, after.test):
                 continue
             if _reader_counts(plan)[before.out] > _reads_of(before, after):
                 continue
-            _rewire(after.statements, before)
+            _rewire(after.statements, before.out, before.result)
             after.statements[:0] = before.statements
             after.other_result = before.other_result
             del statements[place - 1]
@@ -127,19 +134,51 @@ def join_branches(plan: ClassPlan) -> None:
     join(plan.statements)
 
 
+def _join_way(plan: ClassPlan, statements: list[Statement], place: int) -> None:
+    """Put steps under a condition into the way of the branch before that is taken under the same condition."""
+    before, after = statements[place - 1], statements[place]
+    assert isinstance(before, Branch)
+    assert isinstance(after, Branch)
+    if _reader_counts(plan)[before.out] > _reads_of(before, after):
+        return
+    if equal(after.test, before.test):
+        _rewire(after.statements, before.out, before.result)
+        before.statements += after.statements
+        before.result = after.result
+    elif equal(after.test, trees.negated(before.test)):
+        _rewire(after.statements, before.out, before.other_result)
+        before.otherwise += after.statements
+        before.other_result = after.result
+    else:
+        return
+    before.outs = after.outs
+    del statements[place]
+
+
+def ask_plainly(plan: ClassPlan) -> None:
+    """Ask `if a` rather than `if not a` where there is something to do either way."""
+    for branch in walk(plan.statements):
+        if isinstance(branch, Branch) and branch.otherwise and isinstance(branch.test, ast.UnaryOp):
+            if any(isinstance(each, Branch) for each in branch.otherwise):  # an `elif`
+                continue
+            branch.test = trees.negated(branch.test)
+            branch.statements, branch.otherwise = branch.otherwise, branch.statements
+            branch.result, branch.other_result = branch.other_result, branch.result
+
+
 def _reads_of(before: Branch, after: Branch) -> int:
     """Return how often the steps of a branch, and its way around them, read the result of the branch before."""
     inside = sum(statement.reads.count(before.out) for statement in walk(after.statements))
     return inside + sum(value is before.out for value in (after.other_result, after.result))
 
 
-def _rewire(statements: Sequence[Statement], before: Branch) -> None:
-    """Let steps read what a branch gives where its condition holds."""
-    assert before.result is not None
+def _rewire(statements: Sequence[Statement], old: Slot, new: Slot | None) -> None:
+    """Let steps read the result of one way of a branch in place of that of the branch."""
+    assert new is not None
     for statement in walk(statements):
-        statement.reads = [before.result if slot is before.out else slot for slot in statement.reads]
-        if isinstance(statement, Branch) and statement.other_result is before.out:
-            statement.other_result = before.result
+        statement.reads = [new if slot is old else slot for slot in statement.reads]
+        if isinstance(statement, Branch) and statement.other_result is old:
+            statement.other_result = new
 
 
 def know_conditions(plan: ClassPlan) -> None:
@@ -465,8 +504,7 @@ def name_often(plan: ClassPlan) -> None:
             ast.unparse(node)
             for tree in _trees(plan.statements)
             for node in ast.walk(tree)
-            if isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Add | ast.Sub | ast.Mult)
+            if _is_worth_a_name(node)
             and names_in(node)
             and names_in(node) <= plan.arguments.keys()
         )
@@ -484,7 +522,19 @@ def name_often(plan: ClassPlan) -> None:
         parts = {ast.dump(value): trees.name(base)}
         for statement in walk(plan.statements):
             statement.change(partial(trees.replaced, parts=parts))
-        plan.statements.insert(0, Let(target=base, value=value))
+        settled = [
+            place + 1
+            for place, let in enumerate(plan.statements)
+            if isinstance(let, Let) and let.target in names_in(value)  # an argument that may be left out
+        ]
+        plan.statements.insert(max(settled, default=0), Let(target=base, value=value))
+
+
+def _is_worth_a_name(node: ast.AST) -> bool:
+    """Return whether an expression is a sum, a product, a part of something, or one of two of them."""
+    if isinstance(node, ast.IfExp):
+        return all(isinstance(way, ast.Name) or _is_worth_a_name(way) for way in (node.body, node.orelse))
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv)
 
 
 def drop_unused(plan: ClassPlan) -> None:
@@ -512,10 +562,32 @@ def _bodies(statement: Statement) -> list[list[Statement]]:
     return [statement.statements] if isinstance(statement, Chain | Listing | Loop) else []
 
 
+def part_long_sums(plan: ClassPlan) -> None:
+    """Work out an operator between very many values in several steps: Python compiles no expression of any depth."""
+
+    def part(statements: list[Statement]) -> None:
+        for place in reversed(range(len(statements))):
+            for inner in _bodies(statements[place]):
+                part(inner)
+            whole = statements[place]
+            if not isinstance(whole, Leaf) or len(whole.reads) <= MOST_OPERANDS or not whole.calls[0].is_operator:
+                continue
+            first, steps = whole.reads[0], []
+            for start in range(1, len(whole.reads), MOST_OPERANDS):
+                reads = [first, *whole.reads[start : start + MOST_OPERANDS]]
+                first = Slot({})
+                steps.append(replace(whole, reads=reads, outs=[first], calls=whole.calls[:1]))
+            steps[-1].outs, steps[-1].calls = whole.outs, whole.calls
+            statements[place : place + 1] = steps
+
+    part(plan.statements)
+
+
 RULES: tuple[Callable[[ClassPlan], None], ...] = (
     cancel_permutes,
     fuse_layer_norms,
     join_branches,
+    ask_plainly,
     know_conditions,
     unpack_tables,
     zip_lists,
@@ -523,4 +595,5 @@ RULES: tuple[Callable[[ClassPlan], None], ...] = (
     inline_once,
     name_often,
     drop_unused,
+    part_long_sums,
 )

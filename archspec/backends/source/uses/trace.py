@@ -144,7 +144,9 @@ class Trace:
             around: A scope; those that it stands in do not count.
         """
         home = self.homes[network].get(path)
-        found = path.rpartition(".")[2]
+        *_, before, found = ["", *path.split(".")]
+        if found.isdecimal() and before and not before.isdecimal():
+            found = f"{before.removesuffix('s')}{found}"
         outer = set(around.chain())
         for scope in home.chain() if home is not None else ():
             applied = self.applied.get(scope)

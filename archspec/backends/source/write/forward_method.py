@@ -20,6 +20,7 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Slot,
     Statement,
+    walk,
 )
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
@@ -121,6 +122,12 @@ class ForwardWriter:
         self.plan, self.init, self.shapes = plan, init, shapes
         self.live = Liveness(plan)
         self.variables = _Variables(self.live)
+        self.ways = {
+            each: branch
+            for branch in walk(plan.statements)
+            if isinstance(branch, Branch) and branch.otherwise
+            for each in branch.inside()
+        }
         self.lines: list[_Line] = []
         self.pending: _Pending | None = None
         self.forced: dict[Slot, str] = {}  # where two ways, or two rounds, end in one variable
@@ -170,7 +177,8 @@ class ForwardWriter:
             self._return_one(plan.results[0])
             return
         self._flush(2)
-        names = [Text(self.variables[slot]) for slot in plan.results]
+        results = plan.results if plan.outputs else [plan.results[place] for place in plan.order()]
+        names = [Text(self.variables[slot]) for slot in results]
         if plan.outputs is None:
             line = f"return {', '.join(name.text for name in names)}"
             self._add(2, line) if fits(2, line) else self._add(2, "return ", Brackets("(", names, tall=True))
@@ -286,7 +294,7 @@ class ForwardWriter:
     def _has_own_name(self, pending: _Pending) -> bool:
         """Return whether a person would name a value after its step rather than call it the running value."""
         slot = pending.slot
-        if self._is_overwritten(slot):
+        if self._is_overwritten(slot) or self._is_parted(slot):
             return False
         if self.live.count(slot) > 1:
             own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
@@ -295,6 +303,8 @@ class ForwardWriter:
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
             listed = reader.calls[0].listed
+            if listed and (_is_explicit(pending.last) or slot.named) and self._is_one_of_several(pending, reader):
+                return True
             module = isinstance(pending.last, Instance | Chain) and pending.last is pending.first
             merged = [other for other in reader.reads if other is not slot]
             skip = any(other in self.plan.inputs for other in merged)
@@ -319,6 +329,19 @@ class ForwardWriter:
             if isinstance(reader, Loop) and any(value.initial is slot for value in reader.values) and last:
                 return True
         return False
+
+    def _is_one_of_several(self, pending: _Pending, reader: Statement) -> bool:
+        """Return whether a value is one of a list of named ones, or has to wait for the others."""
+        others = [slot for slot in reader.reads if slot is not pending.slot]
+        if len(others) > 1 or self.live.position[reader] > self.live.position[pending.last] + 1:
+            return True
+        return all(slot not in self.plan.inputs and slot.named and self.live.count(slot) == 1 for slot in others)
+
+    def _is_parted(self, slot: Slot) -> bool:
+        """Return whether only the two ways of a branch read a value, each of them once."""
+        readers = self.live.readers.get(slot, [])
+        branches = {self.ways.get(reader) for reader in readers}
+        return len(readers) == 2 == self.live.count(slot) and len(branches) == 1 and None not in branches
 
     def _is_parallel(self, pending: _Pending, others: Sequence[Slot]) -> bool:
         """Return whether the other operands of a merge are made from what this one is made from, each in one step."""
@@ -400,7 +423,8 @@ class ForwardWriter:
         before = self.variables[start]
         name = before
         if self.variables.is_needed_after(start, self.live.position[first]) or start in first.reads[1:]:
-            name = next((each for each in RUNNING if each not in self.variables.in_use(position)), None) or self._new(
+            busy = self.variables.in_use(position) | {self.variables[slot] for slot in first.reads}
+            name = next((each for each in RUNNING if each not in busy), None) or self._new(
                 value_name(str(listing.name)), position
             )
             self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
@@ -434,6 +458,8 @@ class ForwardWriter:
         doc, typed = self._call(statement, docs)
         if isinstance(statement, Leaf) and statement.calls and statement.calls[-1].is_operator:
             typed = all(self._is_typed(slot, pending if folded else None) for slot in reads)
+        elif len(docs) == 1 and doc is docs[0]:  # an identity
+            typed = self._is_typed(reads[0], pending if folded else None)
         self.pending = _Pending(statement.out, doc, tuple(operands), first, statement, typed)
 
     def _is_typed(self, slot: Slot, pending: _Pending | None) -> bool:
@@ -544,14 +570,17 @@ class ForwardWriter:
         names: list[str] = []
         position = self.live.position[statement]
         busy = self.variables.in_use(position)
-        for slot in statement.outs:
+        assert statement.plan is not None
+        several = sum(map(self.live.is_read, statement.outs)) > 2
+        for slot in (statement.outs[place] for place in statement.plan.order()):
             if not self.live.is_read(slot):
                 names.append("_")
                 continue
             label = value_name(slot.label) if slot.label else ""
             if slot is statement.out and not slot.named and isinstance(statement.name, str) and statement.name.isidentifier():
                 label = value_name(statement.name)
-            running = [] if label and self.live.last_use(slot) > position + 1 else list(RUNNING)
+            kept = self.live.last_use(slot) > position + 1 or (slot.named and slot is not statement.out)
+            running = [] if label and (kept or several) else list(RUNNING)
             choices = [*running, label or "y"]
             name = next((each for each in choices if each not in busy and each not in names), None)
             name = name or numbered(label or "y", lambda each: each in busy or each in names)
@@ -659,7 +688,8 @@ class ForwardWriter:
             name = self.variables[start[0]]
         name = name or self._fresh(branch, position)
         names = self.variables.snapshot()
-        self._way(branch, branch.statements, inner, level, name)
+        with self.live.without(branch.otherwise, branch.statements):
+            self._way(branch, branch.statements, inner, level, name)
         self.variables.restore(names)
         self._add(level, "else:")
         self._body(branch.otherwise, other, level, name)
