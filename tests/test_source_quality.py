@@ -171,8 +171,8 @@ CASES: dict[str, Case] = {
         ),
     ),
     "wide_tables": Case(
-        net("return x", "rows = [(1, 2, 3, 4, 5), (1, 2, 3, 4, 6)]  # !"),
-        net("return x", "rows = [(1, 2, 3, 4), (1, 2, 3, 5)]"),
+        net("return x", "rows = [(1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 6, 8)]  # !"),
+        net("return x", "rows = [(1, 2, 3, 4, 5, 6), (1, 2, 3, 4, 5, 7)]"),
     ),
     "misnamed_tables": Case(
         net("return x", "stages = [(1, 4), (2, 8)]  # !\ncount = [1, 2, 3]  # !"),
@@ -188,8 +188,8 @@ CASES: dict[str, Case] = {
         CHAIN,
     ),
     "written_out": Case(
-        net("return x", "\n".join(f"self.fc{i} = nn.Linear(4, 4)  # {'!' if i == 1 else ''}" for i in range(1, 7))),
-        net("return x", "\n".join(f"self.linear_{i} = nn.Linear(4, 4)" for i in range(2, 9))),
+        net("return x", "\n".join(f"self.fc{i} = nn.Linear(4, 4)  # {'!' if i == 1 else ''}" for i in range(1, 25))),
+        net("return x", "\n".join(f"self.linear_{i} = nn.Linear(4, 4)" for i in range(2, 40))),
         LAYERS,
     ),
     "infinite_literals": Case(net("return F.pad(x, value=-1e309)  # !"), net('return F.pad(x, value=float("-inf"))')),

@@ -55,7 +55,8 @@ def numbered_variables(source: Source) -> Iterable[Hit]:
 def _is_numbered_in(known: set[str], name: str) -> bool:
     """Return whether the spec has the number of a name: `head-3` is `head_3` here, the first of `x_2` is `x_20`."""
     found = letters(name)
-    return any(found[: len(found) - digits] in known for digits in (0, 1, 2))
+    starts = [found[:-1], found[:-2]]
+    return found in known or any(start in known and start[-1:].isdecimal() for start in starts)
 
 
 @measure(3, "results that are taken from a list by position")
