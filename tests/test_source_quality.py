@@ -83,7 +83,7 @@ MODULES = "self.a = nn.Conv2d(4, 4, 1)\nself.b = nn.Conv2d(4, 4, 1)\nself.c = nn
 
 LAYERS = f"""
 input: [4]
-layers: [linear: {{name: "fc${{index + 1}}", units: 4, repeat: 6}}, {", ".join(8 * ["linear: 4"])}]
+layers: [linear: {{name: "fc${{index + 1}}", units: 4, repeat: 24}}, {", ".join(30 * ["linear: 4"])}]
 """
 
 CASES: dict[str, Case] = {
@@ -189,7 +189,7 @@ CASES: dict[str, Case] = {
     ),
     "written_out": Case(
         net("return x", "\n".join(f"self.fc{i} = nn.Linear(4, 4)  # {'!' if i == 1 else ''}" for i in range(1, 25))),
-        net("return x", "\n".join(f"self.linear_{i} = nn.Linear(4, 4)" for i in range(2, 40))),
+        net("return x", "\n".join(f"self.linear_{i} = nn.Linear(4, 4)" for i in range(2, 31))),
         LAYERS,
     ),
     "infinite_literals": Case(net("return F.pad(x, value=-1e309)  # !"), net('return F.pad(x, value=float("-inf"))')),

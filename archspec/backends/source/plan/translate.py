@@ -222,9 +222,9 @@ class _Translator:
                 return self.run(inner)
             if values is None and self.bold:
                 return self.run(inner)
-        part = _part_of(tree.args[0]) if called in ("int", "floor") and tree.args else None
+        part = _part_of(self.run(tree.args[0])) if called in ("int", "floor") and tree.args else None
         if part is not None:
-            return self.run(part)
+            return part
         func: ast.expr = tree.func
         if called in _CALLED:
             module, _, name = _CALLED[called].partition(".")
