@@ -31,7 +31,8 @@ from archspec.network import Network, load, loads
 from archspec.ops.torch_api import OPERATORS
 
 torch = pytest.importorskip("torch")
-import torch.fx  # noqa: E402
+from torch import fx  # noqa: E402
+
 from archspec.backends import layers  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -253,7 +254,7 @@ def test_scripts_and_traces(name: str, tmp_path: Path) -> None:
     with torch.device("meta"):
         module = getattr(generated, class_names(path.read_text(encoding="utf-8"))[-1])()
     for training in (True, False):
-        graph = torch.fx.symbolic_trace(module.train(training)).graph
+        graph = fx.symbolic_trace(module.train(training)).graph
         called = {node.target for node in graph.nodes if node.op == "call_module"}
         stateful = {key.rpartition(".")[0] for key in module.state_dict()}
         assert stateful <= called | {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
@@ -496,7 +497,9 @@ def test_the_names_of_a_template_are_documented(tmp_path: Path, monkeypatch: pyt
     folder = TESTS.parent / "templates"
     rows = re.findall(r"^\| (`.*?) \|", (folder / "README.md").read_text(encoding="utf-8"), re.M)
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == given_.keys()
-    parsed = jinja2.Environment().parse((folder / "module.py.jinja").read_text(encoding="utf-8"))
+    parsed = jinja2.Environment().parse(  # noqa: S701 - nothing is rendered
+        (folder / "module.py.jinja").read_text(encoding="utf-8")
+    )
     assert jinja2.meta.find_undeclared_variables(parsed) <= given_.keys()
     parts = re.search(r"`classes` \| .*", (folder / "README.md").read_text(encoding="utf-8"))
     assert parts is not None
