@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,8 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import jinja2.meta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,11 +26,13 @@ from random_specs import random_spec
 import archspec
 from archspec.backends.source import generate, generate_source
 from archspec.backends.source.strings import quoted
+from archspec.backends.source.write import file
 from archspec.network import Network, load, loads
 from archspec.ops.torch_api import OPERATORS
 
 torch = pytest.importorskip("torch")
-import torch.fx  # noqa: E402
+from torch import fx  # noqa: E402
+
 from archspec.backends import layers  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -244,12 +249,12 @@ def test_scripts_and_traces(name: str, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location(f"generated_{name}", path)  # TorchScript reads the file
     assert spec is not None
     assert spec.loader is not None
-    file = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(file)
+    generated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generated)
     with torch.device("meta"):
-        module = getattr(file, class_names(path.read_text(encoding="utf-8"))[-1])()
+        module = getattr(generated, class_names(path.read_text(encoding="utf-8"))[-1])()
     for training in (True, False):
-        graph = torch.fx.symbolic_trace(module.train(training)).graph
+        graph = fx.symbolic_trace(module.train(training)).graph
         called = {node.target for node in graph.nodes if node.op == "call_module"}
         stateful = {key.rpartition(".")[0] for key in module.state_dict()}
         assert stateful <= called | {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
@@ -482,6 +487,23 @@ def test_template_that_is_no_plain_file(tmp_path: Path) -> None:
     for each in (path, tmp_path):
         with pytest.raises(archspec.UsageError, match="is not a regular file"):
             generate("lenet5", template=str(each))
+
+
+def test_the_names_of_a_template_are_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README of the templates lists what a template is given, and our own asks for nothing else."""
+    given_: dict[str, Any] = {}
+    monkeypatch.setattr(file, "_rendered", lambda variables, template: given_.update(variables) or "")
+    generate("lenet5")
+    folder = TESTS.parent / "templates"
+    rows = re.findall(r"^\| (`.*?) \|", (folder / "README.md").read_text(encoding="utf-8"), re.M)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == given_.keys()
+    parsed = jinja2.Environment().parse(  # noqa: S701 - nothing is rendered
+        (folder / "module.py.jinja").read_text(encoding="utf-8")
+    )
+    assert jinja2.meta.find_undeclared_variables(parsed) <= given_.keys()
+    parts = re.search(r"`classes` \| .*", (folder / "README.md").read_text(encoding="utf-8"))
+    assert parts is not None
+    assert {name for name in given_["classes"][0] if f"`{name}`" in parts[0]} == given_["classes"][0].keys()
 
 
 def test_params() -> None:

@@ -120,7 +120,8 @@ class Planner(StepPlanner):
     def _plan(self, scopes: list[Scope], steps: list[Step], name: str, inputs: list[str]) -> None:
         """Plan one class for scopes; if they are too different, one for those of each structure, then for equal ones."""
         last: CannotPlan | None = None
-        for groups in ([scopes], split(scopes, closely=False), split(scopes, closely=True)):
+        for closely in (None, False, True):
+            groups = [scopes] if closely is None else split(scopes, closely)
             planned: list[tuple[ClassPlan, list[Scope]]] = []
             try:
                 for group in groups:

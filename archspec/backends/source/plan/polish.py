@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -200,8 +200,7 @@ def know_conditions(plan: ClassPlan) -> None:
 
 
 def _settled(tree: ast.expr, known: dict[str, bool]) -> ast.expr:
-    parts = {key: ast.Constant(value) for key, value in known.items()}
-    return trees.replaced(tree, parts=parts)  # type: ignore[arg-type]
+    return trees.replaced(tree, parts={key: ast.Constant(value) for key, value in known.items()})
 
 
 def unpack_tables(plan: ClassPlan) -> None:
@@ -270,12 +269,9 @@ def _called(loop: Loop, target: str) -> dict[Key, str]:
         elif isinstance(statement, Copies):
             given = {"repeats": statement.count}
         for name, tree in given.items():
-            read = {ast.dump(node): node for node in ast.walk(tree) if _is_column(node, target)}
+            read = {key for _, key in _columns(tree, target)}
             if len(read) == 1:
-                (column,) = read.values()
-                assert isinstance(column, ast.Subscript)
-                assert isinstance(column.slice, ast.Constant)
-                found.setdefault(column.slice.value, name)
+                found.setdefault(read.pop(), name)
     return found
 
 
@@ -331,29 +327,23 @@ def _only_columns(statements: Sequence[Statement], target: str, loop: Loop) -> b
     """Return whether a loop's variable stands only as `target["column"]`."""
     after = [loop.counter.after] if loop.counter else []
     for tree in [*_trees(statements), *after]:
-        columns = {id(node.value) for node in ast.walk(tree) if _is_column(node, target)}
+        columns = {id(node.value) for node, _ in _columns(tree, target)}
         if any(isinstance(node, ast.Name) and node.id == target and id(node) not in columns for node in ast.walk(tree)):
             return False
     return True
 
 
-def _is_column(node: ast.AST, target: str) -> bool:
-    return (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == target
-        and isinstance(node.slice, ast.Constant)
-    )
+def _columns(tree: ast.expr, target: str) -> Iterator[tuple[ast.Subscript, Key]]:
+    """Yield where an expression reads `target["column"]`, and which column it is."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == target:
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str | int):
+                yield node, node.slice.value
 
 
 def _columns_used(loop: Loop, target: str) -> set[Key]:
     after = [loop.counter.after] if loop.counter else []
-    return {
-        node.slice.value
-        for tree in [*_trees(loop.statements), *after]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript) and _is_column(node, target) and isinstance(node.slice, ast.Constant)
-    }
+    return {key for tree in [*_trees(loop.statements), *after] for _, key in _columns(tree, target)}
 
 
 def _write_rows(plan: ClassPlan, loop: Loop, rows: list[list[ast.expr]]) -> None:

@@ -214,6 +214,8 @@ def walk(items: Iterable[Applied]) -> Iterator[Applied]:
 
 def is_empty(applied: Applied) -> bool:
     """Return whether a step made no module and no operation."""
+    if isinstance(applied.made, Node):
+        return False
     return not any(isinstance(each.made, Node) for each in walk([applied]))
 
 

@@ -60,12 +60,8 @@ def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
 def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:
     """Return where the slice of a `torch.narrow` starts and stops, without what is the end of the axis anyway."""
     start, length, dim = (call.arguments[key] for key in ("start", "length", "dim"))
-    if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
-        stop: ast.expr = ast.Constant(start.value + length.value)
-    else:
-        stop = binary(start, ast.Add(), length)
-    assert isinstance(dim, ast.Constant)
-    read, axis = leaf.reads[0], dim.value - 1
+    stop = binary(start, ast.Add(), length)
+    read, axis = leaf.reads[0], ast.literal_eval(dim) - 1
     sizes = [tree for tree in read.sizes[axis : axis + 1] if tree is not None]
     sizes += [ast.Constant(read.shape[axis])] if read.shape is not None else []
     found = {"start": start, "stop": stop}

@@ -527,9 +527,7 @@ class ForwardWriter:
         wide = any(not isinstance(tree, ast.Name | ast.Constant) or "." in text(tree) for tree in bounds.values())
         start, stop = (text(bounds[key]) if key in bounds else "" for key in ("start", "stop"))
         inner = f"{start}{' : ' if wide else ':'}{stop}".strip()
-        dim = call.arguments["dim"]
-        assert isinstance(dim, ast.Constant)
-        return f"{value}[{':, ' * dim.value}{inner}]"
+        return f"{value}[{':, ' * ast.literal_eval(call.arguments['dim'])}{inner}]"
 
     def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
         """Return an argument of a function as `forward` has it; what only `__init__` can work out is in an attribute."""
@@ -770,5 +768,5 @@ def _reads_within(statements: Sequence[Statement]) -> set[Slot]:
         if isinstance(statement, Branch):
             found.update(slot for slot in (statement.result, statement.other_result) if slot)
         if isinstance(statement, Branch | Loop | Listing):
-            found |= _reads_within(statement.inside())  # type: ignore[arg-type]
+            found |= _reads_within(statement.inside())
     return found

@@ -102,5 +102,5 @@ def _all(statements: Sequence[Statement]) -> list[Statement]:
     for statement in statements:
         found.append(statement)
         if isinstance(statement, Branch | Loop | Listing):
-            found += _all(statement.inside())  # type: ignore[arg-type]
+            found += _all(statement.inside())
     return found
