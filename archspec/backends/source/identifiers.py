@@ -12,7 +12,10 @@ _TAKEN = frozenset({*dir(builtins), "self", "torch", "nn", "F", "math", "Ordered
 _SPELLED = {
     **{word: word.upper() for word in ("aspp", "bn", "cbam", "cnn", "csp", "dcgan", "fcn", "fpn", "gan", "gcn", "mb")},
     **{word: word.upper() for word in ("mlp", "nin", "pan", "ppm", "se", "sppf", "spp", "tcn", "vgg", "vae")},
-    **{"mbconv": "MBConv", "mlpconv": "MLPConv", "unet": "UNet", "convbn": "ConvBN"},
+    "mbconv": "MBConv",
+    "mlpconv": "MLPConv",
+    "unet": "UNet",
+    "convbn": "ConvBN",
 }
 _KIND = re.compile("([a-z]+?)(unet|net)([0-9]*)")
 """Words that say what kind of network something is, with what stands before: `shufflenet` is a ShuffleNet."""

@@ -307,13 +307,17 @@ def simplified(tree: ast.expr) -> ast.expr:
             return rest
         case ast.BinOp(op=ast.Add(), left=ast.Constant(value=0), right=rest) if _is_whole(tree.left):
             return rest
-        case ast.BinOp(op=ast.Add(), left=low, right=ast.BinOp(op=ast.Sub(), left=high, right=base)) if equal(low, base):
+        case ast.BinOp(op=ast.Add(), left=low, right=ast.BinOp(op=ast.Sub(), left=high, right=base)) if equal(
+            low, base
+        ):
             return high
         case ast.BinOp(op=ast.Add()):
             return _collected(tree)
         case ast.BoolOp():
             neutral = isinstance(tree.op, ast.And)
-            values = [value for value in tree.values if not (isinstance(value, ast.Constant) and value.value is neutral)]
+            values = [
+                value for value in tree.values if not (isinstance(value, ast.Constant) and value.value is neutral)
+            ]
             return values[0] if len(values) == 1 else ast.BoolOp(tree.op, values) if values else tree
         case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[_])):
             return negated(tree.operand)

@@ -25,7 +25,7 @@ Candidate = Callable[[], "ast.expr | None"]
 
 
 class CannotPlan(Exception):
-    """The uses cannot share one piece of code, for the reason given; whoever asked splits them, or writes copies out."""
+    """The uses cannot share one piece of code, for the reason given: they are split, or copies written out."""
 
 
 class Open(Exception):
@@ -224,7 +224,9 @@ class ClassBindings(Bindings):
         self.kinds: dict[str, str] = {}  # what each name of the class is, those of its loops included
         self.arguments: dict[str, Binding] = {}
         self.origins: dict[str, str] = {}  # the spec's name of an argument, where it has one
-        self.tables: dict[str, Any] = {}  # lists and mappings of the spec that the code names, by their name in the code
+        self.tables: dict[
+            str, Any
+        ] = {}  # lists and mappings of the spec that the code names, by their name in the code
 
     @property
     def of_class(self) -> ClassBindings:
@@ -257,7 +259,9 @@ class ClassBindings(Bindings):
         if self.kept is not None:
             wanted = [self.kept[name][use] for use in active] if name in self.kept else None
             if wanted is None or not same(wanted, list(values)):
-                raise Open(frozenset(use for use, value in zip(active, values, strict=True) if not same(value, values[0])))
+                raise Open(
+                    frozenset(use for use, value in zip(active, values, strict=True) if not same(value, values[0]))
+                )
         known = self.known(name, active, values)
         if known is not None:
             return known
@@ -299,7 +303,7 @@ class ClassBindings(Bindings):
         return next((trees.name(name) for name in sizes if same(self.arguments[name].values, values)), None)
 
     def _table(self, spec_name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
-        """Return the name of a list or mapping of the spec: a local value if all uses have the same, else an argument."""
+        """Return the name of a list or mapping of the spec: local if all uses have the same, else an argument."""
         if not all_same(values):
             if self.kept is not None or not all(map(_is_list_of_numbers, values)):
                 raise Unprintable

@@ -118,14 +118,12 @@ class Planner(StepPlanner):
         self._plan(scopes, steps, _scope_name(step, scopes[0]), [])
 
     def _plan(self, scopes: list[Scope], steps: list[Step], name: str, inputs: list[str]) -> None:
-        """Plan one class for scopes; if they are too different, one for those of each structure, then for equal ones."""
+        """Plan one class for scopes; if they differ too much, one for those of each structure, then for equal ones."""
         last: CannotPlan | None = None
         for closely in (None, False, True):
             groups = [scopes] if closely is None else split(scopes, closely)
-            planned: list[tuple[ClassPlan, list[Scope]]] = []
             try:
-                for group in groups:
-                    planned.append((self._class(group, steps, inputs), group))
+                planned = [(self._class(group, steps, inputs), group) for group in groups]
             except CannotPlan as error:
                 last = error
                 continue

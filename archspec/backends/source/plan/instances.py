@@ -19,9 +19,7 @@ from archspec.program.steps import CallStep, Step
 Uses = Mapping[int, Applied]
 
 
-def instance(
-    step: Step, applied: Uses, cursor: Cursor, classes: Sequence[tuple[ClassPlan, int]]
-) -> Statement:
+def instance(step: Step, applied: Uses, cursor: Cursor, classes: Sequence[tuple[ClassPlan, int]]) -> Statement:
     """Plan an object of the class that the scopes have, which must be one for all uses; `classes` has it for each."""
     plan = classes[0][0]
     if any(other is not plan for other, _ in classes):
@@ -132,5 +130,3 @@ def _scope(applied: Applied) -> Scope:
     if not isinstance(applied.made, Scope):
         raise CannotPlan
     return applied.made
-
-

@@ -365,9 +365,7 @@ class ClassPlan:
             for printed, binding in self.arguments.items()
         )
         lines = [f"class {self.name}({self.base}): {arguments}".rstrip(": ")]
-        numbers: dict[Slot, str] = {}
-        for slot, name in zip(self.inputs, self.input_names, strict=True):
-            numbers[slot] = name
+        numbers = dict(zip(self.inputs, self.input_names, strict=True))
         _show(self.statements, "  ", numbers, lines, flows=self.base != "Sequential")
         if self.base == "Sequential":
             return "\n".join(lines)

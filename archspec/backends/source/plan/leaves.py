@@ -184,7 +184,9 @@ class _Symbols:
     def _input(self, slot: Slot, path: str, use: int) -> Shape:
         shape = self.cursor.shape(use, path)
         sizes = slot.sizes or (None,) * len(shape)
-        return tuple(_remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True))
+        return tuple(
+            _remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True)
+        )
 
     def _argument(self, value: Value, applied: Uses, use: int, environments: Mapping[int, Any], default: bool) -> Any:
         """Return an argument that remembers its expression; a plain one if the code cannot say it."""
@@ -310,9 +312,7 @@ def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True)
     names = [name_of(applied[use]) for use in cursor.active]
     if all_same(names):
         return names[0]
-    template = cursor.bindings.expressed(
-        cursor.active, names, [lambda: _name_template(step, applied, cursor)]
-    )
+    template = cursor.bindings.expressed(cursor.active, names, [lambda: _name_template(step, applied, cursor)])
     if template is not None:
         return template
     if stateful:

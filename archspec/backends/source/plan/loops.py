@@ -289,9 +289,7 @@ class _Rolled:
         slot = Slot({use: copy.reads[0] for use, copy in enumerate(self.copies)}, label=self.outer.previous.label)
         shapes = [self._shape(use, path) for use, path in slot.paths.items()]
         slot.shape = common_shape(shapes)
-        initial = self.outer.find(
-            self.outer.active, [self.copies[first].reads[0] for first in self.first]
-        )
+        initial = self.outer.find(self.outer.active, [self.copies[first].reads[0] for first in self.first])
         slot.sizes = self._entry_sizes(shapes, initial)
         found = Carried(slot, slot, initial, slot)
         self.values.append(found)
@@ -346,7 +344,10 @@ class _Rolled:
         return slot
 
     def _close(self, sight: Sight) -> None:
-        """Find out what every carried value is at the end of a round. Raises: CannotPlan if it is nothing of the body."""
+        """Find out what every carried value is at the end of a round.
+
+        Raises: CannotPlan if it is nothing of the body.
+        """
         for value in self.values[1:]:
             wanted = {use - 1: path for use, path in value.entry.paths.items() if use not in self.first}
             last = Sight.find(sight, list(wanted), list(wanted.values()))
@@ -395,7 +396,9 @@ class _Rolled:
 
     def _table(self, column: Binding) -> ast.expr:
         filled = column.filled()
-        values = [[filled[use] for use in range(start, end + 1)] for start, end in zip(self.first, self.last, strict=True)]
+        values = [
+            [filled[use] for use in range(start, end + 1)] for start, end in zip(self.first, self.last, strict=True)
+        ]
         return self._literal_table(values, f"{column.name}s")
 
     def _tables(self, columns: Sequence[Binding]) -> list[ast.expr]:
@@ -409,10 +412,8 @@ class _Rolled:
     def _literal_table(self, values: list[list[Any]], name: str) -> ast.expr:
         """Return a list as it is, or what the uses have in its place."""
         if all_same(values) and len(self.outer.active) == self.outer.bindings.uses:
-            tree = ast.List([literal(plain_entry(entry)) for entry in values[0]], ast.Load())
-            return tree
-        found = self.outer.bindings.express(self.outer.active, [tuple(value) for value in values], [], name)
-        return found
+            return ast.List([literal(plain_entry(entry)) for entry in values[0]], ast.Load())
+        return self.outer.bindings.express(self.outer.active, [tuple(value) for value in values], [], name)
 
     def _counter(self) -> Counter:
         """Return the channels that go from copy to copy."""

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 from archspec.backends.source import trees
 from archspec.backends.source.identifiers import numbered, value_name
@@ -62,7 +63,7 @@ def cancel_permutes(plan: ClassPlan) -> None:
     counts = _reader_counts(plan)
 
     def cancel(statements: list[Statement], allowed: bool) -> None:
-        for before, after in zip(statements, statements[1:], strict=False):
+        for before, after in pairwise(statements):
             if not isinstance(before, Leaf) or not isinstance(after, Leaf) or not before.calls or not after.calls:
                 continue
             reads_only_it = after.reads == [before.out] and counts[before.out] == 1
@@ -226,10 +227,7 @@ def unpack_tables(plan: ClassPlan) -> None:
         if any(type(column) is int and column not in called for column in used):
             continue
         kinds = plan.bindings.kinds
-        names: dict[Key, str] = {}
-        for column in columns:
-            name = value_name(called.get(column, column if isinstance(column, str) else f"column{column}"))
-            names[column] = numbered(name, lambda each: not kinds.get(each, "loop").startswith("loop"))
+        names = {column: _free_column(plan, called.get(column, str(column))) for column in columns}
         taken = names_used(loop.statements) - {target}
         if any(name in taken for name in names.values()) or len(set(names.values())) != len(names):
             continue
@@ -244,6 +242,12 @@ def unpack_tables(plan: ClassPlan) -> None:
             loop.counter.start, loop.counter.after = loop.counter.start, trees.replaced(loop.counter.after, parts=parts)
         loop.targets = [names[column] if column in used else f"_{names[column]}" for column in columns]
         _write_rows(plan, loop, [[row[column] for column in columns] for row in rows])
+
+
+def _free_column(plan: ClassPlan, column: str) -> str:
+    """Return the loop variable for a column; two loops may share one."""
+    name = value_name(column if not column.isdecimal() else f"column{column}")
+    return numbered(name, lambda each: not plan.bindings.kinds.get(each, "loop").startswith("loop"))
 
 
 def _bare_rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
@@ -295,7 +299,13 @@ def _rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
     for row in source.elts:
         if not isinstance(row, ast.Dict):
             return None
-        rows.append({str(key.value): value for key, value in zip(row.keys, row.values, strict=True) if isinstance(key, ast.Constant)})
+        rows.append(
+            {
+                str(key.value): value
+                for key, value in zip(row.keys, row.values, strict=True)
+                if isinstance(key, ast.Constant)
+            }
+        )
     if any(list(row) != list(rows[0]) for row in rows):
         return None
     return rows
@@ -307,7 +317,9 @@ def _fit_as_mappings(rows: list[dict[Key, ast.expr]]) -> bool:
 
 
 def _table(plan: ClassPlan, name: str) -> Let | None:
-    return next((each for each in walk(plan.statements) if isinstance(each, Let) and each.table and each.target == name), None)
+    return next(
+        (each for each in walk(plan.statements) if isinstance(each, Let) and each.table and each.target == name), None
+    )
 
 
 def _mentions(plan: ClassPlan, name: str) -> int:
@@ -392,7 +404,9 @@ def zip_lists(plan: ClassPlan) -> None:
         parts: dict[str, ast.expr] = {}
         for table in looked_up:
             entry = table.removesuffix("s") if table.endswith("s") and len(table) > 2 else f"{table}_entry"
-            let = next((e for e in loop.statements if isinstance(e, Let) and _is_lookup(e.value, table, loop.index)), None)
+            let = next(
+                (e for e in loop.statements if isinstance(e, Let) and _is_lookup(e.value, table, loop.index)), None
+            )
             name = let.target if let is not None else entry
             if not plan.bindings.kinds.get(name, "loop").startswith(("loop", "let")) or name in loop.targets:
                 return
@@ -476,7 +490,12 @@ def _stands_in_loop(statements: Sequence[Statement], name: str) -> bool:
 
 def _set_once(plan: ClassPlan) -> set[str]:
     targets = Counter(statement.target for statement in walk(plan.statements) if isinstance(statement, Let))
-    loops = {name for statement in walk(plan.statements) if isinstance(statement, Loop) for name in (*statement.targets, statement.index)}
+    loops = {
+        name
+        for statement in walk(plan.statements)
+        if isinstance(statement, Loop)
+        for name in (*statement.targets, statement.index)
+    }
     return {target for target, count in targets.items() if count == 1} | loops
 
 
@@ -494,9 +513,7 @@ def name_often(plan: ClassPlan) -> None:
             ast.unparse(node)
             for tree in _trees(plan.statements)
             for node in ast.walk(tree)
-            if _is_worth_a_name(node)
-            and names_in(node)
-            and names_in(node) <= plan.arguments.keys()
+            if _is_worth_a_name(node) and names_in(node) and names_in(node) <= plan.arguments.keys()
         )
         often = [(code, count) for code, count in counts.items() if count >= OFTEN]
         if not often:

@@ -148,7 +148,9 @@ class StepPlanner:
                 raise CannotPlan
             return self.single(step, {use: made[0] for use, made in there.items()}, cursor)
         last = {use: made[-1] for use, made in there.items()}
-        if not step.siblings and all(isinstance(each.made, Scope) and each.made.kind == "repeat" for each in last.values()):
+        if not step.siblings and all(
+            isinstance(each.made, Scope) and each.made.kind == "repeat" for each in last.values()
+        ):
             return self._container(step, last, cursor)
         return plan_copies(self, step, there, cursor)
 
@@ -173,7 +175,7 @@ class StepPlanner:
     # Scopes that hold modules.
 
     def _container(self, step: Step, applied: Uses, cursor: Cursor) -> list[Statement]:
-        """Return a `sequential` or a named repeat: an nn.Sequential, an nn.ModuleList, or an object of its own class."""
+        """Return a `sequential` or a named repeat: an nn.Sequential, an nn.ModuleList, or a class of its own."""
         scopes = [_scope(applied[use]) for use in cursor.active]
         layout = chain_layout(scopes) if all(map(self.trace.straight, scopes)) else None
         if layout is not None:
@@ -185,9 +187,7 @@ class StepPlanner:
         self.plan_scopes(scopes, step)
         return [instance(step, applied, cursor, [self.class_of(scope) for scope in scopes])]
 
-    def _chain(
-        self, step: Step, applied: Uses, scopes: list[Scope], layout: Layout, cursor: Cursor
-    ) -> list[Statement]:
+    def _chain(self, step: Step, applied: Uses, scopes: list[Scope], layout: Layout, cursor: Cursor) -> list[Statement]:
         """Return an nn.Sequential, and the local values before it."""
         entries = [self.trace.entry(scope) or "" for scope in scopes]
         entry = cursor.find(cursor.active, entries)
@@ -304,9 +304,7 @@ def _ends(
     return found
 
 
-def _joined_sizes(
-    result: Slot, passed: Slot, paths: Mapping[int, str], cursor: Cursor
-) -> tuple[ast.expr | None, ...]:
+def _joined_sizes(result: Slot, passed: Slot, paths: Mapping[int, str], cursor: Cursor) -> tuple[ast.expr | None, ...]:
     """Return the expressions of a value that comes from either of two ways: those of a way that are right for both."""
     shapes = cursor.shapes(paths)
     if len({len(shape) for shape in shapes}) != 1:
@@ -316,6 +314,8 @@ def _joined_sizes(
         values = [shape[axis] for shape in shapes]
         trees = [slot.sizes[axis] for slot in (result, passed) if axis < len(slot.sizes)]
         found.append(
-            next((tree for tree in trees if tree is not None and cursor.bindings.holds(tree, list(paths), values)), None)
+            next(
+                (tree for tree in trees if tree is not None and cursor.bindings.holds(tree, list(paths), values)), None
+            )
         )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Which uses of a block are alike: equal ones are planned once, and those that differ too much get classes of their own."""
+"""Which uses of a block are alike: equal ones are planned once, those that differ too much get their own classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which params of a spec may stay arguments of the network's class: each by itself, where other values need no other code.
+"""Which params of a spec may stay arguments of the network's class: each by itself, if the code fits other values.
 
 The network is traced once more for each of them, with another value; the planner then finds code that is right for all.
 """

@@ -18,7 +18,7 @@ class Trace:
     """The scopes of traced networks.
 
     `applied` has the application that made a scope, `network` the number of the network that a scope is in, `blocks`
-    the scopes of each block in order, `exposed` the values in a scope, other than its result, that are read outside, and
+    the scopes of each block in order, `exposed` the values in a scope, not its result, that are read outside, and
     `readers` the paths of the nodes that read a value of the first network.
     """
 

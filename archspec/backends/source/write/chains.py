@@ -36,7 +36,7 @@ ONE_LINE_TABLE = 60
 
 
 class ModuleWriter:
-    """Writes modules and the statements that they need, for one class. `taken` are names that nothing local may have."""
+    """Writes modules and the statements that they need, for one class; nothing local may have a name in `taken`."""
 
     def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
         self.plan, self.taken = plan, taken
@@ -254,7 +254,9 @@ class ModuleWriter:
     def _loop(self, loop: Loop, level: int) -> None:
         """Write what stands before the body of a loop."""
         source = "" if loop.is_range else self._source(loop, level)
-        if loop.counter and not (isinstance(loop.counter.start, ast.Name) and loop.counter.start.id == loop.counter.name):
+        if loop.counter and not (
+            isinstance(loop.counter.start, ast.Name) and loop.counter.start.id == loop.counter.name
+        ):
             self.add(level, f"{loop.counter.name} = ", expression(loop.counter.start))
         self.add(level, f"for {targets_of(loop)} in {source or range_of(loop)}:")
 
@@ -264,7 +266,9 @@ class ModuleWriter:
             return range_of(loop)
         source = self._short(loop.source, loop, level)
         if isinstance(source, ast.Call) and isinstance(source.func, ast.Name) and source.func.id == "zip":
-            tables = [self._short(each, loop, level, target) for each, target in zip(source.args, loop.targets, strict=True)]
+            tables = [
+                self._short(each, loop, level, target) for each, target in zip(source.args, loop.targets, strict=True)
+            ]
             source = ast.Call(source.func, tables, source.keywords)
         code = text(_as_tuple(source))
         start = f", {loop.first}" if loop.first else ""
@@ -391,7 +395,11 @@ def _is_comprehension(loop: Loop) -> bool:
     if loop.counter or len(loop.statements) != 1:
         return False
     statement = loop.statements[0]
-    return isinstance(statement, Leaf | Instance | Chain) and is_simple([statement]) and not isinstance(statement.name, ast.expr)
+    return (
+        isinstance(statement, Leaf | Instance | Chain)
+        and is_simple([statement])
+        and not isinstance(statement.name, ast.expr)
+    )
 
 
 def _is_short(loop: Loop) -> bool:
@@ -429,12 +437,16 @@ def keys(statements: Sequence[Statement]) -> dict[Statement, list[Name]]:
                 names.append(step.name)
             else:
                 named = _is_kept(step) and isinstance(step.name, str)
-                names.append(fresh(str(step.name) if named else step.op.op if isinstance(step, Leaf) else "step", rounds))
+                names.append(
+                    fresh(str(step.name) if named else step.op.op if isinstance(step, Leaf) else "step", rounds)
+                )
         found[step] = names
     return found
 
 
-def _in_rounds(statements: Iterable[Statement], rounds: tuple[str, ...] = ()) -> Iterator[tuple[Statement, tuple[str, ...]]]:
+def _in_rounds(
+    statements: Iterable[Statement], rounds: tuple[str, ...] = ()
+) -> Iterator[tuple[Statement, tuple[str, ...]]]:
     """Yield the modules of a chain, those under conditions and in loops too, with the numbers of the rounds."""
     for statement in statements:
         if isinstance(statement, Branch | Loop):
@@ -506,9 +518,7 @@ def folded(modules: Sequence[Doc]) -> Doc | None:
     if len({len(found) for found in constants}) != 1:
         return None
     differing = [
-        place
-        for place in range(len(constants[0]))
-        if len({repr(found[place].value) for found in constants}) > 1
+        place for place in range(len(constants[0])) if len({repr(found[place].value) for found in constants}) > 1
     ]
     if len(differing) != 1 or any(type(found[differing[0]].value) is not int for found in constants):
         return None

@@ -21,7 +21,6 @@ from archspec.network import Network
 from archspec.ops.torch_api import LAYERS
 from archspec.shapes import Shape, shape_text
 
-
 _STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?!\w|=[^=])")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from archspec.backends.source.identifiers import numbered, value_name
@@ -142,9 +143,7 @@ class ForwardWriter:
         """Return the lines of the method."""
         plan = self.plan
         names = [value_name(name) for name in plan.input_names]
-        if len(names) == 1 and not plan.is_network:
-            names = ["x"]
-        elif names == ["input"]:
+        if len(names) == 1 and not plan.is_network or names == ["input"]:
             names = ["x"]
         for slot, name in zip(plan.inputs, names, strict=True):
             self.variables[slot] = name
@@ -218,7 +217,9 @@ class ForwardWriter:
 
     def _declare_operands(self, pending: _Pending) -> bool:
         """Give the operands of an operator types; False if that is not all there is."""
-        if not isinstance(pending.doc, layout.Chain) or not all(isinstance(each, Text) for each in pending.doc.operands):
+        if not isinstance(pending.doc, layout.Chain) or not all(
+            isinstance(each, Text) for each in pending.doc.operands
+        ):
             return False
         names = [each.text for each in pending.doc.operands if isinstance(each, Text)]
         for name in names:
@@ -351,7 +352,9 @@ class ForwardWriter:
             maker = self.live.maker.get(other)
             if maker is None or other in self.plan.inputs:
                 return False
-            if not any(operand in maker.reads for operand in pending.operands) and maker.reads[:1] != [pending.operands[0]]:
+            if not any(operand in maker.reads for operand in pending.operands) and maker.reads[:1] != [
+                pending.operands[0]
+            ]:
                 return False
         return True
 
@@ -408,7 +411,7 @@ class ForwardWriter:
             return False
         if any(len(each.outs) != 1 for each in statements):
             return False
-        for before, after in zip(statements, statements[1:], strict=False):
+        for before, after in pairwise(statements):
             if after.reads[:1] != [before.out] or self.live.count(before.out) != 1:
                 return False
             if after.reads[1:] != before.reads[1:] or before.out in after.reads[1:]:
@@ -429,14 +432,17 @@ class ForwardWriter:
             )
             self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
         single = value_name(str(listing.name).removesuffix("s"))
-        item = numbered(single if single != listing.name else "module", lambda each: each in self.variables.in_use(0) or each == name)
+        item = numbered(
+            single if single != listing.name else "module",
+            lambda each: each in self.variables.in_use(0) or each == name,
+        )
         others = [Text(self.variables[slot]) for slot in first.reads[1:]]
         self._add(level, f"for {item} in {self._attribute(listing)}:")
         self._assign(level + 1, name, Brackets(f"{item}(", [Text(name), *others]), last.out, False)
         self.variables[last.out] = name
 
     def _step(self, statement: Statement, reads: Sequence[Slot], level: int) -> None:
-        """Write a step with one result, which then waits; what has waited is taken into its line, or gets a variable."""
+        """Write a step with one result, which then waits; what waited goes into its line, or gets a variable."""
         pending = self.pending
         if isinstance(statement, Leaf) and not statement.calls and pending is not None and reads == [pending.slot]:
             if self.live.count(pending.slot) == 1 and pending.slot not in self.forced:
@@ -530,7 +536,7 @@ class ForwardWriter:
         return f"{value}[{':, ' * ast.literal_eval(call.arguments['dim'])}{inner}]"
 
     def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
-        """Return an argument of a function as `forward` has it; what only `__init__` can work out is in an attribute."""
+        """Return an argument of a function as `forward` has it, in terms of attributes."""
         return self.init.kept_arguments.get((id(call), key)) or self.init.in_forward(tree)
 
     def _arguments(self, call: CallPlan) -> list[Doc]:
@@ -575,7 +581,12 @@ class ForwardWriter:
                 names.append("_")
                 continue
             label = value_name(slot.label) if slot.label else ""
-            if slot is statement.out and not slot.named and isinstance(statement.name, str) and statement.name.isidentifier():
+            if (
+                slot is statement.out
+                and not slot.named
+                and isinstance(statement.name, str)
+                and statement.name.isidentifier()
+            ):
                 label = value_name(statement.name)
             kept = self.live.last_use(slot) > position + 1 or (slot.named and slot is not statement.out)
             running = [] if label and (kept or several) else list(RUNNING)

@@ -29,9 +29,9 @@ from archspec.names import MODULE_ATTRIBUTES
 class InitWriter(ModuleWriter):
     """Writes `__init__`, and keeps for `forward` under which attributes it finds what it needs.
 
-    `kept_arguments` has arguments of functions in terms of attributes, by the call and the argument's name, `conditions` what
-    to ask for a branch: code, and whether that is None where its steps are left out. `chosen` are branches whose two
-    ways are one attribute.
+    `kept_arguments` has arguments of functions in terms of attributes, by the call and the argument's name,
+    `conditions` what to ask for a branch: code, and whether that is None where its steps are left out. `chosen` are
+    branches whose two ways are one attribute.
     """
 
     def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
@@ -320,7 +320,7 @@ class InitWriter(ModuleWriter):
 
 
 def _read_in_forward(statements: Sequence[Statement]) -> set[str]:
-    """Return the names that loops of `forward` read: in names of modules, conditions, arguments of functions, ranges."""
+    """Return the names that loops of `forward` read: in names of modules, conditions, arguments and ranges."""
     found: set[str] = set()
     for statement in statements:
         if isinstance(statement.name, ast.expr):
@@ -399,5 +399,3 @@ def annotation(values: Sequence[Any]) -> str:
     if set(kinds) == {"int", "float"}:
         kinds = {"float": None}
     return " | ".join([*sorted(kinds), *(["None"] if optional else [])])
-
-

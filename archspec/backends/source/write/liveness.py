@@ -1,4 +1,4 @@
-"""Which values of a `forward` are still needed where: the positions of statements, and who makes and reads each value."""
+"""Which values of a `forward` are still needed where: positions of statements, who makes and reads each value."""
 
 from __future__ import annotations
 
