@@ -14,7 +14,7 @@ from typing import Any
 from archspec.backends.source.identifiers import class_name, numbered
 from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size, value_in
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
-from archspec.backends.source.plan.ir import ClassPlan, Instance, Let, Slot, Statement, names_used, walk
+from archspec.backends.source.plan.ir import Branch, ClassPlan, Instance, Let, Slot, Statement, names_used, walk
 from archspec.backends.source.plan.leaves import label_of
 from archspec.backends.source.plan.loops import Unroll
 from archspec.backends.source.plan.polish import drop_unused
@@ -184,6 +184,8 @@ class Planner(StepPlanner):
                 plan.statements += self.single(step, {use: made[position] for use, made in copies.items()}, cursor)
         else:
             plan.statements += self.steps(steps, entries, cursor)
+        if plan.base == "ModuleList" and any(isinstance(each, Branch) for each in plan.statements):
+            raise CannotPlan("a list of modules has the same modules in every use")
         uses = range(len(scopes))
         plan.results = [cursor.find(uses, [self.trace.applied[scope].result for scope in scopes])]
         for path in plan.exposed:
@@ -204,7 +206,8 @@ class Planner(StepPlanner):
 
     def _base(self, scopes: list[Scope], steps: list[Step]) -> tuple[str, bool, bool]:
         """Return what a class inherits from, whether its modules have names, and whether permutes cancel out."""
-        layout = chain_layout(scopes) if all(map(self.trace.straight, scopes)) else None
+        straight = all(map(self.trace.straight, scopes)) and not self._exposed(scopes)
+        layout = chain_layout(scopes) if straight else None
         if layout is not None and not layout.keyed and any(_is_numbered_chain(scope) for scope in scopes):
             return "Sequential", False, layout.cancelled
         repeats = any(step.repeat is not None and step.siblings for step in all_steps(steps))

@@ -55,8 +55,12 @@ class InitWriter(ModuleWriter):
         if plan.base == "Sequential":
             self._sequential_class()
         elif plan.base == "ModuleList":
+            for statement in plan.statements:
+                if isinstance(statement, Let):
+                    self._let(statement, 2)
             modules = self.numbered(plan.statements, 2)
             self.add(2, "", Brackets("super().__init__(", [Brackets("[", modules, "]", tall=True)]))
+            self._functions(plan.statements, 2)
         else:
             self.add(2, "super().__init__()")
             self._attributes(plan.statements, 2)
