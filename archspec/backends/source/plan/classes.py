@@ -206,8 +206,7 @@ class Planner(StepPlanner):
 
     def _base(self, scopes: list[Scope], steps: list[Step]) -> tuple[str, bool, bool]:
         """Return what a class inherits from, whether its modules have names, and whether permutes cancel out."""
-        straight = all(map(self.trace.straight, scopes)) and not self._exposed(scopes)
-        layout = chain_layout(scopes) if straight else None
+        layout = chain_layout(scopes) if all(map(self.trace.straight, scopes)) else None
         if layout is not None and not layout.keyed and any(_is_numbered_chain(scope) for scope in scopes):
             return "Sequential", False, layout.cancelled
         repeats = any(step.repeat is not None and step.siblings for step in all_steps(steps))

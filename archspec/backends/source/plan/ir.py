@@ -417,7 +417,10 @@ def _show(
         line = f"{indent}{name} = {statement}" if name else f"{indent}{statement}"
         if flows and statement.outs:
             line += f"  ({', '.join(_shown(slot, numbers) for slot in statement.reads)})" if statement.reads else " "
-            line += f" -> {', '.join(_shown(slot, numbers) for slot in statement.outs)}"
+            outs = statement.outs
+            if isinstance(statement, Instance) and statement.plan is not None and len(outs) > 1:
+                outs = [outs[place] for place in statement.plan.order()]
+            line += f" -> {', '.join(_shown(slot, numbers) for slot in outs)}"
         lines.append(line)
         inner = indent + "  "
         if isinstance(statement, Branch):

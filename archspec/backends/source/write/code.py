@@ -61,6 +61,8 @@ def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:
     """Return where the slice of a `torch.narrow` starts and stops, without what is the end of the axis anyway."""
     start, length, dim = (call.arguments[key] for key in ("start", "length", "dim"))
     stop = binary(start, ast.Add(), length)
+    if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
+        stop = ast.Constant(ast.literal_eval(start) + ast.literal_eval(length))
     read, axis = leaf.reads[0], ast.literal_eval(dim) - 1
     sizes = [tree for tree in read.sizes[axis : axis + 1] if tree is not None]
     sizes += [ast.Constant(read.shape[axis])] if read.shape is not None else []
