@@ -40,7 +40,6 @@ class Planner(StepPlanner):
         self.trace, self.network_steps, self.params, self.kept = trace, program.steps, program.params, kept
         self.classes: list[ClassPlan] = []
         self._class_of: dict[Scope, tuple[ClassPlan, int]] = {}
-        self._alike: dict[Scope, list[Scope]] = {}
         self._spelling = ""
 
     def network(self, name: str) -> list[ClassPlan]:
@@ -103,8 +102,6 @@ class Planner(StepPlanner):
             definition = scope.definition
             assert isinstance(definition, BlockProgram)
             uses, index = distinct(self.trace, self.trace.blocks[definition])
-            for each, place in index.items():
-                self._alike.setdefault(uses[place], []).append(each)
             self._plan(uses, definition.steps, definition.name, list(definition.inputs))
             for each, place in index.items():
                 self._class_of[each] = self._class_of[uses[place]]
@@ -200,8 +197,7 @@ class Planner(StepPlanner):
         """Return the values in scopes, by their paths within, that something outside of one of them reads."""
         found: dict[str, None] = {}
         for scope in scopes:
-            for each in self._alike.get(scope, [scope]):
-                found.update(dict.fromkeys(path[len(each.path) + 1 :] for path in self.trace.exposed.get(each, ())))
+            found.update(dict.fromkeys(path[len(scope.path) + 1 :] for path in self.trace.exposed.get(scope, ())))
         return list(found)
 
     def _base(self, scopes: list[Scope], steps: list[Step]) -> tuple[str, bool, bool]:
