@@ -35,7 +35,7 @@ format: $(VENV)/dev.stamp ## mend style
 	$(PY) -m ruff format .
 
 golden: $(VENV)/dev.stamp ## write the golden files anew; read the diff before you commit it
-	$(PY) -m pytest tests/test_golden.py tests/test_cli.py tests/test_source.py tests/test_docs.py --update-golden
+	$(PY) -m pytest tests/test_golden.py tests/test_cli.py tests/test_source.py tests/test_plan.py tests/test_docs.py --update-golden
 
 docs: $(VENV)/run.stamp ## write docs/ops.md and archspec/schema.json anew
 	$(VENV)/bin/archspec schema -o archspec/schema.json --force

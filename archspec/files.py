@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from archspec.errors import Diagnostic, Source, Span, SpecError, UsageError
@@ -170,9 +170,11 @@ def remove_unfinished() -> None:
 
 
 def _remove(folder: str) -> None:
-    import shutil  # needed here only, and slow to import
-
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder of files. It imports nothing: a signal may come amid an import of the same module."""
+    with suppress(OSError):
+        for file in os.listdir(folder):
+            os.unlink(os.path.join(folder, file))
+        os.rmdir(folder)
 
 
 def _mode_of_new_files(folder: str) -> int:

@@ -464,6 +464,12 @@ REFERENCES = [
         "input: [3]\nparams: {«n: 3}\nlayers:\n  - relu\n",
         ("unused", "unused param `n`"),
     ),
+    bad(
+        "32 a param beside the one that is used",
+        "input: [3]\nparams: {«num_clases: 3, num_classes: 4, «num_claszes: 5}\nlayers: [linear: $num_classes]\n",
+        ("unused", "unused param `num_clases`", "did you mean `num_classes`?"),
+        ("unused", "unused param `num_claszes`", "did you mean `num_classes`?"),
+    ),
     step(
         "a merge of one",
         "«add",
@@ -515,8 +521,8 @@ REPEATS = [
     bad(
         "33 blocks that double",
         "input: [3]\nblocks:\n"
-        + "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(50))
-        + "  b50: {layers: [relu]}\nlayers: [«b0]\n",
+        + "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(24))
+        + "  b24: {layers: [relu]}\nlayers: [«b0]\n",
         ("limit", "more than 1,000,000 layers"),
     ),
     step(
@@ -525,15 +531,15 @@ REPEATS = [
         ("limit", "more than 200,000 copies with a condition"),
     ),
     bad(
-        "33 blocks that double under conditions",
+        "33 blocks that triple under conditions",
         "input: [3]\nblocks:\n"
-        + "".join(f"  b{n}: {{layers: [b{n + 1}: {{when: '${{True}}'}}, b{n + 1}]}}\n" for n in range(50))
-        + "  b50: {layers: [relu: {when: '${True}'}]}\nlayers: [«b0]\n",
+        + "".join(f"  b{n}: {{layers: [b{n + 1}: {{when: '${{True}}'}}, b{n + 1}, b{n + 1}]}}\n" for n in range(20))
+        + "  b20: {layers: [relu: {when: '${True}'}]}\nlayers: [«b0]\n",
         ("limit", "more than 1,000,000 layers"),
     ),
     step(
         "33 scopes that multiply",
-        "sequential: {repeat: 1000, layers: [sequential: {repeat: «101, layers: [linear: '${index + 1}']}]}",
+        "sequential: {repeat: «1000, layers: [sequential: {repeat: 101, layers: [linear: '${index + 1}']}]}",
         ("limit", "more than 100,000 blocks and `sequential`s"),
     ),
     step(
@@ -570,9 +576,9 @@ REPEATS = [
     bad(
         "37 100 blocks in one another",
         "input: [3]\nblocks:\n"
-        + "".join(f"  b{n}: {{layers: [{MARK if n == 63 else ''}b{n + 1}]}}\n" for n in range(10_000))
+        + "".join(f"  b{n}: {{layers: [{MARK if n == 29 else ''}b{n + 1}]}}\n" for n in range(10_000))
         + "  b10000: {layers: [relu]}\nlayers: [b0]\n",
-        ("depth", "more than 64 levels"),
+        ("depth", "more than 30 levels"),
     ),
 ]
 
@@ -736,13 +742,13 @@ WORK = [
     bad(
         "48 params that double",
         f"input: [3]\nparams:\n{doubled(60)}layers: [relu: {{when: '${{len(p59) == 2}}'}}, relu]\n",
-        ("expression", "the list has more than 10000 values"),
+        ("expression", "the list has more than 10,000 values"),
     ),
     bad(
         "48 mappings that double",
         f"input: [3]\nparams:\n{doubled(60, '{{a: $p{0}, b: $p{0}}}')}"
         "layers: [relu: {when: '${len(p59) == 2}'}, relu]\n",
-        ("expression", "the list has more than 10000 values"),
+        ("expression", "the list has more than 10,000 values"),
     ),
     bad(
         "48 one list under many names",
@@ -758,7 +764,7 @@ WORK = [
         "input: [3]\nlayers:\n  - inline:\n      let:\n"
         + "".join(f"      {line}\n" for line in doubled(60).splitlines())
         + "      layers: [relu: {when: '${p59 == p59}'}]\n",
-        ("expression", "the list has more than 10000 values"),
+        ("expression", "the list has more than 10,000 values"),
     ),
     bad(
         "49 an argument that doubles",
@@ -767,7 +773,7 @@ WORK = [
             f"  b{n}: {{params: {{p: }}, layers: [b{n + 1}: {MARK if n == 11 else ''}[$p, $p]]}}\n" for n in range(40)
         )
         + "  b40: {params: {p: }, layers: [relu: {when: '${p == p}'}]}\nlayers:\n  - b0: [1, 1]\n",
-        ("expression", "the list has more than 10000 values"),
+        ("expression", "the list has more than 10,000 values"),
     ),
     bad(
         "49 a list that is put into others in a loop",
@@ -778,7 +784,7 @@ WORK = [
     bad(
         "49 a comparison",
         f"input: [3]\nparams:\n{doubled(12)}layers: [relu: {{when: «'${{[p11, p11] == [p11, p11]}}'}}, relu]\n",
-        ("expression", "the list has more than 10000 values"),
+        ("expression", "the list has more than 10,000 values"),
     ),
     bad(
         "50 params 1,200 deep",

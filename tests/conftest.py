@@ -35,17 +35,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """`golden(name, text)` holds `text` against tests/golden/<name>; `make golden` writes the file anew."""
+def golden(request: pytest.FixtureRequest) -> Callable[[str | Path, str], None]:
+    """`golden(name, text)` holds `text` against tests/golden/<name>, or a path; `make golden` writes the file anew."""
 
-    def compare(name: str, text: str) -> None:
+    def compare(name: str | Path, text: str) -> None:
         path = GOLDEN / name
         if request.config.getoption("--update-golden"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
             return
-        assert path.exists(), f"tests/golden/{name} is missing; `make golden` writes it"
-        assert text == path.read_text(encoding="utf-8"), f"tests/golden/{name} differs; `make golden` writes it anew"
+        assert path.exists(), f"{path} is missing; `make golden` writes it"
+        assert text == path.read_text(encoding="utf-8"), f"{path} differs; `make golden` writes it anew"
 
     return compare
 

@@ -286,6 +286,7 @@ INPUTS = [
         ("shape", "the kernel covers 7x7", "channels come first: `input: [3, 224, 224]`"),
     ),
     document("a shape with x", "input: «3x224x224\nlayers: [relu]\n", ("type", "got the text", "`[3, 224, 224]`")),
+    document("a named one", "input: {x: «3x224x224}\nlayers: [relu]\n", ("type", "got the text", "`[3, 224, 224]`")),
     document("a tuple", "input: «(3, 224, 224)\nlayers: [relu]\n", ("type", "got the text", "`[3, 224, 224]`")),
     document("a size", "input: «224\nlayers: [relu]\n", ("type", "got the integer 224", "`[3, 224, 224]`")),
     document("None", "input: [«null, 3, 8, 8]\nlayers: [relu]\n", ("type", "got nothing", "the batch is not written")),

@@ -78,6 +78,15 @@ def test_batch_norm_over_one_value_warns_unless_the_batch_is_larger() -> None:
     assert net.analyze(batch=2).diagnostics == ()
 
 
+def test_a_warning_in_a_block_says_where_the_block_was_called() -> None:
+    """Not in which `sequential` it stands: its path says that."""
+    text = "input: [8, 4, 4]\nblocks:\n  head: {layers: [global_avg_pool, batch_norm]}\n"
+    text += "layers: [{sequential: {name: top, layers: [head: {name: one}]}}]\n"
+    (warning,) = archspec.loads(text).analyze().diagnostics
+    assert "`top.one.batch_norm`" in warning.message
+    assert warning.notes == ("in block head, used as top.one at <spec>:4:44",)
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [

@@ -19,6 +19,7 @@ from bad_specs import CASES
 import archspec
 from archspec.document import parse_document
 from archspec.elaborate import elaborate
+from archspec.elaborate.limits import MAX_SCOPES
 from archspec.expressions import UNKNOWN, compile_text
 from archspec.graph import Graph
 from archspec.report.spec import show_spec
@@ -128,7 +129,7 @@ def test_an_error_keeps_its_network(copied: Callable[[Any], Any]) -> None:
     [
         f"input: [3]\nparams: {{p: {'[' * 97}1{']' * 97}}}\nlayers: [relu: {{when: '${{p == 1}}'}}, relu]\n",
         f"input: [3]\nparams: {{p: {'{a: ' * 97}1{'}' * 97}}}\nlayers: [relu: {{when: '${{p == 1}}'}}, relu]\n",
-        f"input: [3]\nlayers: [{'sequential: [' * 48}relu{']' * 49}\n",
+        f"input: [3]\nlayers: [{'sequential: [' * MAX_SCOPES}relu{']' * MAX_SCOPES}]\n",
         "input: [3]\nblocks:\n"
         + "".join(f"  b{n}: {{layers: [b{n + 1}]}}\n" for n in range(2_000))
         + "  b2000: {layers: [relu]}\nlayers: [relu]\n",
@@ -203,6 +204,17 @@ def load_much() -> None:
     for name in archspec.list_specs()[::5]:
         archspec.load(name).check()
     archspec.generate("resnet18")
+
+
+def test_the_deepest_network_is_shown_as_a_spec() -> None:
+    """Its scopes take as many levels of YAML as a spec may have, with the longest argument in the innermost."""
+    blocks = "".join(f"  b{n}: {{layers: [b{n + 1}]}}\n" for n in range(MAX_SCOPES - 1))
+    step = "conv: {filters: 3, kernel: 3, padding: [[1, 0], [0, 1]]}"
+    text = f"input: [3, 8, 8]\nblocks:\n{blocks}  b{MAX_SCOPES - 1}: {{layers: [{step}]}}\nlayers: [b0]\n"
+    network = archspec.loads(text)
+    assert network.graph.nodes[0].path.count(".") == MAX_SCOPES
+    shown = archspec.loads(show_spec(network.elaboration))
+    assert shown.graph.to_json() == network.graph.to_json()
 
 
 def test_nothing_global_changes_while_a_spec_loads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ from archspec.elaborate import limits
 from archspec.errors import CODES
 
 ROOT = Path(__file__).parent.parent
-DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [page for page in (*DOCS, ROOT / "README.md") if page.exists()]
+DOCS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "archspec/backends/source/README.md"]
+PAGES = [*DOCS, *(page for page in (ROOT / "README.md", ROOT / "templates/README.md") if page.exists())]
 WITH_DOCTESTS = [path for path in (ROOT / "archspec").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
 
 BLOCK = re.compile(
@@ -130,9 +131,30 @@ class Session:
 
     def _python(self, block: re.Match[str]) -> str:
         test = doctest.DocTestParser().get_doctest(block["body"], self.names, "the document", None, None)
-        assert not doctest.DocTestRunner().run(test, clear_globs=False).failed
+        runner = _Recorder()
+        runner.run(test, clear_globs=False)
         self.names = test.globs
-        return block["body"]
+        lines = block["body"].splitlines()
+        for example, real in reversed(runner.differing):
+            start = example.lineno + example.source.count("\n")
+            lines[start : start + example.want.count("\n")] = (line or "<BLANKLINE>" for line in real.splitlines())
+        return "".join(f"{line}\n" for line in lines)
+
+
+class _Recorder(doctest.DocTestRunner):
+    """Runs examples, and keeps what those print that print something else than stands there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.differing: list[tuple[doctest.Example, str]] = []
+
+    def report_failure(self, out: object, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
+        self.differing.append((example, got))
+
+    def report_unexpected_exception(
+        self, out: object, test: doctest.DocTest, example: doctest.Example, exc_info: tuple[Any, ...]
+    ) -> None:
+        raise exc_info[1]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
@@ -154,6 +176,17 @@ def test_specs_of_the_readme_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         if page not in DOCS:
             specs = [block[0] for block in BLOCK.finditer(page.read_text(encoding="utf-8")) if block["kind"] == "yaml"]
             Session().replay("\n\n".join(specs))
+
+
+def test_the_source_that_the_readme_shows_is_generated() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (spec,) = (block["body"] for block in BLOCK.finditer(text) if block["body"].startswith("# mine.yaml"))
+    source = archspec.generate(archspec.loads(spec))
+    shown = re.search(r"^`mine.py` has (\d+) lines. One of its two classes:\n\n```python\n(.*?)```$", text, re.M | re.S)
+    assert shown is not None
+    assert len(source.splitlines()) == int(shown[1])
+    assert len(re.findall("^class ", source, re.M)) == 2
+    assert f"\n\n\n{shown[2]}\n\n" in source
 
 
 def rows(page: str, first: str) -> dict[str, list[str]]:

@@ -86,6 +86,14 @@ def test_what_is_left_out_counts(step: str, monkeypatch: pytest.MonkeyPatch) -> 
         assert codes(elaborated(f"layers: [{steps}, tanh]\n")) == expected
 
 
+def test_copies_beyond_the_limit_are_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_NODES", 10)
+    found = elaborated("layers:\n  - tanh\n  - relu: {repeat: 10}\n")
+    assert codes(found) == ["limit"]
+    assert str(found.diagnostics[0].span) == "<spec>:4:20"
+    assert paths(found) == ["tanh"]
+
+
 # What a trace keeps.
 
 TRACED = """

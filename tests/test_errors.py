@@ -46,6 +46,12 @@ def test_bad_spec(case: Bad) -> None:
         assert wrong.help in (finding.help or "")
 
 
+def test_an_unused_param_is_not_taken_for_another_unused_one() -> None:
+    error = refused(archspec.loads, "input: [3]\nparams: {width_1: 3, width_2: 4}\nlayers: [relu]\n")
+    expected = [(f"unused param `{name}`: no expression mentions it", None) for name in ("width_1", "width_2")]
+    assert [(finding.message, finding.help) for finding in error.diagnostics] == expected
+
+
 def test_every_code_is_tested() -> None:
     elsewhere = {"expect", "file", "merge", "path", "statistics", "usage"}
     assert {wrong.code for case in CASES for wrong in case.wrong} | elsewhere == set(CODES)

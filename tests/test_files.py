@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 import archspec
 from archspec import files
 from archspec.errors import SpecError, UsageError
-from archspec.files import opened, read, readable, replacing, write_text
+from archspec.files import opened, read, readable, remove_unfinished, replacing, write_text
 
 SPEC = "input: [3]\nlayers: [relu]\n"
 OUTSIDE = "input: [3]\nlayers: [tanh]\n"
@@ -199,6 +200,18 @@ def test_a_signal_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) 
         process.send_signal(number)
         assert process.wait(60) == -number
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_unfinished_is_removed_amid_any_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may come while any module is half imported."""
+    with replacing(tmp_path / "out") as temporary:
+        Path(temporary).write_text("half of it")
+        with monkeypatch.context() as patch:
+            for name in [name for name in sys.modules if not name.startswith("archspec")]:
+                patch.setitem(sys.modules, name, ModuleType(name))
+            remove_unfinished()
+        assert list(tmp_path.iterdir()) == []
+        Path(temporary).parent.mkdir()
 
 
 def test_what_a_killed_process_left_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

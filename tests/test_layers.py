@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "archspec"
-ROW = re.compile(r"^\| (\d+) \| ((?:`\w+`(?:, )?)+) \|", re.M)
+SOURCE = PACKAGE / "backends" / "source"
+ROW = re.compile(r"^\| (\d+) \| ((?:`[\w.]+`(?:, )?)+) \|", re.M)
 
 
 def floors() -> dict[str, int]:
-    """Return the floor of each module right under `archspec`, as the table of docs/design.md has it."""
+    """Return the floor of each module right under `archspec` and `source`, as the tables of docs/design.md have it."""
     text = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
     return {module.strip("`"): int(floor) for floor, modules in ROW.findall(text) for module in modules.split(", ")}
 
@@ -54,6 +55,20 @@ def test_imports_go_down(file: Path) -> None:
             other = part if part in FLOOR or (PACKAGE / part).with_suffix(".py").exists() else "__init__"
             assert other in FLOOR, f"{where}: archspec/{other} stands on no floor"
             assert other == own or FLOOR[other] < FLOOR[own], f"{where}: {other} does not stand below {own}"
+
+
+@pytest.mark.parametrize("file", sorted(SOURCE.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_imports_go_down_in_source(file: Path) -> None:
+    """What is traced knows nothing of plans, and plans nothing of how they are written."""
+    own = "source." + file.relative_to(SOURCE).parts[0].removesuffix(".py")
+    assert own in FLOOR, f"archspec/backends/{own} stands on no floor: give it one in docs/design.md"
+    for line, name in imports(file):
+        package, _, rest = name.partition("archspec.backends.source.")
+        if not package and rest:
+            part = rest.split(".")[0]
+            exists = (SOURCE / part).is_dir() or (SOURCE / part).with_suffix(".py").exists()
+            other = f"source.{part if exists else '__init__'}"
+            assert other == own or FLOOR[other] < FLOOR[own], f"{file}:{line}: {name}: {other} is not below {own}"
 
 
 @pytest.mark.parametrize("code", ["import archspec", "from archspec.cli import main; main(['analyze', 'resnet18'])"])

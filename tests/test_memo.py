@@ -182,9 +182,9 @@ def test_scopes_in_scopes_count_for_the_limits() -> None:
     document = parse_document(f"input: [8]\n{blocks}\nlayers: {layers}\n")
     assert [finding.code for finding in elaborate(document).diagnostics] == ["limit"]
     assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
-    steps = ["relu", *[f"b{level}" for level in range(62)]]
+    steps = ["relu", *[f"b{level}" for level in range(28)]]
     chain = ", ".join(f"b{level}: {{layers: [{step}]}}" for level, step in enumerate(steps))
-    document = parse_document(f"input: [8]\nblocks: {{{chain}}}\nlayers: [b61, b62, sequential: [sequential: [b62]]]\n")
+    document = parse_document(f"input: [8]\nblocks: {{{chain}}}\nlayers: [b27, b28, sequential: [sequential: [b28]]]\n")
     assert [finding.code for finding in elaborate(document).diagnostics] == ["depth"]
     assert elaborate(document).diagnostics == elaborate(document, trace=True).diagnostics
 
@@ -235,11 +235,11 @@ def test_blocks_of_mistakes_that_double(leaf: str, monkeypatch: pytest.MonkeyPat
     ran = []
     run = elaborator.Elaborator.run
     monkeypatch.setattr(elaborator.Elaborator, "run", lambda *given: ran.append(given) or run(*given))
-    blocks = "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(17))
+    blocks = "".join(f"  b{n}: {{layers: [b{n + 1}, b{n + 1}]}}\n" for n in range(15))
     text = (
-        f"input: [3]\nblocks:\n{blocks}  b17:\n    layers:\n      - relu: {{name: x}}\n      - {leaf}\nlayers: [b0]\n"
+        f"input: [3]\nblocks:\n{blocks}  b15:\n    layers:\n      - relu: {{name: x}}\n      - {leaf}\nlayers: [b0]\n"
     )
     (finding,) = elaborate(parse_document(text)).diagnostics
     assert finding.span
-    assert finding.span.line == 23
+    assert finding.span.line == 21
     assert len(ran) < 100

@@ -175,7 +175,7 @@ CASES = [
         network("subtract: {name: less, from: [conv, conv, conv]}"),
         ("from: [conv, conv, conv]", "from: [conv, input]"),
         "subtract: operands differ: 6x8x8 (conv) and 4x8x8 (input)",
-        ("self.bn(x - x - x)",),
+        ("self.bn(conv - conv - conv)",),
         4 * 4 * 9 + 4 + 4 * 6 * 9 + 6 + 20 + 35,
         "- subtract: {name: less, from: [conv, conv, conv]}",
         "subtract",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from networks import resized
+from networks import ZOO, resized
 
 import archspec
 
@@ -105,6 +105,16 @@ def test_every_parameter_shows(name: str) -> None:
     assert len(found) == len([key for node in graph.nodes for key in node.op.weights()])
     hidden = {key: effect for key, effect in found.items() if 0.1 * effect < 10 * max(trial.tolerances.values())}
     assert hidden == {}
+    assert max(trial.tolerances.values()) < 2e-4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if position % 8 == 0 else pytest.mark.whole) for position, name in enumerate(ZOO)],
+)
+def test_every_network_of_the_zoo_shows_its_input_and_first_layer(name: str) -> None:
+    trial = prepare(resized(name).graph)
+    assert trial.blind == ()
     assert max(trial.tolerances.values()) < 2e-4
 
 

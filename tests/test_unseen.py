@@ -36,11 +36,6 @@ QUICK = {
 """Inputs at which networks compute quickly."""
 INPUTS = {name: list(shape) for shape, names in QUICK.items() for name in names.split()}
 
-WRONG_SOURCE = {
-    "inception_resnet_cells": "an argument that is called like a helper class hides it",
-    "regnet_x_400mf": "an inner loop assigns to the variable of the outer one",
-}
-
 TORCHVISION = {
     "densenet121": "1fe00a8008e9a5300f53c3de99f196a94c8dcc12e0ba932e8108b929bb45ec55",
     "efficientnet_v2_s": "a1f14179873bb3d2be2f93821a716e68afa3425f1c5d9f5b19bc78cad1158ff1",
@@ -65,15 +60,7 @@ def test_names_match_torchvision(name: str) -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == TORCHVISION[name]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(reason=WRONG_SOURCE[name], strict=True) if name in WRONG_SOURCE else ()
-        )
-        for name in SPECS
-    ],
-)
+@pytest.mark.parametrize("name", SPECS)
 def test_verifies(name: str) -> None:
     """Shapes, counts, keys and the bits of the generated source."""
     network = archspec.load(SPECS[name], input=INPUTS.get(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 
 class DropPath(nn.Module):
@@ -31,21 +32,27 @@ class LayerNorm1d(nn.LayerNorm):
     """Layer normalisation over the channels of `(N, C, L)`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.permute(0, 2, 1)).permute(0, 2, 1)
+        x = x.permute(0, 2, 1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 2, 1)
 
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of `(N, C, H, W)`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x.permute(0, 2, 3, 1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
 
 
 class LayerNorm3d(nn.LayerNorm):
     """Layer normalisation over the channels of `(N, C, D, H, W)`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+        x = x.permute(0, 2, 3, 4, 1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 4, 1, 2, 3)
 
 
 class Permute(nn.Module):

@@ -211,10 +211,10 @@ def outputs(
         return {}
     found: dict[str, str] = {}
     for name, target, at in _named_outputs(yaml, environment):
-        fault = output_name_fault(name)
-        if fault:
-            findings.complain(fault.at(at, "outputs: "))
         ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
+        fault = output_name_fault(name)
+        if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
+            findings.complain(fault.at(at, "outputs: "))
         if ref is not None and ref.shape is not None:
             found[name] = ref.path
     return found

@@ -19,8 +19,8 @@ MAX_SCOPE_COUNT = 100_000
 MAX_CONDITIONS = 200_000
 """Copies of repeated steps whose condition is asked one by one."""
 MAX_EDGES = 4_000_000
-MAX_SCOPES = 64
-"""How deep blocks, `sequential` and `inline` may stand in one another."""
+MAX_SCOPES = 30
+"""How deep blocks, `sequential` and `inline` may stand in one another. `show` writes three levels of YAML for each."""
 MAX_PATH = 1_000
 """Characters in the path of a scope."""
 

@@ -88,7 +88,7 @@ def weight(value: Any, most: int = MAX_ITEMS) -> int:
         for items in level:
             count += len(items)
             if count > most:
-                raise Complaint("expression", f"the list has more than {most} values")
+                raise Complaint("expression", f"the list has more than {most:,} values")
             parts = items.values() if isinstance(items, dict) else items
             inner += [part for part in parts if isinstance(part, CONTAINERS)]
         containers += len(level)

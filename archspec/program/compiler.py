@@ -111,9 +111,10 @@ class _Compiler:
         if self.findings.count or self.document.diagnostics:
             return  # what is wrong may have hidden its use
         params = self.document.params
+        used = [name for name in params if name in self.mentioned]
         for name, yaml in params.items():
             if name not in self.mentioned and yaml.source is self.document.source:
-                help = partial(_nearest_other, name, params)
+                help = partial(_nearest_param, name, used)
                 message = f"unused param `{name}`: no expression mentions it"
                 self.findings.add(Complaint("unused", message, help, span=self.document.param_keys[name]))
 
@@ -356,8 +357,8 @@ class _Compiler:
         return step
 
 
-def _nearest_other(name: str, params: Iterable[str]) -> str | None:
-    near = nearest(name, (other for other in params if other != name))
+def _nearest_param(name: str, used: Iterable[str]) -> str | None:
+    near = nearest(name, used)
     return f"did you mean `{near}`?" if near else None
 
 

@@ -229,17 +229,25 @@ def _input_help(path: Path, value: object) -> str | None:
     if len(path) > 1:
         if isinstance(value, str) and value.lower() in _BATCH_WORDS or value is None or value == -1:
             return "the batch is not written: `[3, 224, 224]`" if path[-1] == 0 else "every size is a number or `$name`"
-        if isinstance(path[-1], str):
+        if isinstance(path[-1], int):
+            return _literal_help(["integer", "string"], "", path, value)
+        if _written_sizes(value) is None:
             return "a mapping names several inputs: `{left: [3, 224, 224], right: [12]}`"
-        return _literal_help(["integer", "string"], "", path, value)
     if isinstance(value, str):
-        sizes = [int(size) for size in re.findall("[0-9]{1,9}", value)]
         if "$" in value:
             return "each size may be an expression, the whole list may not: `[3, $size, $size]`"
-        if sizes and re.fullmatch(r"[\[(]?[0-9 ,x*]+[\])]?", value, re.I):
+        sizes = _written_sizes(value)
+        if sizes:
             odd = input_help(tuple(sizes))
             return odd or f"write a list: `{_flow(sizes)}`"
     return "a shape without the batch, channels first: `[3, 224, 224]`"
+
+
+def _written_sizes(value: object) -> list[int] | None:
+    """Return the sizes of a shape that is written as text, such as `3x224x224`; None of any other value."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\[(]?[0-9 ,x*]+[\])]?", value, re.I):
+        return None
+    return [int(size) for size in re.findall("[0-9]{1,9}", value)] or None
 
 
 def _step_help(value: object) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from archspec.backends import layers
 from archspec.ops import OPS
@@ -47,8 +48,15 @@ def _numbered(names: Iterable[tuple[int, str]]) -> Iterator[Hit]:
 def numbered_variables(source: Source) -> Iterable[Hit]:
     for function in functions(source):
         own = {arg.arg for arg in arguments(function)}
-        known = own | source.given
-        yield from _numbered((line, name) for line, name in variables(function) if name not in known)
+        known = {letters(name) for name in (*own, *source.given, *source.path_parts)}
+        yield from _numbered((line, name) for line, name in variables(function) if not _is_numbered_in(known, name))
+
+
+def _is_numbered_in(known: set[str], name: str) -> bool:
+    """Return whether the spec has the number of a name: `head-3` is `head_3` here, the first of `x_2` is `x_20`."""
+    found = letters(name)
+    starts = [found[:-1], found[:-2]]
+    return found in known or any(start in known and start[-1:].isdecimal() for start in starts)
 
 
 @measure(3, "results that are taken from a list by position")
@@ -109,7 +117,10 @@ class _Variables:
             case ast.Call():
                 name = module_called(value)
                 inner = self.makers(value.args[0]) if value.args and (name is None or name in self.light) else []
-                return [found | {name or FUNCTION} for found in inner] or [frozenset({name or FUNCTION})]
+                names = {name or FUNCTION, *_place_in_list(value)}
+                return [found | names for found in inner] or [frozenset(names)]
+            case ast.Subscript():  # a slice
+                return [frozenset({FUNCTION})]
         return []
 
     def run(self) -> list[Hit]:
@@ -166,6 +177,14 @@ class _Variables:
             self.hits.append(Hit(node.lineno, f"{wrong}: {code(node)}"))
 
 
+def _place_in_list(call: ast.Call) -> set[str]:
+    """Return what to call the result of a module of a list: `conv1` for `self.convs[1](x)`."""
+    match call.func:
+        case ast.Subscript(value=ast.Attribute(attr=attr), slice=ast.Constant(value=place)):
+            return {f"{attr.removesuffix('s')}{place}"}
+    return set()
+
+
 def _maker(makers: frozenset[str]) -> str:
     """Return one of several makers, a step with a name if there is one."""
     return min(makers - {FUNCTION} or makers)
@@ -188,7 +207,7 @@ def unnamed_skips(source: Source) -> Iterable[Hit]:
                 if not isinstance(node, ast.Assign | ast.Return) or node.value is None:
                     continue
                 read = set(loads(node.value))
-                if maker and name in read and read & derived:
+                if maker and name in read and read & derived and not all(map(str.isdecimal, maker)):
                     yield Hit(node.lineno, f"`{name}` holds {_maker(maker)}: {code(node)}")
                 assigned = {target.id for target in targets(node) if isinstance(target, ast.Name)}
                 if name in assigned:
@@ -238,6 +257,10 @@ _HELPERS = ("LayerNorm1d", "LayerNorm2d", "LayerNorm3d")
 @measure(14, "names of classes: one letter, not from the spec, or spelled otherwise than the network's")
 def class_names(source: Source) -> Iterable[Hit]:
     known = {letters(name) for name in (*source.given, *source.blocks, *source.path_parts)} - {""}
+    paths = [node.path.split(".") for node in source.network.graph.nodes] if source.network else []
+    known |= {letters(before + part) for path in paths for before, part in pairwise(path) if part.isdecimal()}
+    for block, each in source.blocks.items():  # a class for the uses with one value of a param: `UnitStride1`
+        known |= {f"{letters(block + param)}{digit}" for param in each.get("params") or () for digit in range(10)}
     network = source.classes[-1].name
     for class_ in source.classes[:-1]:
         name = class_.name
@@ -289,7 +312,8 @@ def numbered_by_the_spec(source: Source) -> Iterable[Hit]:
 def numbered_arguments(source: Source) -> Iterable[Hit]:
     for function in functions(source):
         names = ((arg.lineno, arg.arg) for arg in arguments(function))
-        yield from _numbered((line, name) for line, name in names if name not in source.given)
+        known = {letters(name) for name in source.given | source.path_parts}
+        yield from _numbered((line, name) for line, name in names if letters(name) not in known)
 
 
 # Row 16: names of inputs.

@@ -21,6 +21,7 @@ from source_measures.source import (
     arguments,
     code,
     functions,
+    letters,
     measure,
     methods,
     negated,
@@ -108,7 +109,8 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def _is_explicit(source: Source, argument: str) -> bool:
     """Return whether calls in the spec give an argument, whose name may have got a `_` so that it is no other's."""
     params = {param for block in source.blocks.values() for param in block.get("params") or ()}
-    return (argument if argument in params else argument.rstrip("_")) in source.explicit
+    known = {letters(name) for name in source.explicit}
+    return (argument in params and argument in source.explicit) or letters(argument) in known
 
 
 def _line_of(source: Source, class_: str) -> int:

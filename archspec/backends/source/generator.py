@@ -12,7 +12,6 @@ from archspec.backends.source.plan.classes import Planner
 from archspec.backends.source.plan.ir import ClassPlan
 from archspec.backends.source.plan.polish import polish
 from archspec.backends.source.uses.parameters import candidates, traced
-from archspec.backends.source.uses.trace import Trace
 from archspec.backends.source.write.file import rendered
 from archspec.errors import UsageError
 from archspec.network import InputShapes, Network, load, together
@@ -44,16 +43,15 @@ def generate_source(network: Network, template: str | None = None) -> str:
         network: The network, loaded.
         template: A jinja2 template file in place of `templates/module.py.jinja`.
     """
-    trace, classes = plan(network)
+    classes = plan(network)
     for each in classes:
         polish(each)
-    graph = trace.graphs[0]
-    shapes = {**graph.inputs, **{node.path: node.shape for node in graph.nodes}}
+    shapes = {**network.graph.inputs, **{node.path: node.shape for node in network.graph.nodes}}
     return rendered(network, classes, shapes, template)
 
 
-def plan(network: Network) -> tuple[Trace, list[ClassPlan]]:
-    """Return the trace of a network and its classes, the network's own last.
+def plan(network: Network) -> list[ClassPlan]:
+    """Return the classes of a network as they are planned, before they are polished; the network's own is the last.
 
     As many params as can stay arguments of the network's class; each that cannot is left out by itself.
     """
@@ -71,7 +69,7 @@ def plan(network: Network) -> tuple[Trace, list[ClassPlan]]:
             names = [name for name in kept if name not in (blamed or set(kept))]
             continue
         _name_classes(classes, network)
-        return trace, classes
+        return classes
 
 
 def _name_classes(classes: list[ClassPlan], network: Network) -> None:

@@ -17,6 +17,9 @@ _SPELLED = {
     "unet": "UNet",
     "convbn": "ConvBN",
 }
+_KIND = re.compile("([a-z]+?)(unet|net)([0-9]*)")
+"""Words that say what kind of network something is, with what stands before: `shufflenet` is a ShuffleNet."""
+
 _LETTERS = "bcdefghijklmnopqrstuvw"
 
 
@@ -69,6 +72,10 @@ def _word(word: str, spelling: str) -> str:
     found = letters[at : at + len(word)] if at >= 0 else ""
     if found[:1].isupper() and not found.istitle() and not found.isupper():
         return found
+    kind = _KIND.fullmatch(word.lower())
+    if kind is not None and not found[:1].isupper():
+        stem = kind[1].capitalize() if re.search("[aeiouy]", kind[1]) else kind[1].upper()
+        return _SPELLED.get(kind[1], stem) + _SPELLED.get(kind[2], kind[2].capitalize()) + kind[3]
     return word[:1].upper() + word[1:]
 
 

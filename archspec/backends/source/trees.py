@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from archspec.backends.source.strings import quoted
@@ -13,6 +15,11 @@ from archspec.expressions.functions import ARITHMETIC, COMPARE, make_divisible
 
 WIDEST = 72
 """Characters of the longest expression that is printed; a longer one is replaced by its value."""
+
+LONG_FLOAT = 12
+"""Characters of the longest float that is written as it is; a longer one is a fraction, if it is one."""
+
+MAX_DENOMINATOR = 1000
 
 Lookup = Callable[[str], Any]
 
@@ -73,7 +80,11 @@ def literal(value: Any) -> ast.expr:
     if isinstance(value, float) and math.isinf(value):
         return ast.Call(name("float"), [ast.Constant("-inf" if value < 0 else "inf")], [])
     if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
-        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+        return ast.UnaryOp(ast.USub(), literal(-value))
+    if isinstance(value, float) and len(repr(value)) > LONG_FLOAT:
+        ratio = Fraction(value).limit_denominator(MAX_DENOMINATOR)
+        if ratio.denominator > 1 and ratio.numerator / ratio.denominator == value:
+            return ast.BinOp(ast.Constant(ratio.numerator), ast.Div(), ast.Constant(ratio.denominator))
     if value is None or isinstance(value, bool | int | float | str):
         return ast.Constant(value)
     raise Unprintable
@@ -140,6 +151,17 @@ def is_constant(tree: ast.expr) -> bool:
 def equal(left: ast.AST, right: ast.AST) -> bool:
     """Return whether two expressions are written alike."""
     return left is right or ast.dump(left) == ast.dump(right)
+
+
+def equal_sums(left: ast.expr, right: ast.expr) -> bool:
+    """Return whether two expressions are the same sum, whatever the order of terms and of factors."""
+    sums: list[Counter[str]] = []
+    for tree in (left, right):
+        terms: Counter[str] = Counter()
+        for factor, base in _terms(tree):
+            terms[ast.dump(base)] += factor
+        sums.append(terms)
+    return sums[0] == sums[1]
 
 
 # Evaluating.

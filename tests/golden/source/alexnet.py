@@ -2,12 +2,12 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class AlexNet(nn.Module):
-    """AlexNet as its paper has it, with 96 filters, local response normalisation and two
-    groups.
+    """AlexNet as its paper has it, with 96 filters, local response normalisation and
+    two groups.
 
     Input 3x227x227, output 1000.
     60,965,224 parameters, 724,406,816 multiply-accumulates.
@@ -39,4 +39,5 @@ class AlexNet(nn.Module):
         x = torch.flatten(F.max_pool2d(x, 3, stride=2), 1)  # 9216
         x = self.dropout(F.relu(self.fc6(x)))  # 4096
         x = self.dropout_2(F.relu(self.fc7(x)))  # 4096
-        return self.fc8(x)  # 1000
+        out: torch.Tensor = self.fc8(x)  # 1000
+        return out

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class DropPath(nn.Module):
-    """Zero a whole sample with probability `rate` while training (stochastic depth)."""
+    """Stochastic depth: in training, drop whole samples with probability `rate`."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -20,7 +20,9 @@ class DropPath(nn.Module):
 
 
 class ConvUnit(nn.Sequential):
-    def __init__(self, in_channels, filters, kernel=1, stride=1):
+    def __init__(
+        self, in_channels: int, filters: int, kernel: int = 1, stride: int = 1
+    ) -> None:
         super().__init__(
             nn.Conv2d(in_channels, filters, kernel, stride, kernel // 2, bias=False),
             nn.BatchNorm2d(filters),
@@ -29,7 +31,7 @@ class ConvUnit(nn.Sequential):
 
 
 class SqueezeExcite(nn.Module):
-    def __init__(self, in_channels, squeeze):
+    def __init__(self, in_channels: int, squeeze: int) -> None:
         super().__init__()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc1 = nn.Conv2d(in_channels, squeeze, 1)
@@ -38,15 +40,26 @@ class SqueezeExcite(nn.Module):
         self.scale_activation = nn.Sigmoid()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.activation(self.fc1(self.avgpool(x)))
-        return self.scale_activation(self.fc2(out)) * x
+        out: torch.Tensor = self.activation(self.fc1(self.avgpool(x)))
+        out = self.scale_activation(self.fc2(out))
+        return out * x
 
 
 class MBConv(nn.Module):
-    def __init__(self, in_channels, filters, expand, kernel, stride, drop):
+    def __init__(
+        self,
+        in_channels: int,
+        filters: int,
+        expand: int,
+        kernel: int,
+        stride: int,
+        drop: float,
+    ) -> None:
         super().__init__()
         hidden = in_channels * expand
-        block = [ConvUnit(in_channels, hidden)] if hidden != in_channels else []
+        block: list[nn.Module] = []
+        if hidden != in_channels:
+            block.append(ConvUnit(in_channels, hidden))
         block += [
             nn.Sequential(
                 nn.Conv2d(
@@ -73,8 +86,10 @@ class MBConv(nn.Module):
             self.stochastic_depth = DropPath(drop)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.block(x)
-        return out if self.stochastic_depth is None else self.stochastic_depth(out) + x
+        out: torch.Tensor = self.block(x)
+        if self.stochastic_depth is not None:
+            out = self.stochastic_depth(out) + x
+        return out
 
 
 class EfficientNetB0(nn.Module):
@@ -90,32 +105,33 @@ class EfficientNetB0(nn.Module):
         self, num_classes: int = 1000, dropout: float = 0.2, drop_path: float = 0.2
     ) -> None:
         super().__init__()
-        features = [ConvUnit(3, 32, kernel=3, stride=2)]
         stages = [
-            (16, 1, 3, 1, 0, 1),
-            (24, 6, 3, 2, 1, 2),
-            (40, 6, 5, 2, 3, 2),
-            (80, 6, 3, 2, 5, 3),
-            (112, 6, 5, 1, 8, 3),
-            (192, 6, 5, 2, 11, 4),
-            (320, 6, 3, 1, 15, 1),
+            {"expand": 1, "filters": 16, "blocks": 1, "kernel": 3, "stride": 1},
+            {"expand": 6, "filters": 24, "blocks": 2, "kernel": 3, "stride": 2},
+            {"expand": 6, "filters": 40, "blocks": 2, "kernel": 5, "stride": 2},
+            {"expand": 6, "filters": 80, "blocks": 3, "kernel": 3, "stride": 2},
+            {"expand": 6, "filters": 112, "blocks": 3, "kernel": 5, "stride": 1},
+            {"expand": 6, "filters": 192, "blocks": 4, "kernel": 5, "stride": 2},
+            {"expand": 6, "filters": 320, "blocks": 1, "kernel": 3, "stride": 1},
         ]
+        features: list[nn.Module] = [ConvUnit(3, 32, kernel=3, stride=2)]
         channels = 32
-        for filters, expand, kernel, stride, before, count in stages:
-            stage = []
-            for index in range(count):
-                stage.append(
+        for index, stage in enumerate(stages):
+            before = sum(s["blocks"] for s in stages[:index])
+            layers: list[nn.Module] = []
+            for i in range(stage["blocks"]):
+                layers.append(
                     MBConv(
                         channels,
-                        filters,
-                        expand,
-                        kernel,
-                        stride if index == 0 else 1,
-                        drop_path * (before + index) / 16,
+                        stage["filters"],
+                        stage["expand"],
+                        stage["kernel"],
+                        stage["stride"] if i == 0 else 1,
+                        drop_path * (before + i) / 16,
                     )
                 )
-                channels = filters
-            features.append(nn.Sequential(*stage))
+                channels = stage["filters"]
+            features.append(nn.Sequential(*layers))
         features.append(ConvUnit(320, 1280))
         self.features = nn.Sequential(*features)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -127,4 +143,5 @@ class EfficientNetB0(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.features(x)  # 1280x7x7
         x = torch.flatten(self.avgpool(x), 1)  # 1280
-        return self.classifier(x)  # 1000
+        out: torch.Tensor = self.classifier(x)  # 1000
+        return out

@@ -2,11 +2,13 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class ConvUnit(nn.Module):
-    def __init__(self, in_channels, filters, kernel=1, stride=1):
+    def __init__(
+        self, in_channels: int, filters: int, kernel: int = 1, stride: int = 1
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             in_channels, filters, kernel, stride, kernel // 2, bias=False
@@ -18,7 +20,9 @@ class ConvUnit(nn.Module):
 
 
 class Inception(nn.Module):
-    def __init__(self, in_channels, f1, r3, f3, r5, f5, pool):
+    def __init__(
+        self, in_channels: int, f1: int, r3: int, f3: int, r5: int, f5: int, pool: int
+    ) -> None:
         super().__init__()
         self.branch1 = ConvUnit(in_channels, f1)
         self.branch2 = nn.Sequential(
@@ -43,8 +47,8 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """GoogLeNet (Inception v1) with batch normalisation, as torchvision builds and names
-    it.
+    """GoogLeNet (Inception v1) with batch normalisation, as torchvision builds and
+    names it.
 
     Input 3x224x224, output 1000.
     6,624,904 parameters, 1,498,376,192 multiply-accumulates.
@@ -92,4 +96,5 @@ class GoogLeNet(nn.Module):
         x = self.inception5a(x)  # 832x7x7
         x = self.inception5b(x)  # 1024x7x7
         x = self.dropout(torch.flatten(self.avgpool(x), 1))  # 1024
-        return self.fc(x)  # 1000
+        out: torch.Tensor = self.fc(x)  # 1000
+        return out

@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class LeNet5(nn.Module):
@@ -31,4 +31,5 @@ class LeNet5(nn.Module):
         x = self.s4(x)  # 16x5x5
         x = torch.flatten(F.relu(self.c5(x)), 1)  # 120
         x = F.relu(self.f6(x))  # 84
-        return self.output(x)  # 10
+        out: torch.Tensor = self.output(x)  # 10
+        return out

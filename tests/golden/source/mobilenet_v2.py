@@ -2,14 +2,16 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class InvertedResidual(nn.Module):
-    def __init__(self, in_channels, filters, expand=6, stride=1):
+    def __init__(
+        self, in_channels: int, filters: int, expand: int = 6, stride: int = 1
+    ) -> None:
         super().__init__()
         hidden = in_channels * expand
-        conv = []
+        conv: list[nn.Module] = []
         if expand != 1:
             conv.append(
                 nn.Sequential(
@@ -33,8 +35,10 @@ class InvertedResidual(nn.Module):
         self.use_skip = stride == 1 and in_channels == filters
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.conv(x)
-        return out + x if self.use_skip else out
+        out: torch.Tensor = self.conv(x)
+        if self.use_skip:
+            out = out + x
+        return out
 
 
 class MobileNetV2(nn.Module):
@@ -49,24 +53,25 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, num_classes: int = 1000) -> None:
         super().__init__()
-        features = [
+        stages = [
+            # expand, filters, blocks, stride
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        ]
+        features: list[nn.Module] = [
             nn.Sequential(
                 nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(32),
                 nn.ReLU6(),
             )
         ]
-        stages = [
-            (16, 1, 1, 1),
-            (24, 6, 2, 2),
-            (32, 6, 2, 3),
-            (64, 6, 2, 4),
-            (96, 6, 1, 3),
-            (160, 6, 2, 3),
-            (320, 6, 1, 1),
-        ]
         channels = 32
-        for filters, expand, stride, blocks in stages:
+        for expand, filters, blocks, stride in stages:
             for index in range(blocks):
                 features.append(
                     InvertedResidual(
@@ -90,4 +95,5 @@ class MobileNetV2(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.features(x)  # 1280x7x7
         x = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # 1280
-        return self.classifier(x)  # 1000
+        out: torch.Tensor = self.classifier(x)  # 1000
+        return out

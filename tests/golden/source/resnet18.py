@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class Residual(nn.Module):
@@ -28,8 +28,8 @@ class Residual(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """ResNet-18, the smallest of the residual networks; the deeper ones extend this file,
-    names match torchvision.
+    """ResNet-18, the smallest of the residual networks; the deeper ones extend this
+    file, names match torchvision.
 
     Input 3x224x224, output 1000.
     11,689,512 parameters, 1,814,073,344 multiply-accumulates.
@@ -57,4 +57,5 @@ class ResNet18(nn.Module):
         x = self.layer3(x)  # 256x14x14
         x = self.layer4(x)  # 512x7x7
         x = torch.flatten(self.avgpool(x), 1)  # 512
-        return self.fc(x)  # 1000
+        out: torch.Tensor = self.fc(x)  # 1000
+        return out

@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 
 class Residual(nn.Module):
@@ -73,4 +73,5 @@ class ResNet50(nn.Module):
         x = self.layer3(x)  # 1024x14x14
         x = self.layer4(x)  # 2048x7x7
         x = torch.flatten(self.avgpool(x), 1)  # 2048
-        return self.fc(x)  # 1000
+        out: torch.Tensor = self.fc(x)  # 1000
+        return out

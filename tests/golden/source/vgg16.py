@@ -16,9 +16,11 @@ class VGG16(nn.Module):
 
     def __init__(self, num_classes: int = 1000) -> None:
         super().__init__()
-        features = []
+        widths = [64, 128, 256, 512, 512]
+        convs = [2, 2, 3, 3, 3]
+        features: list[nn.Module] = []
         channels = 3
-        for width, count in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]:
+        for width, count in zip(widths, convs, strict=True):
             for _ in range(count):
                 features += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
@@ -38,4 +40,5 @@ class VGG16(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.features(x)  # 512x7x7
         x = torch.flatten(self.avgpool(x), 1)  # 25088
-        return self.classifier(x)  # 1000
+        out: torch.Tensor = self.classifier(x)  # 1000
+        return out

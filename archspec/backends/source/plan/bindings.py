@@ -25,7 +25,7 @@ Candidate = Callable[[], "ast.expr | None"]
 
 
 class CannotPlan(Exception):
-    """The uses cannot share one piece of code, for the reason given; whoever asked splits them, or writes copies out."""
+    """The uses cannot share one piece of code, for the reason given: they are split, or copies written out."""
 
 
 class Open(Exception):
@@ -280,6 +280,11 @@ class ClassBindings(Bindings):
             return self._table(spec_name, active, values)
         if not all(isinstance(value, int | float | str | bool) for value in values):
             raise Unprintable
+        if len({isinstance(value, str) for value in values}) > 1:  # `half` here, a number there
+            raise Unprintable
+        size = self._equal_size(spec_name)
+        if size is not None:
+            return size
         tree = self.parameter(spec_name, active, values)
         binding = self.by_spec.get(spec_name)
         if binding is not None:  # it may have a value in uses that do not need it
@@ -288,8 +293,16 @@ class ClassBindings(Bindings):
                     binding.values[use] = value_in(environment, spec_name)
         return tree
 
+    def _equal_size(self, spec_name: str) -> ast.expr | None:
+        """Return the argument for a size of an input that a name of the spec equals in every use, if it varies."""
+        values = [value_in(environment, spec_name) for environment in self.environments]
+        if self.kept is not None or any(type(value) is not int for value in values) or all_same(values):
+            return None
+        sizes = [name for name in self.arguments if is_size(name)]
+        return next((trees.name(name) for name in sizes if same(self.arguments[name].values, values)), None)
+
     def _table(self, spec_name: str, active: Sequence[int], values: Sequence[Any]) -> ast.expr:
-        """Return the name of a list or mapping of the spec: a local value if all uses have the same, else an argument."""
+        """Return the name of a list or mapping of the spec: local if all uses have the same, else an argument."""
         if not all_same(values):
             if self.kept is not None or not all(map(_is_list_of_numbers, values)):
                 raise Unprintable
@@ -298,6 +311,11 @@ class ClassBindings(Bindings):
         self.bind(spec_name, printed, range(self.uses), [values[0]] * self.uses)
         self.tables[printed] = values[0]
         return trees.name(printed)
+
+
+def is_size(argument: str) -> bool:
+    """Return whether an argument is called like a size of what a class reads."""
+    return argument == "in_features" or argument.endswith("_channels")
 
 
 def _is_list_of_numbers(value: Any) -> bool:

@@ -7,13 +7,14 @@ structure get a class of their own.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archspec.backends.source.identifiers import class_name, numbered
-from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings
+from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size, value_in
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
-from archspec.backends.source.plan.ir import ClassPlan, Instance, Let, Slot, Statement, names_used, walk
+from archspec.backends.source.plan.ir import Branch, ClassPlan, Instance, Let, Slot, Statement, names_used, walk
 from archspec.backends.source.plan.leaves import label_of
 from archspec.backends.source.plan.loops import Unroll
 from archspec.backends.source.plan.polish import drop_unused
@@ -28,7 +29,7 @@ from archspec.backends.source.uses.trace import (
     flat,
 )
 from archspec.expressions import Environment
-from archspec.graph import Scope
+from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, Program, ScopeStep, Step, Value
 
 
@@ -39,13 +40,14 @@ class Planner(StepPlanner):
         self.trace, self.network_steps, self.params, self.kept = trace, program.steps, program.params, kept
         self.classes: list[ClassPlan] = []
         self._class_of: dict[Scope, tuple[ClassPlan, int]] = {}
-        self._alike: dict[Scope, list[Scope]] = {}
+        self._spelling = ""
 
     def network(self, name: str) -> list[ClassPlan]:
         """Return the classes, those that a class needs before it, the network's own last.
 
         Raises: Open if a param that is kept cannot be an argument.
         """
+        self._spelling = name
         unrolled: frozenset[Step] = frozenset()
         while True:
             known = dict(self._class_of), list(self.classes)
@@ -100,8 +102,6 @@ class Planner(StepPlanner):
             definition = scope.definition
             assert isinstance(definition, BlockProgram)
             uses, index = distinct(self.trace, self.trace.blocks[definition])
-            for each, place in index.items():
-                self._alike.setdefault(uses[place], []).append(each)
             self._plan(uses, definition.steps, definition.name, list(definition.inputs))
             for each, place in index.items():
                 self._class_of[each] = self._class_of[uses[place]]
@@ -115,18 +115,18 @@ class Planner(StepPlanner):
         self._plan(scopes, steps, _scope_name(step, scopes[0]), [])
 
     def _plan(self, scopes: list[Scope], steps: list[Step], name: str, inputs: list[str]) -> None:
-        """Plan one class for scopes; if they are too different, one for those of each structure, then for equal ones."""
+        """Plan one class for scopes; if they differ too much, one for those of each structure, then for equal ones."""
         last: CannotPlan | None = None
-        for groups in ([scopes], split(scopes, closely=False), split(scopes, closely=True)):
-            planned: list[tuple[ClassPlan, list[Scope]]] = []
+        for closely in (None, False, True):
+            groups = [scopes] if closely is None else split(scopes, closely)
             try:
-                for group in groups:
-                    planned.append((self._class(group, steps, inputs), group))
+                planned = [(self._class(group, steps, inputs), group) for group in groups]
             except CannotPlan as error:
                 last = error
                 continue
             for number, (plan, group) in enumerate(planned):
-                plan.name = class_name(name) if not number else class_name(f"{name}_{_distinction(group[0])}")
+                full = f"{name}_{_distinction(group, scopes)}" if number else name
+                plan.name = class_name(full, self._spelling)
                 self.classes.append(plan)
                 for use, scope in enumerate(group):
                     self._class_of[scope] = plan, use
@@ -181,6 +181,8 @@ class Planner(StepPlanner):
                 plan.statements += self.single(step, {use: made[position] for use, made in copies.items()}, cursor)
         else:
             plan.statements += self.steps(steps, entries, cursor)
+        if plan.base == "ModuleList" and any(isinstance(each, Branch) for each in plan.statements):
+            raise CannotPlan("a list of modules has the same modules in every use")
         uses = range(len(scopes))
         plan.results = [cursor.find(uses, [self.trace.applied[scope].result for scope in scopes])]
         for path in plan.exposed:
@@ -195,8 +197,7 @@ class Planner(StepPlanner):
         """Return the values in scopes, by their paths within, that something outside of one of them reads."""
         found: dict[str, None] = {}
         for scope in scopes:
-            for each in self._alike.get(scope, [scope]):
-                found.update(dict.fromkeys(path[len(each.path) + 1 :] for path in self.trace.exposed.get(each, ())))
+            found.update(dict.fromkeys(path[len(scope.path) + 1 :] for path in self.trace.exposed.get(scope, ())))
         return list(found)
 
     def _base(self, scopes: list[Scope], steps: list[Step]) -> tuple[str, bool, bool]:
@@ -300,7 +301,8 @@ class Planner(StepPlanner):
         def place(printed: str) -> tuple[bool, int]:
             origin = bindings.origins[printed]
             order = declared.index(origin) if origin in declared else len(declared)
-            return plan.arguments[printed].default is not MISSING, -1 if printed in plan.size_arguments else order
+            first = printed in plan.size_arguments or is_size(printed)
+            return plan.arguments[printed].default is not MISSING, -1 if first else order
 
         plan.arguments = {printed: plan.arguments[printed] for printed in sorted(plan.arguments, key=place)}
 
@@ -368,21 +370,38 @@ def _given(trace: Trace, scope: Scope) -> Mapping[str, Any]:
 
 
 def _scope_name(step: Step, scope: Scope) -> str:
-    """Return what to call the class of a scope that is no block: by its name, or by that of the scope around it."""
+    """Return what to call the class of a scope that is no block.
+
+    That is its name; where it has none, what it does, or the name of the scope around it.
+    """
     name = label_of(step)
-    if name in ("layers", "") or name.isdecimal() or len(name) < 2:
-        around = next((each for each in scope.chain() if each is not scope and each.kind != "inline"), None)
-        own = scope.path.rpartition(".")[2]
-        outer = (around.block or around.path.rpartition(".")[2]) if around is not None else ""
-        if outer and not outer.isdecimal():
-            return f"{outer}_{own}" if own.isdecimal() else f"{outer}_{name}"
-        return f"{name}_{own}" if not name.isdecimal() else f"layers_{own}"
-    return name
+    if name not in ("layers", "") and not name.isdecimal() and len(name) > 1:
+        return name
+    last = list(flat(scope.items))[-1:]
+    made = last[0].made if last else None
+    if isinstance(made, Node) and made.op.op == "add" and scope.items[0].reads[0] in made.inputs:
+        return "residual"
+    around = next((each for each in scope.chain() if each is not scope and each.kind != "inline"), None)
+    own = scope.path.rpartition(".")[2]
+    outer = (around.block or around.path.rpartition(".")[2]) if around is not None else ""
+    if outer.isdecimal() or re.fullmatch("(layers|sequential(_[0-9]+)?)?", outer):
+        return f"{name}_block" if name and not name.isdecimal() and not own.isdecimal() else "block"
+    if own.isdecimal() and outer.endswith("s") and len(outer) > 3:
+        return outer.removesuffix("s")
+    return f"{outer}_{own}" if own.isdecimal() else f"{outer}_{name}"
 
 
-def _distinction(scope: Scope) -> str:
-    """Return what tells a scope's class from those of other uses of its block: where it is used."""
-    path = scope.parent.path if scope.parent is not None and scope.parent.kind == "repeat" else scope.path
+def _distinction(group: Sequence[Scope], scopes: Sequence[Scope]) -> str:
+    """Return what tells the class of some uses of a block from that of the others: an argument, or else the place."""
+    definition, others = group[0].definition, [scope for scope in scopes if scope not in group]
+    for name in definition.params if isinstance(definition, BlockProgram) else ():
+        values = [value_in(environment_of(scope), name) for scope in group]
+        given = [value_in(environment_of(scope), name) for scope in others]
+        if all_same(values) and not any(same(values[0], value) for value in given) and type(values[0]) in (bool, int):
+            return f"{name}_{values[0]}" if type(values[0]) is int else name if values[0] else f"no_{name}"
+    path = group[0].path
+    if group[0].parent is not None and group[0].parent.kind == "repeat":
+        path = group[0].parent.path
     return "_".join(path.split(".")[-2:])
 
 

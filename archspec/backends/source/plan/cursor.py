@@ -48,7 +48,8 @@ class Cursor:
     """Where planning stands.
 
     `owners` are the scopes that the uses are, for the shapes of their values. In a `chain` every step is a module that
-    reads the one before; `keyed` if the modules have names, not positions. `unrolled` are steps whose copies are written out.
+    reads the one before; `keyed` if the modules have names, not positions. The copies of steps in `unrolled` are
+    written out.
     """
 
     def __init__(

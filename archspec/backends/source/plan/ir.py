@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import MISSING, Binding
 from archspec.ops.base import Op
-from archspec.ops.torch_api import OPERATORS
+from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES
 from archspec.shapes import Shape
 
 if TYPE_CHECKING:
@@ -57,9 +57,19 @@ class CallPlan:
         """Whether it is an operator between all that it reads."""
         return self.target in OPERATORS
 
+    def is_default(self, name: str) -> bool:
+        """Return whether torch assumes the value that an argument has."""
+        default, tree = SIGNATURES[self.target].parameters[name], self.arguments[name]
+        if default is REQUIRED:
+            return False
+        return trees.equal(tree, self.arguments["kernel_size"] if default is AS_KERNEL else trees.literal(default))
+
     def __str__(self) -> str:
-        """Return the call as the plan shows it."""
-        return f"{self.target}({_arguments(self.arguments)})"
+        """Return the call as the plan shows it: without what torch assumes."""
+        if self.is_operator:
+            return self.target
+        given = {name: tree for name, tree in self.arguments.items() if not self.is_default(name)}
+        return f"{self.target}({_arguments(given)})"
 
 
 Name = str | ast.expr
@@ -123,7 +133,7 @@ class Leaf(Statement):
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
-        return " -> ".join(map(str, self.calls))
+        return " -> ".join(map(str, self.calls)) or "nothing"
 
 
 @dataclass(eq=False)
@@ -343,6 +353,11 @@ class ClassPlan:
     """Arguments that are sizes of inputs: the number of the input and of its axis."""
     is_network: bool = False
 
+    def order(self) -> list[int]:
+        """Return the places of its results in the order in which they are made, which is that of the returned tuple."""
+        made = {slot: place for place, each in enumerate(walk(self.statements)) for slot in each.outs}
+        return sorted(range(len(self.results)), key=lambda result: made.get(self.results[result], -1))
+
     def __str__(self) -> str:
         """Return the plan as a person reads it in review."""
         arguments = ", ".join(
@@ -350,11 +365,12 @@ class ClassPlan:
             for printed, binding in self.arguments.items()
         )
         lines = [f"class {self.name}({self.base}): {arguments}".rstrip(": ")]
-        numbers: dict[Slot, str] = {}
-        for slot, name in zip(self.inputs, self.input_names, strict=True):
-            numbers[slot] = name
-        _show(self.statements, "  ", numbers, lines)
-        lines.append(f"  return {', '.join(_shown(slot, numbers) for slot in self.results)}")
+        numbers = dict(zip(self.inputs, self.input_names, strict=True))
+        _show(self.statements, "  ", numbers, lines, flows=self.base != "Sequential")
+        if self.base == "Sequential":
+            return "\n".join(lines)
+        results = [self.results[place] for place in self.order()] if self.outputs is None else self.results
+        lines.append(f"  return {', '.join(_shown(slot, numbers) for slot in results)}")
         return "\n".join(lines)
 
 
@@ -392,24 +408,41 @@ def _shown(slot: Slot, numbers: dict[Slot, str]) -> str:
     return numbers.setdefault(slot, f"%{len(numbers)}")
 
 
-def _show(statements: Sequence[Statement], indent: str, numbers: dict[Slot, str], lines: list[str]) -> None:
+def _show(
+    statements: Sequence[Statement], indent: str, numbers: dict[Slot, str], lines: list[str], *, flows: bool
+) -> None:
+    """Add the lines of statements. In a chain, where each reads the one before, no values are shown: not `flows`."""
     for statement in statements:
         name = statement.name if isinstance(statement.name, str) else ast.unparse(statement.name)
-        head = f"{name} = {statement}" if name else str(statement)
-        reads = ", ".join(_shown(slot, numbers) for slot in statement.reads)
-        outs = ", ".join(_shown(slot, numbers) for slot in statement.outs)
-        flow = f"  ({reads}) -> {outs}" if outs else ""
-        lines.append(f"{indent}{head}{flow}")
-        if isinstance(statement, Loop):
-            for value in statement.values:
-                start = _shown(value.initial, numbers) if value.initial else "nothing"
-                lines.append(f"{indent}  carries {_shown(value.entry, numbers)}, first {start}")
+        line = f"{indent}{name} = {statement}" if name else f"{indent}{statement}"
+        if flows and statement.outs:
+            line += f"  ({', '.join(_shown(slot, numbers) for slot in statement.reads)})" if statement.reads else " "
+            outs = statement.outs
+            if isinstance(statement, Instance) and statement.plan is not None and len(outs) > 1:
+                outs = [outs[place] for place in statement.plan.order()]
+            line += f" -> {', '.join(_shown(slot, numbers) for slot in outs)}"
+        lines.append(line)
+        inner = indent + "  "
         if isinstance(statement, Branch):
-            _show(statement.statements, indent + "  ", numbers, lines)
-            if statement.otherwise:
-                lines.append(f"{indent}else")
-                _show(statement.otherwise, indent + "  ", numbers, lines)
+            _show_branch(statement, indent, numbers, lines, flows=flows)
             continue
-        _show(statement.inside(), indent + "  ", numbers, lines)
+        carried = statement.values if isinstance(statement, Loop) and flows else []
+        for value in carried:
+            start = _shown(value.initial, numbers) if value.initial else "nothing"
+            lines.append(f"{inner}carries {_shown(value.entry, numbers)}, first {start}")
+        _show(statement.inside(), inner, numbers, lines, flows=flows and not isinstance(statement, Chain | Copies))
+        lines += [f"{inner}next {_shown(value.entry, numbers)} = {_shown(value.last, numbers)}" for value in carried]
         if isinstance(statement, Loop) and statement.counter:
-            lines.append(f"{indent}  next {statement.counter.name} = {ast.unparse(statement.counter.after)}")
+            lines.append(f"{inner}next {statement.counter.name} = {ast.unparse(statement.counter.after)}")
+
+
+def _show_branch(branch: Branch, indent: str, numbers: dict[Slot, str], lines: list[str], *, flows: bool) -> None:
+    """Add the lines of both ways of a branch, and the value in which each ends."""
+    ways = [("", branch.statements, branch.result), (f"{indent}else", branch.otherwise, branch.other_result)]
+    for head, way, result in ways:
+        ends = flows and result is not None and branch.outs
+        if head and (way or ends):
+            lines.append(head)
+        _show(way, indent + "  ", numbers, lines, flows=flows)
+        if ends and result is not None:
+            lines.append(f"{indent}  gives {_shown(result, numbers)}")

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from archspec.backends.source import trees
-from archspec.backends.source.plan.bindings import Bindings, Candidate, CannotPlan, plain
+from archspec.backends.source.plan.bindings import Bindings, Candidate, CannotPlan, ClassBindings, plain
 from archspec.backends.source.plan.cursor import Cursor, common_shape
-from archspec.backends.source.plan.ir import Branch, CallPlan, Leaf, Name, Slot, Statement
+from archspec.backends.source.plan.ir import Branch, CallPlan, Leaf, Let, Name, Slot, Statement
 from archspec.backends.source.trees import Unprintable, all_same, literal, names_in
 from archspec.backends.source.uses.trace import name_of
 from archspec.errors import Complaint
@@ -42,7 +42,9 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
     out.shape = common_shape(op.output for op in ops.values())
     stateful = any(op.weights() or op.buffers() for op in ops.values())
     test = statements[0].test if statements and isinstance(statements[0], Branch) else None
-    planned = [_planned(position, calls, symbols, cursor, test) for position in range(len(calls[cursor.active[0]]))]
+    planned = [
+        _planned(position, calls, symbols, cursor, test, statements) for position in range(len(calls[cursor.active[0]]))
+    ]
     name = child_name(step, applied, cursor, stateful)
     cursor.add(out)
     statements.append(Leaf(name, reads, [out], stateful, op=step.op, calls=planned, explicit=step.name is not None))
@@ -66,8 +68,12 @@ def _planned(
     symbols: _Symbols,
     cursor: Cursor,
     padded: ast.expr | None,
+    statements: list[Statement],
 ) -> CallPlan:
-    """Return one call with its arguments as code; `padded` is the condition under which a pad stands before."""
+    """Return one call with its arguments as code; what has to stand before it goes to `statements`.
+
+    `padded` is the condition under which a pad stands before.
+    """
     rows = {use: sequence[position] for use, sequence in calls.items()}
     first = rows[cursor.active[0]]
     if any(call.target != first.target or call.arguments.keys() != first.arguments.keys() for call in rows.values()):
@@ -78,8 +84,48 @@ def _planned(
         candidates = symbols.candidates(len(calls[cursor.active[0]]) - position, key)
         if padded is not None and key == "padding":
             candidates = [*candidates, partial(_either, padded, values, cursor)]
-        found.arguments[key] = cursor.bindings.express(cursor.active, values, candidates, symbols.field(key))
+        each_axis = _each_axis(values)
+        tree = cursor.bindings.expressed(cursor.active, each_axis, candidates) if each_axis else None
+        if tree is None and key == "padding" and "kernel_size" in found.arguments:
+            tree = _half_or_given(found.arguments["kernel_size"], values, candidates, cursor, statements)
+        found.arguments[key] = tree or cursor.bindings.express(cursor.active, values, candidates, symbols.field(key))
     return found
+
+
+def _half_or_given(
+    kernel: ast.expr,
+    values: Sequence[Any],
+    candidates: Sequence[Candidate],
+    cursor: Cursor,
+    statements: list[Statement],
+) -> ast.expr | None:
+    """Return a padding that is half the kernel in most uses as an argument that may be left out; None if it is not."""
+    bindings = cursor.bindings
+    if not isinstance(bindings, ClassBindings) or bindings.kept is not None or len(cursor.active) < bindings.uses:
+        return None
+    if not names_in(kernel) or not all(type(value) is int for value in values) or all_same(values):
+        return None
+    half = ast.BinOp(kernel, ast.FloorDiv(), ast.Constant(2))
+    given = [not bindings.holds(half, [use], [value]) for use, value in zip(cursor.active, values, strict=True)]
+    if not any(given) or 2 * sum(given) > len(given) or bindings.expressed(cursor.active, values, candidates):
+        return None
+    own = [value if here else None for value, here in zip(values, given, strict=True)]
+    argument = bindings.add_argument("padding", "", cursor.active, own)
+    assert isinstance(argument, ast.Name)
+    bindings.arguments[argument.id].default = None
+    bindings.bind("", argument.id, cursor.active, values)
+    is_none = ast.Compare(argument, [ast.Is()], [ast.Constant(None)])
+    statements.append(Let(target=argument.id, value=ast.IfExp(is_none, half, argument)))
+    return argument
+
+
+def _each_axis(values: Sequence[Any]) -> list[Any] | None:
+    """Return sizes for each axis in every use, if some uses have these and others one number for all axes."""
+    lengths = {len(value) for value in values if isinstance(value, tuple)}
+    if len(lengths) != 1 or not any(type(value) is int for value in values):
+        return None
+    (length,) = lengths
+    return [(value,) * length if type(value) is int else value for value in values]
 
 
 def _either(test: ast.expr, values: Sequence[Any], cursor: Cursor) -> ast.expr | None:
@@ -124,12 +170,12 @@ class _Symbols:
         self.step, self.cursor = step, cursor
         self.calls: tuple[Call, ...] = ()
         self.shape: Shape = ()
-        use = cursor.active[0]
+        use = _telling(applied, cursor.active)
         inputs = tuple(self._input(slot, path, use) for slot, path in zip(reads, applied[use].reads, strict=True))
         arguments = dict(step.constants)
         environments = {each: applied[each].environment for each in cursor.active}
         for name, value in step.made:
-            arguments[name] = self._argument(value, applied, use, environments, name in step.defaults)
+            arguments[name] = self._argument(value, use, environments, name in step.defaults)
         try:
             self.calls, self.shape = symbolic_calls(step.op, inputs, arguments)
         except (Complaint, TypeError, ValueError):
@@ -142,7 +188,7 @@ class _Symbols:
             _remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True)
         )
 
-    def _argument(self, value: Value, applied: Uses, use: int, environments: Mapping[int, Any], default: bool) -> Any:
+    def _argument(self, value: Value, use: int, environments: Mapping[int, Any], default: bool) -> Any:
         """Return an argument that remembers its expression; a plain one if the code cannot say it."""
         cursor = self.cursor
         if default:
@@ -187,6 +233,17 @@ class _Symbols:
             else:
                 found.append(None)
         return tuple(found)
+
+
+def _telling(applied: Uses, active: Sequence[int]) -> int:
+    """Return the use whose calls tell most: lists of equal sizes are one number in them, whatever the spec says."""
+
+    def lists(use: int) -> int:
+        made = applied[use].made
+        calls = made.op.calls() if isinstance(made, Node) else ()
+        return sum(isinstance(value, tuple) for call in calls for value in call.arguments.values())
+
+    return max(active, key=lists) if len(active) > 1 else active[0]
 
 
 def _remembering(size: int, tree: ast.expr | None, bindings: Bindings, use: int) -> int:

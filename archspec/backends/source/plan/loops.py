@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.source import trees
@@ -107,21 +106,30 @@ def _statements(applied: Applied) -> int:
 
 def _runs(entries: Entries) -> list[list[int]] | None:
     """Return the lengths of at most two runs of equal copies, in every use; None if there are more."""
-    found = [_run_lengths([content(copy) for copy in copies]) for copies in entries.values()]
-    if len({len(lengths) for lengths in found}) != 1 or len(found[0]) > 2:
-        return None
+    found: list[list[int]] = []
+    for copies in entries.values():
+        lengths = _run_lengths(copies)
+        if lengths is None or found and len(lengths) != len(found[0]):
+            return None
+        found.append(lengths)
     if len(found[0]) == 2 and any(lengths[0] != 1 for lengths in found) and not all_same(found):
         return None
     return found
 
 
-def _run_lengths(values: Sequence[Hashable]) -> list[int]:
-    lengths = [1]
-    for before, value in pairwise(values):
-        if before == value:
+def _run_lengths(copies: Sequence[Applied]) -> list[int] | None:
+    """Return the lengths of runs of equal copies; None if there are more than two."""
+    lengths: list[int] = []
+    before: Hashable = None
+    for copy in copies:
+        value = content(copy)
+        if lengths and value == before:
             lengths[-1] += 1
+        elif len(lengths) == 2:
+            return None
         else:
             lengths.append(1)
+        before = value
     return lengths
 
 
@@ -336,7 +344,10 @@ class _Rolled:
         return slot
 
     def _close(self, sight: Sight) -> None:
-        """Find out what every carried value is at the end of a round. Raises: CannotPlan if it is nothing of the body."""
+        """Find out what every carried value is at the end of a round.
+
+        Raises: CannotPlan if it is nothing of the body.
+        """
         for value in self.values[1:]:
             wanted = {use - 1: path for use, path in value.entry.paths.items() if use not in self.first}
             last = Sight.find(sight, list(wanted), list(wanted.values()))
@@ -401,10 +412,8 @@ class _Rolled:
     def _literal_table(self, values: list[list[Any]], name: str) -> ast.expr:
         """Return a list as it is, or what the uses have in its place."""
         if all_same(values) and len(self.outer.active) == self.outer.bindings.uses:
-            tree = ast.List([literal(plain_entry(entry)) for entry in values[0]], ast.Load())
-            return tree
-        found = self.outer.bindings.express(self.outer.active, [tuple(value) for value in values], [], name)
-        return found
+            return ast.List([literal(plain_entry(entry)) for entry in values[0]], ast.Load())
+        return self.outer.bindings.express(self.outer.active, [tuple(value) for value in values], [], name)
 
     def _counter(self) -> Counter:
         """Return the channels that go from copy to copy."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 from archspec.backends.source import trees
 from archspec.backends.source.identifiers import numbered, value_name
@@ -17,6 +19,8 @@ from archspec.backends.source.plan.ir import (
     CallPlan,
     Chain,
     ClassPlan,
+    Copies,
+    Instance,
     Leaf,
     Let,
     Listing,
@@ -28,6 +32,9 @@ from archspec.backends.source.plan.ir import (
 )
 from archspec.backends.source.trees import equal, names_in
 
+Key = str | int
+"""The name of a column, or its place in a row that is a list."""
+
 OFTEN = 4
 """From how many places on an expression gets a name."""
 
@@ -36,6 +43,9 @@ SHORT = 44
 
 MAX_COLUMNS = 4
 """How many columns a table of tuples may have; one with more stays a list of mappings, if these fit on a line each."""
+
+MOST_OPERANDS = 100
+"""How many values an operator may take in one statement."""
 
 WIDTH = 76
 """Characters that a row of a table may have."""
@@ -52,7 +62,7 @@ def cancel_permutes(plan: ClassPlan) -> None:
     counts = _reader_counts(plan)
 
     def cancel(statements: list[Statement], allowed: bool) -> None:
-        for before, after in zip(statements, statements[1:], strict=False):
+        for before, after in pairwise(statements):
             if not isinstance(before, Leaf) or not isinstance(after, Leaf) or not before.calls or not after.calls:
                 continue
             reads_only_it = after.reads == [before.out] and counts[before.out] == 1
@@ -104,13 +114,16 @@ def join_branches(plan: ClassPlan) -> None:
             before, after = statements[place - 1], statements[place]
             if not (isinstance(before, Branch) and isinstance(after, Branch)):
                 continue
-            if before.otherwise or after.otherwise or not equal(before.test, after.test):
+            if after.other_result is not before.out or after.otherwise:
                 continue
-            if after.other_result is not before.out:
+            if before.otherwise:
+                _join_way(plan, statements, place)
+                continue
+            if not equal(before.test, after.test):
                 continue
             if _reader_counts(plan)[before.out] > _reads_of(before, after):
                 continue
-            _rewire(after.statements, before)
+            _rewire(after.statements, before.out, before.result)
             after.statements[:0] = before.statements
             after.other_result = before.other_result
             del statements[place - 1]
@@ -121,19 +134,51 @@ def join_branches(plan: ClassPlan) -> None:
     join(plan.statements)
 
 
+def _join_way(plan: ClassPlan, statements: list[Statement], place: int) -> None:
+    """Put steps under a condition into the way of the branch before that is taken under the same condition."""
+    before, after = statements[place - 1], statements[place]
+    assert isinstance(before, Branch)
+    assert isinstance(after, Branch)
+    if _reader_counts(plan)[before.out] > _reads_of(before, after):
+        return
+    if equal(after.test, before.test):
+        _rewire(after.statements, before.out, before.result)
+        before.statements += after.statements
+        before.result = after.result
+    elif equal(after.test, trees.negated(before.test)):
+        _rewire(after.statements, before.out, before.other_result)
+        before.otherwise += after.statements
+        before.other_result = after.result
+    else:
+        return
+    before.outs = after.outs
+    del statements[place]
+
+
+def ask_plainly(plan: ClassPlan) -> None:
+    """Ask `if a` rather than `if not a` where there is something to do either way."""
+    for branch in walk(plan.statements):
+        if isinstance(branch, Branch) and branch.otherwise and isinstance(branch.test, ast.UnaryOp):
+            if any(isinstance(each, Branch) for each in branch.otherwise):  # an `elif`
+                continue
+            branch.test = trees.negated(branch.test)
+            branch.statements, branch.otherwise = branch.otherwise, branch.statements
+            branch.result, branch.other_result = branch.other_result, branch.result
+
+
 def _reads_of(before: Branch, after: Branch) -> int:
     """Return how often the steps of a branch, and its way around them, read the result of the branch before."""
     inside = sum(statement.reads.count(before.out) for statement in walk(after.statements))
     return inside + sum(value is before.out for value in (after.other_result, after.result))
 
 
-def _rewire(statements: Sequence[Statement], before: Branch) -> None:
-    """Let steps read what a branch gives where its condition holds."""
-    assert before.result is not None
+def _rewire(statements: Sequence[Statement], old: Slot, new: Slot | None) -> None:
+    """Let steps read the result of one way of a branch in place of that of the branch."""
+    assert new is not None
     for statement in walk(statements):
-        statement.reads = [before.result if slot is before.out else slot for slot in statement.reads]
-        if isinstance(statement, Branch) and statement.other_result is before.out:
-            statement.other_result = before.result
+        statement.reads = [new if slot is old else slot for slot in statement.reads]
+        if isinstance(statement, Branch) and statement.other_result is old:
+            statement.other_result = new
 
 
 def know_conditions(plan: ClassPlan) -> None:
@@ -155,30 +200,36 @@ def know_conditions(plan: ClassPlan) -> None:
 
 
 def _settled(tree: ast.expr, known: dict[str, bool]) -> ast.expr:
-    parts = {key: ast.Constant(value) for key, value in known.items()}
-    return trees.replaced(tree, parts=parts)  # type: ignore[arg-type]
+    return trees.replaced(tree, parts={key: ast.Constant(value) for key, value in known.items()})
 
 
 def unpack_tables(plan: ClassPlan) -> None:
-    """Write a list of mappings that only a loop reads as a list of tuples, each column a variable of the loop."""
+    """Write a list of mappings that only a loop reads as a list of tuples, each column a variable of the loop.
+
+    So are lists of lists, whose columns are called like the arguments that they are given to.
+    """
     for loop in [statement for statement in walk(plan.statements) if isinstance(statement, Loop)]:
         if len(loop.targets) != 1 or loop.is_range:
             continue
+        target = loop.targets[0]
         rows = _rows(plan, loop)
-        if rows is None or not rows[0] or len(rows[0]) > MAX_COLUMNS and _fit_as_mappings(rows):
+        called: dict[Key, str] = {}
+        if rows is None:
+            rows = _bare_rows(plan, loop)
+            called = _called(loop, target)
+        elif len(rows[0]) > MAX_COLUMNS and _fit_as_mappings(rows):
             continue
-        target, columns = loop.targets[0], list(rows[0])
-        if not _only_columns(loop.statements, target, loop):
+        if rows is None or not rows[0] or not _only_columns(loop.statements, target, loop):
+            continue
+        columns = list(rows[0])
+        used = _columns_used(loop, target)
+        if any(type(column) is int and column not in called for column in used):
             continue
         kinds = plan.bindings.kinds
-        names = {
-            column: numbered(value_name(column), lambda name: not kinds.get(name, "loop").startswith("loop"))
-            for column in columns
-        }
+        names = {column: _free_column(plan, called.get(column, str(column))) for column in columns}
         taken = names_used(loop.statements) - {target}
         if any(name in taken for name in names.values()) or len(set(names.values())) != len(names):
             continue
-        used = _columns_used(loop, target)
         for name in names.values():
             kinds[name] = "loop"
         parts = {ast.dump(trees.item(trees.name(target), column)): trees.name(names[column]) for column in columns}
@@ -192,17 +243,58 @@ def unpack_tables(plan: ClassPlan) -> None:
         _write_rows(plan, loop, [[row[column] for column in columns] for row in rows])
 
 
-def _rows(plan: ClassPlan, loop: Loop) -> list[dict[str, ast.expr]] | None:
-    """Return the table that a loop alone runs over, as its rows; None if it is no such table."""
+def _free_column(plan: ClassPlan, column: str) -> str:
+    """Return the loop variable for a column; two loops may share one."""
+    name = value_name(column if not column.isdecimal() else f"column{column}")
+    return numbered(name, lambda each: not plan.bindings.kinds.get(each, "loop").startswith("loop"))
+
+
+def _bare_rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
+    """Return a table of lists of one length that a loop alone runs over, as its rows; None if it is no such table."""
+    source = _own_source(plan, loop)
+    lists = [row for row in source.elts if isinstance(row, ast.List | ast.Tuple)] if source is not None else []
+    if source is None or len(lists) != len(source.elts) or len({len(row.elts) for row in lists}) != 1:
+        return None
+    return [dict(enumerate(row.elts)) for row in lists] if len(lists[0].elts) > 1 else None
+
+
+def _called(loop: Loop, target: str) -> dict[Key, str]:
+    """Return what to call columns without names: as the arguments that they are given to, or `repeats`."""
+    found: dict[Key, str] = {}
+    for statement in walk(loop.statements):
+        given: dict[str, ast.expr] = {}
+        if isinstance(statement, Instance):
+            given = statement.arguments
+        elif isinstance(statement, Leaf):
+            given = {key: tree for call in statement.calls for key, tree in call.arguments.items()}
+        elif isinstance(statement, Loop) and statement.is_range:
+            given = {"repeats": statement.source}
+        elif isinstance(statement, Copies):
+            given = {"repeats": statement.count}
+        for name, tree in given.items():
+            read = {key for _, key in _columns(tree, target)}
+            if len(read) == 1:
+                found.setdefault(read.pop(), name)
+    return found
+
+
+def _own_source(plan: ClassPlan, loop: Loop) -> ast.List | None:
+    """Return the list that a loop alone runs over; None if it is none, or others read it too."""
     source = loop.source
     if isinstance(source, ast.Name):
         table = _table(plan, source.id)
         if table is None or _mentions(plan, source.id) != 1:
             return None
         source = table.value
-    if not isinstance(source, ast.List) or not source.elts:
+    return source if isinstance(source, ast.List) and source.elts else None
+
+
+def _rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
+    """Return the table that a loop alone runs over, as its rows; None if it is no table of mappings."""
+    source = _own_source(plan, loop)
+    if source is None:
         return None
-    rows = []
+    rows: list[dict[Key, ast.expr]] = []
     for row in source.elts:
         if not isinstance(row, ast.Dict):
             return None
@@ -218,9 +310,9 @@ def _rows(plan: ClassPlan, loop: Loop) -> list[dict[str, ast.expr]] | None:
     return rows
 
 
-def _fit_as_mappings(rows: list[dict[str, ast.expr]]) -> bool:
+def _fit_as_mappings(rows: list[dict[Key, ast.expr]]) -> bool:
     """Return whether each row of a table fits on a line as a mapping."""
-    return all(sum(len(key) + 6 + len(ast.unparse(value)) for key, value in row.items()) <= WIDTH for row in rows)
+    return all(sum(len(str(key)) + 6 + len(ast.unparse(value)) for key, value in row.items()) <= WIDTH for row in rows)
 
 
 def _table(plan: ClassPlan, name: str) -> Let | None:
@@ -246,29 +338,23 @@ def _only_columns(statements: Sequence[Statement], target: str, loop: Loop) -> b
     """Return whether a loop's variable stands only as `target["column"]`."""
     after = [loop.counter.after] if loop.counter else []
     for tree in [*_trees(statements), *after]:
-        columns = {id(node.value) for node in ast.walk(tree) if _is_column(node, target)}
+        columns = {id(node.value) for node, _ in _columns(tree, target)}
         if any(isinstance(node, ast.Name) and node.id == target and id(node) not in columns for node in ast.walk(tree)):
             return False
     return True
 
 
-def _is_column(node: ast.AST, target: str) -> bool:
-    return (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == target
-        and isinstance(node.slice, ast.Constant)
-    )
+def _columns(tree: ast.expr, target: str) -> Iterator[tuple[ast.Subscript, Key]]:
+    """Yield where an expression reads `target["column"]`, and which column it is."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == target:
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str | int):
+                yield node, node.slice.value
 
 
-def _columns_used(loop: Loop, target: str) -> set[str]:
+def _columns_used(loop: Loop, target: str) -> set[Key]:
     after = [loop.counter.after] if loop.counter else []
-    return {
-        str(node.slice.value)
-        for tree in [*_trees(loop.statements), *after]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript) and _is_column(node, target) and isinstance(node.slice, ast.Constant)
-    }
+    return {key for tree in [*_trees(loop.statements), *after] for _, key in _columns(tree, target)}
 
 
 def _write_rows(plan: ClassPlan, loop: Loop, rows: list[list[ast.expr]]) -> None:
@@ -426,10 +512,7 @@ def name_often(plan: ClassPlan) -> None:
             ast.unparse(node)
             for tree in _trees(plan.statements)
             for node in ast.walk(tree)
-            if isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Add | ast.Sub | ast.Mult)
-            and names_in(node)
-            and names_in(node) <= plan.arguments.keys()
+            if _is_worth_a_name(node) and names_in(node) and names_in(node) <= plan.arguments.keys()
         )
         often = [(code, count) for code, count in counts.items() if count >= OFTEN]
         if not often:
@@ -445,7 +528,19 @@ def name_often(plan: ClassPlan) -> None:
         parts = {ast.dump(value): trees.name(base)}
         for statement in walk(plan.statements):
             statement.change(partial(trees.replaced, parts=parts))
-        plan.statements.insert(0, Let(target=base, value=value))
+        settled = [
+            place + 1
+            for place, let in enumerate(plan.statements)
+            if isinstance(let, Let) and let.target in names_in(value)  # an argument that may be left out
+        ]
+        plan.statements.insert(max(settled, default=0), Let(target=base, value=value))
+
+
+def _is_worth_a_name(node: ast.AST) -> bool:
+    """Return whether an expression is a sum, a product, a part of something, or one of two of them."""
+    if isinstance(node, ast.IfExp):
+        return all(isinstance(way, ast.Name) or _is_worth_a_name(way) for way in (node.body, node.orelse))
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv)
 
 
 def drop_unused(plan: ClassPlan) -> None:
@@ -473,10 +568,32 @@ def _bodies(statement: Statement) -> list[list[Statement]]:
     return [statement.statements] if isinstance(statement, Chain | Listing | Loop) else []
 
 
+def part_long_sums(plan: ClassPlan) -> None:
+    """Work out an operator between very many values in several steps: Python compiles no expression of any depth."""
+
+    def part(statements: list[Statement]) -> None:
+        for place in reversed(range(len(statements))):
+            for inner in _bodies(statements[place]):
+                part(inner)
+            whole = statements[place]
+            if not isinstance(whole, Leaf) or len(whole.reads) <= MOST_OPERANDS or not whole.calls[0].is_operator:
+                continue
+            first, steps = whole.reads[0], []
+            for start in range(1, len(whole.reads), MOST_OPERANDS):
+                reads = [first, *whole.reads[start : start + MOST_OPERANDS]]
+                first = Slot({})
+                steps.append(replace(whole, reads=reads, outs=[first], calls=whole.calls[:1]))
+            steps[-1].outs, steps[-1].calls = whole.outs, whole.calls
+            statements[place : place + 1] = steps
+
+    part(plan.statements)
+
+
 RULES: tuple[Callable[[ClassPlan], None], ...] = (
     cancel_permutes,
     fuse_layer_norms,
     join_branches,
+    ask_plainly,
     know_conditions,
     unpack_tables,
     zip_lists,
@@ -484,4 +601,5 @@ RULES: tuple[Callable[[ClassPlan], None], ...] = (
     inline_once,
     name_often,
     drop_unused,
+    part_long_sums,
 )

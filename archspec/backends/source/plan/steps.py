@@ -175,7 +175,7 @@ class StepPlanner:
     # Scopes that hold modules.
 
     def _container(self, step: Step, applied: Uses, cursor: Cursor) -> list[Statement]:
-        """Return a `sequential` or a named repeat: an nn.Sequential, an nn.ModuleList, or an object of its own class."""
+        """Return a `sequential` or a named repeat: an nn.Sequential, an nn.ModuleList, or a class of its own."""
         scopes = [_scope(applied[use]) for use in cursor.active]
         layout = chain_layout(scopes) if all(map(self.trace.straight, scopes)) else None
         if layout is not None:

@@ -222,6 +222,9 @@ class _Translator:
                 return self.run(inner)
             if values is None and self.bold:
                 return self.run(inner)
+        part = _part_of(self.run(tree.args[0])) if called in ("int", "floor") and tree.args else None
+        if part is not None:
+            return part
         func: ast.expr = tree.func
         if called in _CALLED:
             module, _, name = _CALLED[called].partition(".")
@@ -231,6 +234,16 @@ class _Translator:
             arguments[0] = ast.GeneratorExp(arguments[0].elt, arguments[0].generators)
         keywords = [ast.keyword(keyword.arg, self.run(keyword.value)) for keyword in tree.keywords]
         return ast.Call(func, arguments, keywords)
+
+
+def _part_of(tree: ast.expr) -> ast.expr | None:
+    """Return `x * 0.5` as `x // 2`, for the rounding around it; None if it is no half, quarter or eighth."""
+    match tree:
+        case ast.BinOp(left=rest, op=ast.Mult(), right=factor) | ast.BinOp(left=factor, op=ast.Mult(), right=rest):
+            for parts in (2, 4, 8):
+                if isinstance(factor, ast.Constant) and factor.value == 1 / parts:
+                    return ast.BinOp(rest, ast.FloorDiv(), ast.Constant(parts))
+    return None
 
 
 def _without_factor(tree: ast.expr, values: Callable[[ast.expr], list[Any] | None]) -> ast.expr:

@@ -1,4 +1,4 @@
-"""Which uses of a block are alike: equal ones are planned once, and those that differ too much get classes of their own."""
+"""Which uses of a block are alike: equal ones are planned once, those that differ too much get their own classes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def distinct(trace: Trace, scopes: Sequence[Scope]) -> tuple[list[Scope], dict[S
 
 
 def _use_key(trace: Trace, scope: Scope) -> Hashable:
-    """Return all that a use of a block depends on: the network's params, its arguments, the shapes that it reads."""
+    """Return all that a use of a block depends on: params, arguments, shapes that it reads, what is read of it."""
     values = scope.environment.values if scope.environment else {}
     arguments = tuple((name, _frozen(value)) for name, value in values.items())
     reads = trace.externals(scope)
     shapes = tuple((trace.shape(scope, path), reads.index(path)) for path in reads)
-    return trace.network[scope], arguments, shapes
+    exposed = tuple(path[len(scope.path) :] for path in trace.exposed.get(scope, ()))
+    return trace.network[scope], arguments, shapes, exposed
 
 
 def _frozen(value: Any) -> Hashable:

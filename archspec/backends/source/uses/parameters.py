@@ -1,4 +1,4 @@
-"""Which params of a spec may stay arguments of the network's class: each by itself, where other values need no other code.
+"""Which params of a spec may stay arguments of the network's class: each by itself, if the code fits other values.
 
 The network is traced once more for each of them, with another value; the planner then finds code that is right for all.
 """
@@ -17,7 +17,7 @@ from archspec.network import Network
 from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, Value
 
 HEAD = "num_classes"
-"""The param that every network's class keeps, where it can; others stay out of blocks."""
+"""The param that every network's class keeps, where it can; of others, only rates of dropout go into blocks."""
 
 
 def traced(network: Network, names: Sequence[str]) -> tuple[Trace, dict[str, list[Any]]]:
@@ -50,10 +50,13 @@ def _graph(network: Network, values: Mapping[str, Any]) -> Graph | None:
 
 
 def _different(value: Any) -> Any:
-    """Return another value for a param: what follows it in the graph then shows."""
+    """Return another value for a param: what follows it in the graph then shows.
+
+    An integer keeps what divides it, and becomes so large that no slice is cut short any more at the end of an axis.
+    """
     if isinstance(value, float):
         return value / 2 if value else 0.25
-    return value + 8
+    return value + 1024
 
 
 def candidates(elaboration: Elaboration) -> list[str]:
@@ -76,7 +79,7 @@ def _behind(program: Program) -> dict[str, set[str]]:
     """Return the params that each other param follows from."""
     found: dict[str, set[str]] = {}
     for name, value in program.params.items():
-        found[name] = value.names.union(*(found.get(other, ()) for other in value.names)) if value.names else set()
+        found[name] = set(value.names).union(*(found.get(other, ()) for other in value.names))
     return found
 
 
@@ -99,18 +102,20 @@ def _values(program: Program) -> Iterator[tuple[Value, bool]]:
         yield value, True
     yield from _step_values(program.steps, False)
     for block in program.blocks.values():
+        own = set(block.params)
         yield from ((value, False) for value in block.params.values() if value is not None)
-        yield from _step_values(block.steps, True)
+        yield from (each for each in _step_values(block.steps, True) if not each[0].names <= own)
 
 
 def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, bool]]:
-    """Yield the same of steps; `within` a block, only `num_classes` may vary."""
+    """Yield the same of steps; `within` a block, only `num_classes` and what dropout is given may vary."""
     for step in steps:
         fixed = [step.name, step.reads, step.when, step.repeat.count if step.repeat else None]
         yield from ((value, False) for value in fixed if value is not None)
         if isinstance(step, OpStep):
             for name, value in {**step.defaults, **step.arguments}.items():
-                yield value, step.op.fields[name].free and (not within or value.names == {HEAD})
+                handed_on = not within or value.names == {HEAD} or step.op.__module__.endswith(".dropout")
+                yield value, step.op.fields[name].free and handed_on
         elif isinstance(step, CallStep):
             yield from ((value, not within) for value in step.arguments.values())
         elif isinstance(step, ScopeStep):

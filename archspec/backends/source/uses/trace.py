@@ -18,7 +18,7 @@ class Trace:
     """The scopes of traced networks.
 
     `applied` has the application that made a scope, `network` the number of the network that a scope is in, `blocks`
-    the scopes of each block in order, `exposed` the values in a scope, other than its result, that are read outside, and
+    the scopes of each block in order, `exposed` the values in a scope, not its result, that are read outside, and
     `readers` the paths of the nodes that read a value of the first network.
     """
 
@@ -144,7 +144,9 @@ class Trace:
             around: A scope; those that it stands in do not count.
         """
         home = self.homes[network].get(path)
-        found = path.rpartition(".")[2]
+        *_, before, found = ["", *path.split(".")]
+        if found.isdecimal() and before and not before.isdecimal():
+            found = f"{before.removesuffix('s')}{found}"
         outer = set(around.chain())
         for scope in home.chain() if home is not None else ():
             applied = self.applied.get(scope)
@@ -212,6 +214,8 @@ def walk(items: Iterable[Applied]) -> Iterator[Applied]:
 
 def is_empty(applied: Applied) -> bool:
     """Return whether a step made no module and no operation."""
+    if isinstance(applied.made, Node):
+        return False
     return not any(isinstance(each.made, Node) for each in walk([applied]))
 
 

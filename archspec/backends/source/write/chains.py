@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from archspec.backends.source import trees
 from archspec.backends.source.identifiers import numbered, value_name
@@ -21,6 +21,7 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Name,
     Statement,
+    walk,
 )
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import is_constant, literal, text
@@ -35,12 +36,12 @@ ONE_LINE_TABLE = 60
 
 
 class ModuleWriter:
-    """Writes modules and the statements that they need, for one class. `taken` are names that nothing local may have."""
+    """Writes modules and the statements that they need, for one class; nothing local may have a name in `taken`."""
 
     def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
         self.plan, self.taken = plan, taken
         self.lines: list[str] = []
-        self.keys: dict[Statement, list[str]] = {}
+        self.keys: dict[Statement, list[Name]] = {}
 
     def add(self, level: int, prefix: str, doc: Doc | None = None) -> None:
         """Write a statement."""
@@ -111,17 +112,17 @@ class ModuleWriter:
         if not keyed:
             return [doc for statement in statements for doc in self._elements(statement, level)]
         self.keys.update(keys(statements))
-        names: list[str] = []
+        names: list[Name] = []
         modules: list[Doc] = []
         for statement in statements:
             if not isinstance(statement, Let):
                 names += self.keys[statement]
                 modules += self._elements(statement, level)
-        if all(name.isidentifier() for name in names):
+        if all(isinstance(name, str) and name.isidentifier() for name in names):
             pairs: list[Doc] = [Named(f"{name}=", module) for name, module in zip(names, modules, strict=True)]
             return [Brackets("OrderedDict(", pairs, tall=True)]
         rows: list[Doc] = [
-            Brackets("(", [Text(f'"{name}"'), module]) for name, module in zip(names, modules, strict=True)
+            Brackets("(", [Text(name_code(name)), module]) for name, module in zip(names, modules, strict=True)
         ]
         return [Brackets("OrderedDict(", [Brackets("[", rows, "]", tall=True)])]
 
@@ -157,11 +158,19 @@ class ModuleWriter:
     def chain(self, statements: Sequence[Statement], name: str, level: int, keyed: bool) -> None:
         """Write statements that put the modules of a chain into the variable `name`."""
         if keyed:
+            self._number_rounds(statements)
             self.keys.update(keys(statements))
             self.add(level, f"{name}: OrderedDict[str, nn.Module] = OrderedDict()")
             self._keyed(statements, name, level)
         else:
             self._list(statements, name, level, begun=False)
+
+    def _number_rounds(self, statements: Sequence[Statement]) -> None:
+        """Give the rounds of loops numbers where a module in them has no name that tells the rounds apart."""
+        for loop in (each for each in walk(statements) if isinstance(each, Loop)):
+            unnamed = any(not isinstance(each.name, ast.expr) for each, _ in _in_rounds(loop.statements))
+            if unnamed and not loop.index:
+                loop.index = self.local("index")
 
     def _keyed(self, statements: Sequence[Statement], name: str, level: int) -> None:
         for statement in statements:
@@ -176,9 +185,7 @@ class ModuleWriter:
                     self._end_loop(statement, level)
                 case _:
                     for key, module in zip(self.keys[statement], self._elements(statement, level), strict=True):
-                        self.add(
-                            level, f"{name}[{key if key.startswith('f') and '{' in key else quoted(key)}] = ", module
-                        )
+                        self.add(level, f"{name}[{name_code(key)}] = ", module)
 
     def _list(self, statements: Sequence[Statement], name: str, level: int, begun: bool) -> None:
         modules = _ModuleList(self, name, level, begun)
@@ -399,45 +406,54 @@ def _is_short(loop: Loop) -> bool:
     return loop.is_range or not isinstance(loop.source, ast.List) or len(text(_as_tuple(loop.source))) <= ONE_LINE_TABLE
 
 
-def keys(statements: Sequence[Statement]) -> dict[Statement, list[str]]:
+def keys(statements: Sequence[Statement]) -> dict[Statement, list[Name]]:
     """Return the names of the modules of a chain; where no key of the state_dict has one, by what the module is.
 
-    A name that differs between the rounds of a loop is the code of an f-string.
+    A name that differs between the rounds of a loop is an expression.
     """
-    steps = list(_chained(statements))
-    taken = {str(step.name) for step in steps if _is_kept(step)}
+    taken = {step.name for step, _ in _in_rounds(statements) if isinstance(step.name, str) and _is_kept(step)}
 
-    def fresh(base: str) -> str:
+    def fresh(base: str, rounds: tuple[str, ...]) -> Name:
         found, number = base, 1
-        while found in taken:
+        while found in taken or rounds and any(name.startswith(found) for name in taken):
             number += 1
-            found = f"{base}{number}"
+            found = f"{base}{'_' * bool(rounds)}{number}"
         taken.add(found)
-        return found
+        if not rounds:
+            return found
+        parts = [ast.FormattedValue(trees.name(index), -1) for index in rounds]
+        between = [part for each in parts for part in (ast.Constant("_"), each)]
+        return ast.JoinedStr([ast.Constant(found), *between])
 
-    found: dict[Statement, list[str]] = {}
-    for step in steps:
+    found: dict[Statement, list[Name]] = {}
+    for step, rounds in _in_rounds(statements):
         calls = modules_of(step) if isinstance(step, Leaf) else [None]
         own = next((place for place, call in enumerate(calls) if isinstance(step, Leaf) and call in step.calls), 0)
-        names: list[str] = []
+        names: list[Name] = []
         for place, call in enumerate(calls):
             if place != own:
-                names.append(fresh(call.target.rpartition(".")[2].rstrip("123d").lower() if call else "step"))
-            elif isinstance(step.name, ast.expr):
-                names.append(text(step.name))
+                names.append(fresh(call.target.rpartition(".")[2].rstrip("123d").lower() if call else "step", rounds))
+            elif isinstance(step.name, ast.expr) or _is_kept(step) and (step.stateful or not rounds):
+                names.append(step.name)
             else:
-                names.append(step.name if _is_kept(step) else fresh(step.op.op if isinstance(step, Leaf) else "step"))
+                named = _is_kept(step) and isinstance(step.name, str)
+                names.append(
+                    fresh(str(step.name) if named else step.op.op if isinstance(step, Leaf) else "step", rounds)
+                )
         found[step] = names
     return found
 
 
-def _chained(statements: Sequence[Statement]) -> Iterable[Statement]:
-    """Yield the modules of a chain, those under conditions and in loops too."""
+def _in_rounds(
+    statements: Iterable[Statement], rounds: tuple[str, ...] = ()
+) -> Iterator[tuple[Statement, tuple[str, ...]]]:
+    """Yield the modules of a chain, those under conditions and in loops too, with the numbers of the rounds."""
     for statement in statements:
         if isinstance(statement, Branch | Loop):
-            yield from _chained(statement.inside())
+            inner = (*rounds, statement.index) if isinstance(statement, Loop) else rounds
+            yield from _in_rounds(statement.inside(), inner)
         elif not isinstance(statement, Let):
-            yield statement
+            yield statement, rounds
 
 
 def _is_kept(step: Statement) -> bool:
@@ -541,4 +557,4 @@ def _instance(statement: Instance) -> Doc:
 
 def name_code(name: Name) -> str:
     """Return the name of a module as the code of a string."""
-    return f'"{name}"' if isinstance(name, str) else text(name)
+    return quoted(name) if isinstance(name, str) else text(name)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 from archspec.backends.source.plan.ir import CallPlan, Leaf, Statement
-from archspec.backends.source.trees import equal, literal, name, names_in, text
+from archspec.backends.source.trees import binary, equal, equal_sums, name, names_in, text
 from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
-from archspec.ops.torch_api import AS_KERNEL, FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
+from archspec.ops.torch_api import FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
 
 
 def expression(tree: ast.expr) -> Doc:
@@ -36,34 +35,43 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
     """
     found: list[Doc] = []
     by_place = True
-    signature = SIGNATURES[target]
+    signature, call = SIGNATURES[target], CallPlan(target, arguments)
     for key, default in signature.parameters.items():
         tree = arguments.get(key)
-        if tree is None or _is_default(tree, default, arguments):
+        if tree is None or call.is_default(key):
             by_place = False
             continue
         first = not found and not after_inputs
         known = key in signature.by_place and not isinstance(tree, ast.Constant)
         by_place = by_place and key not in signature.by_name and (default is REQUIRED or first or known)
-        code = expression(_shortest(key, tree))
+        code = expression(_shortest(target, key, tree))
         found.append(code if by_place else Named(f"{key}=", code))
     return found
 
 
-def _shortest(key: str, tree: ast.expr) -> ast.expr:
+def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
     """Return a padding that is the same on all sides as its one number, as torch's padding modules take it."""
-    if key == "padding" and isinstance(tree, ast.Tuple) and len(tree.elts) in (4, 6):
+    if key == "padding" and isinstance(tree, ast.Tuple) and len(tree.elts) in (2, 4, 6) and "Pad" in target:
         if all(equal(item, tree.elts[0]) for item in tree.elts):
             return tree.elts[0]
     return tree
 
 
-def _is_default(tree: ast.expr, default: Any, arguments: dict[str, ast.expr]) -> bool:
-    if default is REQUIRED:
-        return False
-    if default is AS_KERNEL:
-        return equal(tree, arguments["kernel_size"])
-    return equal(tree, literal(default))
+def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:
+    """Return where the slice of a `torch.narrow` starts and stops, without what is the end of the axis anyway."""
+    start, length, dim = (call.arguments[key] for key in ("start", "length", "dim"))
+    stop = binary(start, ast.Add(), length)
+    if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
+        stop = ast.Constant(ast.literal_eval(start) + ast.literal_eval(length))
+    read, axis = leaf.reads[0], ast.literal_eval(dim) - 1
+    sizes = [tree for tree in read.sizes[axis : axis + 1] if tree is not None]
+    sizes += [ast.Constant(read.shape[axis])] if read.shape is not None else []
+    found = {"start": start, "stop": stop}
+    if isinstance(start, ast.Constant) and start.value == 0:
+        del found["start"]
+    if any(equal_sums(stop, size) for size in sizes):
+        del found["stop"]
+    return found
 
 
 def is_function(statement: Statement) -> bool:

@@ -31,6 +31,8 @@ def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, S
     parts = [_class(plan, taken, shapes) for plan in classes]
     code = "\n".join(line for part in parts for line in part["lines"])
     names = _names(code)
+    helpers = _helpers(names | {part["base"] for part in parts})
+    names |= _names("\n".join(line for helper in helpers for line in helper))
     graph = network.graph
     inputs = _shapes(graph.inputs)
     outputs = _shapes({name: graph.shape(path) for name, path in graph.outputs.items()})
@@ -45,7 +47,7 @@ def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, S
         "outputs": outputs,
         "params": sum(node.op.params for node in graph.nodes),
         "macs": sum(node.op.macs() for node in graph.nodes),
-        "helpers": _helpers(names | {part["base"] for part in parts}),
+        "helpers": helpers,
         "classes": parts,
         "uses_functional": "F" in names,
         "uses_any": "Any" in names,

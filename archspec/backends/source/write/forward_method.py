@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from archspec.backends.source.identifiers import numbered, value_name
@@ -20,12 +21,13 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Slot,
     Statement,
+    walk,
 )
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import text
 from archspec.backends.source.write import layout
-from archspec.backends.source.write.chains import has_module, name_code, number_of, range_of
-from archspec.backends.source.write.code import call_arguments, is_function
+from archspec.backends.source.write.chains import has_module, name_code, number_of
+from archspec.backends.source.write.code import call_arguments, expression, is_function, slice_bounds
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
@@ -121,6 +123,12 @@ class ForwardWriter:
         self.plan, self.init, self.shapes = plan, init, shapes
         self.live = Liveness(plan)
         self.variables = _Variables(self.live)
+        self.ways = {
+            each: branch
+            for branch in walk(plan.statements)
+            if isinstance(branch, Branch) and branch.otherwise
+            for each in branch.inside()
+        }
         self.lines: list[_Line] = []
         self.pending: _Pending | None = None
         self.forced: dict[Slot, str] = {}  # where two ways, or two rounds, end in one variable
@@ -156,7 +164,8 @@ class ForwardWriter:
     def _assign(self, level: int, name: str, doc: Doc, slot: Slot, typed: bool) -> None:
         """Write `name = doc`, with the shape of the value as a comment."""
         comment = ""
-        if self.shapes is not None and slot.paths.get(0) in self.shapes:
+        differs = level > 2 and slot.shape is None  # from round to round
+        if self.shapes is not None and slot.paths.get(0) in self.shapes and not differs:
             comment = f"# {shape_text(self.shapes[slot.paths[0]])}"
         self.lines.append(_Line(level, doc, (name,), comment))
         self.typed[name] = typed or name in self.declared
@@ -167,7 +176,8 @@ class ForwardWriter:
             self._return_one(plan.results[0])
             return
         self._flush(2)
-        names = [Text(self.variables[slot]) for slot in plan.results]
+        results = plan.results if plan.outputs else [plan.results[place] for place in plan.order()]
+        names = [Text(self.variables[slot]) for slot in results]
         if plan.outputs is None:
             line = f"return {', '.join(name.text for name in names)}"
             self._add(2, line) if fits(2, line) else self._add(2, "return ", Brackets("(", names, tall=True))
@@ -257,7 +267,11 @@ class ForwardWriter:
 
     def _label(self, pending: _Pending) -> str:
         """Return what the spec calls a value, by the step that makes it; empty if it has no name of its own."""
-        statement = pending.last if _is_explicit(pending.last) else pending.first
+        last, first = pending.last, pending.first
+        own = _is_explicit(last) or (self._is_held(last) and not (_is_light(last) and _is_explicit(first)))
+        if not own and len(pending.operands) > 1:  # a merge on the way: no longer what the first step made
+            return value_name(pending.slot.label) if pending.slot.named and pending.slot.label else ""
+        statement = last if own else first
         if statement in self.lists:
             listing, place = self.lists[statement]
             base = listing.name if isinstance(listing.name, str) and not listing.name.isdecimal() else "x"
@@ -265,21 +279,33 @@ class ForwardWriter:
         name = statement.name if isinstance(statement.name, str) else ""
         if isinstance(statement.name, ast.expr):
             name = _stem(statement.name)
-        if not _is_explicit(statement) or not name or name.isdecimal():
+        if not (_is_explicit(statement) or self._is_held(statement)) or not name or name.isdecimal():
             return value_name(pending.slot.label) if pending.slot.named and pending.slot.label else ""
         return value_name(name)
+
+    def _is_held(self, statement: Statement) -> bool:
+        """Return whether a statement calls a module that an attribute holds."""
+        return isinstance(statement, Instance | Chain) or (isinstance(statement, Leaf) and not is_function(statement))
+
+    def _is_kept(self, pending: _Pending) -> bool:
+        """Return whether a value is read again after the step that comes next has read it."""
+        readers = [self.live.position[reader] for reader in self.live.readers.get(pending.slot, ())]
+        return bool(readers) and self.live.last_use(pending.slot) > min(readers)
 
     def _has_own_name(self, pending: _Pending) -> bool:
         """Return whether a person would name a value after its step rather than call it the running value."""
         slot = pending.slot
-        if self._is_overwritten(slot):
+        if self._is_overwritten(slot) or self._is_parted(slot):
             return False
         if self.live.count(slot) > 1:
-            return _is_explicit(pending.last) or pending.slot.named or pending.last in self.lists
+            own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
+            return own or (self._is_held(pending.last) and self._is_kept(pending))
         reader = self.live.sole_reader(slot)
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
             listed = reader.calls[0].listed
+            if listed and (_is_explicit(pending.last) or slot.named) and self._is_one_of_several(pending, reader):
+                return True
             module = isinstance(pending.last, Instance | Chain) and pending.last is pending.first
             merged = [other for other in reader.reads if other is not slot]
             skip = any(other in self.plan.inputs for other in merged)
@@ -288,7 +314,8 @@ class ForwardWriter:
             return True
         first = pending.operands[0] if pending.operands else None
         goes_on = first is not None and self.variables.get(first) in RUNNING
-        if reader is not None and self.live.position[reader] > self.live.position[pending.last] + 1 and not goes_on:
+        made = self.live.position[self.live.maker.get(slot, pending.last)]
+        if reader is not None and self.live.position[reader] > made + 1 and not goes_on:
             return True
         if reader is None and slot in self.plan.results:
             return len(self.plan.results) > 1
@@ -303,6 +330,19 @@ class ForwardWriter:
             if isinstance(reader, Loop) and any(value.initial is slot for value in reader.values) and last:
                 return True
         return False
+
+    def _is_one_of_several(self, pending: _Pending, reader: Statement) -> bool:
+        """Return whether a value is one of a list of named ones, or has to wait for the others."""
+        others = [slot for slot in reader.reads if slot is not pending.slot]
+        if len(others) > 1 or self.live.position[reader] > self.live.position[pending.last] + 1:
+            return True
+        return all(slot not in self.plan.inputs and slot.named and self.live.count(slot) == 1 for slot in others)
+
+    def _is_parted(self, slot: Slot) -> bool:
+        """Return whether only the two ways of a branch read a value, each of them once."""
+        readers = self.live.readers.get(slot, [])
+        branches = {self.ways.get(reader) for reader in readers}
+        return len(readers) == 2 == self.live.count(slot) and len(branches) == 1 and None not in branches
 
     def _is_parallel(self, pending: _Pending, others: Sequence[Slot]) -> bool:
         """Return whether the other operands of a merge are made from what this one is made from, each in one step."""
@@ -329,7 +369,9 @@ class ForwardWriter:
         for statement in statements:
             match statement:
                 case Let():
-                    continue
+                    if statement.target in self.init.read_in_loops and level > 2:
+                        self._flush(level)
+                        self._add(level, f"{statement.target} = ", expression(self.init.in_forward(statement.value)))
                 case Listing():
                     self._listing(statement, level)
                 case Loop():
@@ -369,7 +411,7 @@ class ForwardWriter:
             return False
         if any(len(each.outs) != 1 for each in statements):
             return False
-        for before, after in zip(statements, statements[1:], strict=False):
+        for before, after in pairwise(statements):
             if after.reads[:1] != [before.out] or self.live.count(before.out) != 1:
                 return False
             if after.reads[1:] != before.reads[1:] or before.out in after.reads[1:]:
@@ -384,7 +426,8 @@ class ForwardWriter:
         before = self.variables[start]
         name = before
         if self.variables.is_needed_after(start, self.live.position[first]) or start in first.reads[1:]:
-            name = next((each for each in RUNNING if each not in self.variables.in_use(position)), None) or self._new(
+            busy = self.variables.in_use(position) | {self.variables[slot] for slot in first.reads}
+            name = next((each for each in RUNNING if each not in busy), None) or self._new(
                 value_name(str(listing.name)), position
             )
             self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
@@ -399,8 +442,12 @@ class ForwardWriter:
         self.variables[last.out] = name
 
     def _step(self, statement: Statement, reads: Sequence[Slot], level: int) -> None:
-        """Write a step with one result, which then waits; what has waited is taken into its line, or gets a variable."""
+        """Write a step with one result, which then waits; what waited goes into its line, or gets a variable."""
         pending = self.pending
+        if isinstance(statement, Leaf) and not statement.calls and pending is not None and reads == [pending.slot]:
+            if self.live.count(pending.slot) == 1 and pending.slot not in self.forced:
+                self.pending = pending._replace(slot=statement.out)
+                return
         folded = pending is not None and self._folds(pending, statement, reads, level)
         if not folded:
             self._flush(level)
@@ -417,6 +464,8 @@ class ForwardWriter:
         doc, typed = self._call(statement, docs)
         if isinstance(statement, Leaf) and statement.calls and statement.calls[-1].is_operator:
             typed = all(self._is_typed(slot, pending if folded else None) for slot in reads)
+        elif len(docs) == 1 and doc is docs[0]:  # an identity
+            typed = self._is_typed(reads[0], pending if folded else None)
         self.pending = _Pending(statement.out, doc, tuple(operands), first, statement, typed)
 
     def _is_typed(self, slot: Slot, pending: _Pending | None) -> bool:
@@ -480,33 +529,19 @@ class ForwardWriter:
 
     def _slice(self, value: str, call: CallPlan, leaf: Leaf) -> str:
         """Return `x[:, start:stop]`."""
-        place = {key: self._argument(call, key) for key in ("dim", "start", "length")}
-        assert isinstance(place["dim"], ast.Constant)
-        start, length = place["start"], place["length"]
-        if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
-            stop: ast.expr = ast.Constant(start.value + length.value)
-        else:
-            from archspec.backends.source.trees import binary
+        bounds = {key: self._argument(call, key, tree) for key, tree in slice_bounds(leaf, call).items()}
+        wide = any(not isinstance(tree, ast.Name | ast.Constant) or "." in text(tree) for tree in bounds.values())
+        start, stop = (text(bounds[key]) if key in bounds else "" for key in ("start", "stop"))
+        inner = f"{start}{' : ' if wide else ':'}{stop}".strip()
+        return f"{value}[{':, ' * ast.literal_eval(call.arguments['dim'])}{inner}]"
 
-            stop = binary(start, ast.Add(), length)
-        head = "" if isinstance(start, ast.Constant) and start.value == 0 else text(start)
-        size = leaf.reads[0].shape
-        whole = size is not None and isinstance(stop, ast.Constant) and stop.value == size[place["dim"].value - 1]
-        bounds = [
-            "" if start_ is None else text(start_) for start_ in (None if not head else start, None if whole else stop)
-        ]
-        wide = any(not isinstance(bound, ast.Name | ast.Constant) or "." in text(bound) for bound in (start, stop))
-        between = " : " if wide else ":"
-        inner = f"{bounds[0]}{between}{bounds[1]}".strip()
-        return f"{value}[{':, ' * place['dim'].value}{inner}]"
-
-    def _argument(self, call: CallPlan, key: str) -> ast.expr:
-        held = self.init.kept_arguments.get((id(call), key))
-        return ast.Name(f"self.{held}") if held else call.arguments[key]
+    def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
+        """Return an argument of a function as `forward` has it, in terms of attributes."""
+        return self.init.kept_arguments.get((id(call), key)) or self.init.in_forward(tree)
 
     def _arguments(self, call: CallPlan) -> list[Doc]:
-        """Return the arguments of a function; what only `__init__` can work out is in an attribute."""
-        arguments = {key: self._argument(call, key) for key in call.arguments}
+        """Return the arguments of a function."""
+        arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
         return call_arguments(call.target, arguments, after_inputs=True)
 
     def _attribute(self, statement: Statement) -> str:
@@ -521,7 +556,7 @@ class ForwardWriter:
             return f"self[{self._place(statement)}]"
         if isinstance(name_, str) and name_.isidentifier():
             return f"self.{name_}"
-        return f"getattr(self, {name_code(name_)})"
+        return f"getattr(self, {name_code(name_ if isinstance(name_, str) else self.init.in_forward(name_))})"
 
     def _place(self, statement: Statement) -> int:
         place = 0
@@ -539,12 +574,22 @@ class ForwardWriter:
         names: list[str] = []
         position = self.live.position[statement]
         busy = self.variables.in_use(position)
-        for slot in statement.outs:
+        assert statement.plan is not None
+        several = sum(map(self.live.is_read, statement.outs)) > 2
+        for slot in (statement.outs[place] for place in statement.plan.order()):
             if not self.live.is_read(slot):
                 names.append("_")
                 continue
             label = value_name(slot.label) if slot.label else ""
-            running = [] if slot.named and self.live.last_use(slot) > position + 1 else list(RUNNING)
+            if (
+                slot is statement.out
+                and not slot.named
+                and isinstance(statement.name, str)
+                and statement.name.isidentifier()
+            ):
+                label = value_name(statement.name)
+            kept = self.live.last_use(slot) > position + 1 or (slot.named and slot is not statement.out)
+            running = [] if label and (kept or several) else list(RUNNING)
             choices = [*running, label or "y"]
             name = next((each for each in choices if each not in busy and each not in names), None)
             name = name or numbered(label or "y", lambda each: each in busy or each in names)
@@ -652,7 +697,8 @@ class ForwardWriter:
             name = self.variables[start[0]]
         name = name or self._fresh(branch, position)
         names = self.variables.snapshot()
-        self._way(branch, branch.statements, inner, level, name)
+        with self.live.without(branch.otherwise, branch.statements):
+            self._way(branch, branch.statements, inner, level, name)
         self.variables.restore(names)
         self._add(level, "else:")
         self._body(branch.otherwise, other, level, name)
@@ -665,7 +711,7 @@ class ForwardWriter:
         inside = _reads_within(loop.statements)
         late: list[tuple[str, Slot]] = []
         for value in loop.values:
-            name = self._carrier(value.entry, value.initial, value.last, loop, inside, position, level)
+            name = self._carrier(value.entry, value.initial, value.last, inside, position, level)
             self.variables[value.entry] = name
             last_read = self.live.last_use(value.entry)
             made = self.live.position.get(self.live.maker.get(value.last, loop), position)
@@ -673,16 +719,24 @@ class ForwardWriter:
                 late.append((name, value.last))
             else:
                 self.forced[value.last] = name
-        self._add(level, f"for {loop.index or '_'} in {range_of(loop)}:")
+        counter = loop.counter if loop.counter and loop.counter.name in self.init.read_in_loops else None
+        if counter:
+            self._add(level, f"{counter.name} = ", expression(self.init.in_forward(counter.start)))
+        self._add(level, self.init.heads[loop])
         self._emit(loop.statements, level + 1)
         self._flush(level + 1)
+        if counter:
+            self._add(level + 1, f"{counter.name} = ", expression(self.init.in_forward(counter.after)))
+        given = {value.last: self.variables[value.entry] for value in loop.values}
+        late += [(name, slot) for slot, name in given.items() if (name, slot) not in late]
         for name, slot in late:
-            self._assign(level + 1, name, Text(self.variables[slot]), Slot({}), False)
+            if self.variables[slot] != name:  # steps that have results of several kinds choose variables themselves
+                self._assign(level + 1, name, Text(self.variables[slot]), Slot({}), False)
         for value in loop.values:
             self.variables[value.out] = self.variables[value.entry]
 
     def _carrier(
-        self, entry: Slot, initial: Slot | None, last: Slot, loop: Loop, inside: set[Slot], position: int, level: int
+        self, entry: Slot, initial: Slot | None, last: Slot, inside: set[Slot], position: int, level: int
     ) -> str:
         """Return the variable that goes from round to round, set before the loop."""
         if initial is None:
@@ -706,6 +760,11 @@ def _is_explicit(statement: Statement) -> bool:
     return statement.explicit if isinstance(statement, Leaf) else bool(statement.outs) and statement.outs[0].named
 
 
+def _is_light(statement: Statement) -> bool:
+    """Return whether a step is a detail of the one before: a norm, an activation, dropout."""
+    return isinstance(statement, Leaf) and statement.op.__module__.endswith((".norm", ".activation", ".dropout"))
+
+
 def _stem(name: ast.expr) -> str:
     """Return the text that the name of a module in a loop starts with."""
     if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
@@ -720,5 +779,5 @@ def _reads_within(statements: Sequence[Statement]) -> set[Slot]:
         if isinstance(statement, Branch):
             found.update(slot for slot in (statement.result, statement.other_result) if slot)
         if isinstance(statement, Branch | Loop | Listing):
-            found |= _reads_within(statement.inside())  # type: ignore[arg-type]
+            found |= _reads_within(statement.inside())
     return found

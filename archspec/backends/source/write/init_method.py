@@ -21,7 +21,7 @@ from archspec.backends.source.plan.ir import (
 )
 from archspec.backends.source.trees import literal, names_in, text
 from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code
-from archspec.backends.source.write.code import expression, is_function
+from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
 
@@ -29,18 +29,21 @@ from archspec.names import MODULE_ATTRIBUTES
 class InitWriter(ModuleWriter):
     """Writes `__init__`, and keeps for `forward` under which attributes it finds what it needs.
 
-    `kept_arguments` has the attributes that hold arguments of functions, by the call and the argument's name, `conditions` what
-    to ask for a branch: code, and whether that is None where its steps are left out. `chosen` are branches whose two
-    ways are one attribute.
+    `kept_arguments` has arguments of functions in terms of attributes, by the call and the argument's name,
+    `conditions` what to ask for a branch: code, and whether that is None where its steps are left out. `chosen` are
+    branches whose two ways are one attribute.
     """
 
     def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
         super().__init__(plan, taken)
         self.attributes = {each.name for each in walk(plan.statements) if isinstance(each.name, str)}
-        self.kept_arguments: dict[tuple[int, str], str] = {}
+        self.kept_arguments: dict[tuple[int, str], ast.expr] = {}
         self.conditions: dict[Branch, tuple[str, bool]] = {}
         self.chosen: dict[Branch, str] = {}
         self.kept: dict[str, str] = {}
+        self.read_in_loops: set[str] = set()
+        self.heads: dict[Loop, str] = {}
+        self._kept_for_all: set[str] = set()
         self.flags: dict[str, str] = {}
 
     def method(self) -> list[str]:
@@ -52,8 +55,12 @@ class InitWriter(ModuleWriter):
         if plan.base == "Sequential":
             self._sequential_class()
         elif plan.base == "ModuleList":
+            for statement in plan.statements:
+                if isinstance(statement, Let):
+                    self._let(statement, 2)
             modules = self.numbered(plan.statements, 2)
             self.add(2, "", Brackets("super().__init__(", [Brackets("[", modules, "]", tall=True)]))
+            self._functions(plan.statements, 2)
         else:
             self.add(2, "super().__init__()")
             self._attributes(plan.statements, 2)
@@ -90,12 +97,14 @@ class InitWriter(ModuleWriter):
                 case Branch():
                     self._branch(statement, level, within_loop)
                 case Loop():
-                    self._copies(statement, level)
+                    self._copies(statement, level, within_loop)
                 case Listing():
-                    self._functions(statement.statements, level)
+                    if not within_loop:
+                        self._functions(statement.statements, level)
                     self._set(statement.name, self.module(statement, level), level)
                 case Leaf():
-                    self._functions([statement], level)
+                    if not within_loop:
+                        self._functions([statement], level)
                     if not is_function(statement):
                         self._set(statement.name, self.held(statement, level), level)
                 case _:
@@ -123,23 +132,38 @@ class InitWriter(ModuleWriter):
                     self._hold(statement, call, level)
 
     def _hold(self, leaf: Statement, call: CallPlan, level: int) -> None:
-        for key, tree in call.arguments.items():
+        sliced = call.target == "torch.narrow"
+        assert isinstance(leaf, Leaf)
+        for key, tree in (slice_bounds(leaf, call) if sliced else call.arguments).items():
             if not names_in(tree):
                 continue
-            if isinstance(tree, ast.Name):
-                self.kept_arguments[id(call), key] = self._keep_argument(tree.id, level)
+            if sliced or isinstance(tree, ast.Name):
+                kept = {name: self._kept(name, level, sliced) for name in sorted(names_in(tree))}
+                self.kept_arguments[id(call), key] = trees.replaced(tree, kept)
                 continue
             label = leaf.name if isinstance(leaf.name, str) and leaf.name else leaf.out.label
-            attribute = self._new_attribute(f"{label}_{key}")
-            self.kept_arguments[id(call), key] = attribute
-            self.add(level, f"self.{attribute} = ", expression(tree))
+            held = self._new_attribute(f"{label}_{key}")
+            self.kept_arguments[id(call), key] = attribute(held)
+            self.add(level, f"self.{held} = ", expression(tree))
 
-    def _keep_argument(self, name: str, level: int) -> str:
-        """Return the attribute that holds an argument of the class."""
+    def _kept(self, name: str, level: int, is_size: bool) -> ast.expr:
+        """Return the attribute that holds an argument, as code."""
+        called = f"{name}_size" if is_size and name in MODULE_ATTRIBUTES else name
+        return attribute(self._keep_argument(name, level, called))
+
+    def _keep_argument(self, name: str, level: int, called: str = "") -> str:
+        """Return the attribute that holds a value of `__init__` for `forward`, called like it or `called`."""
         if name not in self.kept:
-            self.kept[name] = self._new_attribute(name)
+            self.kept[name] = self._new_attribute(called or name)
+        if name not in self._kept_for_all:
             self.add(level, f"self.{self.kept[name]} = {name}")
+            if level == 2:
+                self._kept_for_all.add(name)
         return self.kept[name]
+
+    def in_forward(self, tree: ast.expr) -> ast.expr:
+        """Return an expression as a loop of `forward` reads it: what only `__init__` knows is in attributes."""
+        return trees.replaced(tree, {name: attribute(held) for name, held in self.kept.items()})
 
     def _set(self, name: str | ast.expr, doc: Doc, level: int) -> None:
         if isinstance(name, str) and name.isidentifier():
@@ -165,13 +189,13 @@ class InitWriter(ModuleWriter):
         condition, or calls the one that was chosen.
         """
         if within_loop:
-            self.conditions[branch] = text(branch.test), False
+            self.conditions[branch] = text(self.in_forward(branch.test)), False
             if any(_is_held(inner) for inner in branch.statements):
                 self.add(level, f"if {text(branch.test)}:")
                 self._attributes(branch.statements, level + 1, within_loop=True)
             return
         name = _chosen_name(branch)
-        choice = self.choice(branch, level) if name and not _all_functions(branch) else None
+        choice = self.choice(branch, level) if name else None
         if name and choice is not None and branch.statements[0].reads == branch.otherwise[0].reads:
             attribute = name if name in self.attributes and _is_named(branch) else self._new_attribute(name)
             self.chosen[branch] = attribute
@@ -222,10 +246,103 @@ class InitWriter(ModuleWriter):
 
     # Copies under names of their own.
 
-    def _copies(self, loop: Loop, level: int) -> None:
+    def _copies(self, loop: Loop, level: int, within_loop: bool) -> None:
+        if not within_loop:
+            self._keep_for_loop(loop, level)
+        self.heads[loop] = self._head(loop)
         self._loop(loop, level)
         self._attributes(loop.statements, level + 1, within_loop=True)
         self._end_loop(loop, level)
+
+    def _keep_for_loop(self, loop: Loop, level: int) -> None:
+        """Keep in attributes what the same loop in `forward` reads from around it."""
+        names = _read_in_forward([loop])
+        lets = {each.target: each.value for each in walk([loop]) if isinstance(each, Let)}
+        loops = [each for each in walk([loop]) if isinstance(each, Loop)]
+        while True:
+            follow = [lets[name] for name in names if name in lets]
+            for each in loops:
+                if names & {*each.targets}:
+                    follow.append(each.source)
+                if each.counter and each.counter.name in names:
+                    follow += [each.counter.start, each.counter.after]
+            found = names.union(*map(names_in, follow))
+            if found == names:
+                break
+            names = found
+        self.read_in_loops |= names
+        own = {name for each in loops for name in (*each.targets, each.index)} | lets.keys()
+        own |= {each.counter.name for each in loops if each.counter}
+        if names & {*loop.targets}:
+            loop.source = self._kept_source(loop, level)
+        for name in sorted(names - own):
+            self._keep_argument(name, level)
+
+    def _kept_source(self, loop: Loop, level: int) -> ast.expr:
+        """Return what a loop of `__init__` and of `forward` runs over, with lists in attributes."""
+        source = loop.source
+        if isinstance(source, ast.Call):
+            targets = loop.targets
+            parts = [self._kept_list(each, [target], level) for each, target in zip(source.args, targets, strict=True)]
+            return ast.Call(source.func, parts, source.keywords)
+        return self._kept_list(source, loop.targets, level)
+
+    def _kept_list(self, source: ast.expr, targets: Sequence[str], level: int) -> ast.expr:
+        if not isinstance(source, ast.List):
+            return source
+        held = self._new_attribute(f"{targets[0]}s" if len(targets) == 1 else "settings")
+        self.table(f"self.{held}", source, targets, level)
+        return attribute(held)
+
+    def _head(self, loop: Loop) -> str:
+        """Return the head of a loop in `forward`."""
+        index = loop.index if loop.index in self.read_in_loops else ""
+        source = self.in_forward(loop.source)
+        if not loop.is_range and not self.read_in_loops & {*loop.targets}:
+            source = self._length(loop.source)
+        elif not loop.is_range:
+            targets = ", ".join(name if name in self.read_in_loops else f"_{name.lstrip('_')}" for name in loop.targets)
+            if not index:
+                return f"for {targets} in {text(source)}:"
+            several = f"({targets})" if len(loop.targets) > 1 else targets
+            return f"for {index}, {several} in enumerate({text(source)}{f', {loop.first}' if loop.first else ''}):"
+        first = loop.first if index else 0
+        end = source
+        if not loop.is_range and first:
+            end = trees.binary(source, ast.Add(), ast.Constant(first))
+        return f"for {index or '_'} in range({f'{first}, ' if first else ''}{text(end)}):"
+
+    def _length(self, source: ast.expr) -> ast.expr:
+        """Return how many entries a loop runs over."""
+        first = source.args[0] if isinstance(source, ast.Call) else source
+        if isinstance(first, ast.Name):
+            tables = (each for each in walk(self.plan.statements) if isinstance(each, Let) and each.table)
+            first = next((each.value for each in tables if each.target == first.id), first)
+        if isinstance(first, ast.List):
+            return ast.Constant(len(first.elts))
+        return ast.Call(trees.name("len"), [self.in_forward(first)], [])
+
+
+def _read_in_forward(statements: Sequence[Statement]) -> set[str]:
+    """Return the names that loops of `forward` read: in names of modules, conditions, arguments and ranges."""
+    found: set[str] = set()
+    for statement in statements:
+        if isinstance(statement.name, ast.expr):
+            found |= names_in(statement.name)
+        match statement:
+            case Branch():
+                found |= names_in(statement.test) | _read_in_forward(statement.inside())
+            case Loop():
+                found |= names_in(statement.source) if statement.is_range else set()
+                if isinstance(statement.source, ast.Name):  # its length
+                    found |= names_in(statement.source)
+                found |= _read_in_forward(statement.statements)
+            case Listing():
+                found |= _read_in_forward(statement.statements)
+            case Leaf():
+                calls = (call for call in statement.calls if not call.makes_module)
+                found = found.union(*(names_in(tree) for call in calls for tree in call.arguments.values()))
+    return found
 
 
 def _is_held(statement: Statement) -> bool:
@@ -233,10 +350,6 @@ def _is_held(statement: Statement) -> bool:
     if isinstance(statement, Branch | Let | Loop) or is_function(statement):
         return False
     return isinstance(statement.name, ast.expr) or statement.name.isidentifier()
-
-
-def _all_functions(branch: Branch) -> bool:
-    return False
 
 
 def _is_named(branch: Branch) -> bool:
@@ -249,8 +362,7 @@ def _chosen_name(branch: Branch) -> str:
         return ""
     first, other = branch.statements[0], branch.otherwise[0]
     if isinstance(other, Branch):
-        inner = _chosen_name(other)
-        return inner
+        return _chosen_name(other)
     if any(isinstance(each, Branch | Let | Loop | Listing) for each in (first, other)):
         return ""
     if any(isinstance(each, Leaf) and (each.module() is None or len(each.calls) != 1) for each in (first, other)):

@@ -1,8 +1,9 @@
-"""Which values of a `forward` are still needed where: the positions of statements, and who makes and reads each value."""
+"""Which values of a `forward` are still needed where: positions of statements, who makes and reads each value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from archspec.backends.source.plan.ir import Branch, ClassPlan, Let, Listing, Loop, Slot, Statement
 
@@ -78,6 +79,18 @@ class Liveness:
         """Return the position of the last statement that reads a value; -1 if none does."""
         return self._last.get(slot, -1)
 
+    @contextmanager
+    def without(self, left_out: Sequence[Statement], there: Sequence[Statement]) -> Iterator[None]:
+        """Forget for a time that statements read values last, which `there`, the other way of a branch, reads too."""
+        before = dict(self._last)
+        others = {slot: self.position[each] for each in _all(left_out) if each in self.position for slot in each.reads}
+        for each in _all(there):
+            for slot in each.reads if each in self.position else ():
+                if others.get(slot) == self._last.get(slot):
+                    self._last[slot] = self.position[each]
+        yield
+        self._last = before
+
     def sole_reader(self, slot: Slot) -> Statement | None:
         """Return the statement that reads a value, if nothing else does."""
         readers = self.readers.get(slot, [])
@@ -89,5 +102,5 @@ def _all(statements: Sequence[Statement]) -> list[Statement]:
     for statement in statements:
         found.append(statement)
         if isinstance(statement, Branch | Loop | Listing):
-            found += _all(statement.inside())  # type: ignore[arg-type]
+            found += _all(statement.inside())
     return found
