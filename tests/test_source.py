@@ -21,7 +21,7 @@ import jinja2.meta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import sampled
+from networks import VARIANTS, sampled
 from random_specs import random_spec
 
 import archspec
@@ -220,7 +220,7 @@ NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "wav
 
 The names are keys of the state_dict. TorchScript takes literals only: `getattr's second argument must be a string`.
 """
-SCRIPTED = {name: name for name in ZOO if name not in DEEPER} | UNSEEN | FIXTURES
+SCRIPTED = {name: name for name in ZOO if name not in VARIANTS} | UNSEEN | FIXTURES
 
 
 @pytest.mark.parametrize("name", SCRIPTED)
