@@ -53,7 +53,7 @@ SMALL = {
 SEEDS = 40
 TESTS = Path(__file__).parent
 FIXTURES = {path.stem: path for path in sorted((TESTS / "fixtures/plans").glob("*.yaml"))}
-UNSEEN = {path.stem: path for path in sorted((TESTS / "specs/unseen").glob("*.yaml"))}
+UNSEEN = {f"unseen_{path.stem}": path for path in sorted((TESTS / "specs/unseen").glob("*.yaml"))}
 
 
 @cache
@@ -215,7 +215,7 @@ def test_features(name: str) -> None:
 
 # The ecosystem: TorchScript and fx.
 
-NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "wavenet")
+NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "unseen_wavenet")
 """Networks of which `forward` finds modules by names that it works out, `getattr(self, f"layer{index}")`.
 
 The names are keys of the state_dict. TorchScript takes literals only: `getattr's second argument must be a string`.
