@@ -91,7 +91,8 @@ class Scope:
             here = here.parent
 
     def __str__(self) -> str:
-        made = f"block {self.block}" if self.block else self.kind
+        what = "network" if getattr(self.definition, "network", None) is not None else "block"
+        made = f"{what} {self.block}" if self.block else self.kind
         copy = f", copy {self.copy[0] + 1} of {self.copy[1]}" if self.copy else ""
         path = self.parent.path if self.parent and self.parent.kind == "repeat" else self.path
         return f"in {made}{copy}, used{f' as {path}' if path else ''} at {self.span}"

@@ -18,7 +18,7 @@ from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops.fields import MAX_AXES, Int, axis_names
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
-from archspec.program.steps import RESERVED, Value
+from archspec.program.steps import RESERVED, BlockProgram, CallStep, Value
 from archspec.shapes import LIMIT, Shape, shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
@@ -59,6 +59,26 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: ScopedF
         except UnknownShape:
             pass
         found.values[name] = _same_kind(name, overrides[name], default) if name in overrides else default
+    return found
+
+
+def given_params(block: BlockProgram, step: CallStep, arguments: Mapping[str, Any], found: Environment) -> Environment:
+    """Return the params of a network that is a block, in `found`: the arguments of a call in place of the declared ones.
+
+    Raises:
+        Complaint: An argument is not of the kind of the declared value.
+    """
+    for name, value in block.params.items():
+        assert value is not None  # the params of a network have values
+        default = _evaluated(value, found)
+        if name in arguments:
+            try:
+                default = _same_kind(name, arguments[name], default)
+            except UsageError as error:
+                (diagnostic,) = error.diagnostics
+                words = f"{step.label}: {diagnostic.message.removeprefix('param ')}"
+                raise Complaint("type", words, diagnostic.help, span=step.arguments[name].span) from None
+        found.values[name] = default
     return found
 
 
@@ -210,7 +230,7 @@ def outputs(
     if yaml in document.broken:
         return {}
     found: dict[str, str] = {}
-    for name, target, at in _named_outputs(yaml, environment):
+    for name, target, at in named_outputs(yaml, environment):
         ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
@@ -220,7 +240,7 @@ def outputs(
     return found
 
 
-def _named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
+def named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
     """Return name, target and place of each output."""
     if isinstance(yaml, YamlMap):
         return [(name, Value(item).evaluate(environment), item.span) for name, item in yaml.entries.items()]

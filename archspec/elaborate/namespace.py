@@ -108,8 +108,11 @@ class Namespace:
             namespace = namespace.outer
         else:
             return UNKNOWN_REF if lossy else None
-        for part in rest:
+        for position, part in enumerate(rest):
             namespace = namespace.child(head)
+            feature = namespace.names.get(".".join(rest[position:])) if namespace is not None else None
+            if feature is not None:  # that of a network may have a dotted name
+                return feature
             if namespace is None or part not in namespace.names:
                 return UNKNOWN_REF if found.shape is None or namespace is not None and namespace.lossy else None
             found, head = namespace.names[part], part
@@ -123,6 +126,17 @@ class Namespace:
         if found is None:
             raise Complaint.later("reference", partial(self._no_such_step, name), span)
         return found
+
+    def feature(self, name: str, span: Span) -> Ref:
+        """Return the value of a step of a network. Raises: Complaint if there is none of that name."""
+        found = self.find(name)
+        if found is None:
+            raise Complaint.later("reference", partial(self._no_such_feature, name), span)
+        return found
+
+    def _no_such_feature(self, name: str) -> tuple[str, str | None]:
+        message, help = self._no_such_step(name)
+        return message.replace("unknown step", "unknown feature", 1), help
 
     def _no_such_step(self, name: str) -> tuple[str, str | None]:
         """Return the message and the help for a name that refers to nothing."""
