@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.findings import ScopedFindings
-from archspec.elaborate.interface import given_params, named_outputs
+from archspec.elaborate.interface import declared_inputs, given_params, named_outputs
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
@@ -27,7 +27,7 @@ from archspec.ops.fields import hint
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
-from archspec.shapes import Shape
+from archspec.shapes import Shape, shape_text
 from archspec.syntax import YamlList
 
 _NO_DOLLAR = "write the name without `$`"
@@ -434,6 +434,7 @@ class Elaborator:
         params.budget = self.params.budget
         given_params(block, step, arguments, params)
         inputs = dict(zip(block.inputs or ("input",), application.reads, strict=True))
+        scope.remark = _other_inputs(declared_inputs(network.document, params, self.findings), inputs)
         namespace = Namespace(scope, inputs, block.steps)
         scope.environment = Environment(params.values, None, namespace.find, namespace.visible)
         scope.environment.budget = params.budget
@@ -446,6 +447,7 @@ class Elaborator:
             self.params, self.memo = outside
         seen = Namespace(scope, inputs, block.steps)
         seen.names, seen.lossy = found, namespace.lossy
+        scope.gives = {name: ref.path for name, ref in found.items()}
         self._drop_unread(scope, first, [ref.path for ref in (last, *found.values())])
         return seen, last
 
@@ -555,6 +557,14 @@ class Elaborator:
                 if error.code not in ("shape", "argument"):
                     message = f"{step.label}: {name}: {error.message}"
                     raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
+
+
+def _other_inputs(declared: Mapping[str, Shape | None], given: Mapping[str, Ref]) -> str:
+    """Return words for a network that gets other inputs than it was written for; a note on what is wrong within."""
+    for shape, ref in zip(declared.values(), given.values(), strict=True):
+        if shape and ref.shape and (len(shape), shape[0]) != (len(ref.shape), ref.shape[0]):
+            return f", written for {shape_text(shape)} and given {shape_text(ref.shape)}"
+    return ""
 
 
 def _drop_items(scope: Scope, dropped: set[str]) -> bool:

@@ -13,7 +13,7 @@ from archspec.elaborate.namespace import Namespace, Ref, name_expected
 from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
 from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
 from archspec.files import MAX_BYTES
-from archspec.graph import Graph, copied
+from archspec.graph import Graph, Node, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops.fields import MAX_AXES, Int, axis_names
 from archspec.ops.shape_help import input_help
@@ -168,7 +168,7 @@ def _overridden(
     override: InputShape | Mapping[str, InputShape] | None,
     findings: ScopedFindings,
 ) -> dict[str, Shape | None]:
-    declared = findings.guarded(partial(_declared_inputs, document, params, findings)) or {"input": None}
+    declared = findings.guarded(partial(declared_inputs, document, params, findings)) or {"input": None}
     if override is None:
         return declared
     if not isinstance(override, Mapping):
@@ -186,7 +186,7 @@ def _overridden(
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
 
-def _declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
+def declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
     yaml = document.keys.get("input")
     if yaml is None:
         return {"input": None}
@@ -266,8 +266,22 @@ def check_unused(document: Document, graph: Graph, findings: ScopedFindings) -> 
             yaml = document.keys["input"]
             at = yaml.keys[path] if isinstance(yaml, YamlMap) else yaml.span
             findings.complain(Complaint("unused", f"unused input `{path}`: it reaches no output", span=at))
+        elif path not in read and _complain_of_network(graph.node(path), findings):
+            pass
         elif path not in read:
             node = graph.node(path)
             help = "read it in a later step, name it in `outputs`, or take it out"
             message = f"unused step `{path}`: it reaches no output"
             findings.complain(Complaint("unused", message, help, span=node.span), node.scope)
+
+
+def _complain_of_network(node: Node, findings: ScopedFindings) -> bool:
+    """Complain of a value of a network that is a block, if `node` makes one that nothing reads. Return whether it is."""
+    scope = next((each for each in node.scope.chain() if each.is_network), None)
+    name = next((name for name, path in scope.gives.items() if path == node.path), None) if scope is not None else None
+    if scope is None or name is None:
+        return False
+    message = f"unused value `{scope.path}.{name}`: it reaches no output"
+    help = "`features` of the block names the values that are read: leave it out there"
+    findings.complain(Complaint("unused", message, help, span=scope.span), scope.parent)
+    return True

@@ -146,6 +146,8 @@ class Namespace:
         if rest and self.find(head):
             child = self.child(head)
             what = f"`{head}` is left out" if head in self.gaps.absent else f"`{head}` is a single step, not a scope"
+            if child is not None and child.scope.is_network and rest.partition(".")[0] in _static_names(child.steps):
+                return f"`{head}` does not give its step `{rest}`", "name it under `features` of the block"
             return f"unknown step `{rest}` in `{head}`", did_you_mean(rest, child.names) if child else what
         left_out = self._left_out(head)
         if left_out is not None:

@@ -39,7 +39,8 @@ def instance(step: Step, applied: Uses, cursor: Cursor, classes: Sequence[tuple[
     _set_arguments(made, plan, [use for _, use in classes], step, applied, cursor)
     result = {use: applied[use].result for use in cursor.active}
     label = plan.labels[0] if plan.exposed else label_of(step)
-    made.outs = [_slot(result, plan.results[0], made, label, step.name is not None, cursor)]
+    named = step.name is not None or plan.exposed != [] and plan.stands_for is not None
+    made.outs = [_slot(result, plan.results[0], made, label, named, cursor)]
     for place, path in enumerate(plan.exposed, start=1):
         paths = {use: f"{scope.path}.{path}" for use, scope in scopes.items()}
         made.outs.append(_slot(paths, plan.results[place], made, plan.labels[place], True, cursor))
