@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 from archspec._data import specs_folder
-from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean
+from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean, listed
 from archspec.files import MAX_BYTES, read
 from archspec.header import ENDING, read_spec
 from archspec.names import MAX_NAME, value_name_fault
@@ -365,8 +365,8 @@ class _Reader:
             document.findings.add(finding)
         document.broken |= found.broken
         missing = [key for key in ("input", "layers") if key not in found.keys and key not in found.doubtful]
-        for key in missing:
-            message = f"{block.name}: expected a network, got a spec without `{key}`"
+        if missing:
+            message = f"{block.name}: expected a network, got a spec without {listed(missing)}"
             help = "a file that brings blocks only is included: `include: [...]`"
             document.findings.add(Diagnostic("document", message, reference.span, help=help))
         return None if missing else found

@@ -396,7 +396,9 @@ class Elaborator:
             help = (
                 f"name {len(names)} steps: `from: [...]`" if len(names) > 1 else "`inputs: [...]` gives a block several"
             )
-            raise Complaint("argument", f"{block.name}: expected {expected}, got {count}", help, span=step.span)
+            if block.network is not None and len(names) == 1:
+                help = "the network has one input; merge the values first: `add`, `multiply` or `concat`"
+            raise Complaint("argument", f"{step.label}: expected {expected}, got {count}", help, span=step.span)
         self.limits.nodes += len(block.params) // 16
         return {name: value.evaluate(application.environment) for name, value in step.arguments.items()}
 
@@ -460,10 +462,12 @@ class Elaborator:
         """
         last = namespace.first_input
         if block.features:
-            heads = {target.partition(".")[0] for _, target, _ in block.features}
+            missing = [target.partition(".")[0] for _, target, _ in block.features]
             for step in block.steps:
                 last = self.run([step], namespace, environment, last)
-                if all(head in namespace.names and head not in namespace.gaps.absent for head in heads):
+                while missing and missing[-1] in namespace.names and missing[-1] not in namespace.gaps.absent:
+                    missing.pop()
+                if not missing:
                     break
             wanted: Sequence[tuple[str, Any, Span]] = block.features
         else:

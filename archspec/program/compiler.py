@@ -50,11 +50,13 @@ def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
 
 
 class _Compiler:
-    def __init__(self, document: Document) -> None:
+    """Compiles one document; `networks` are those of its blocks, each compiled once however many files name it."""
+
+    def __init__(self, document: Document, networks: dict[int, Program] | None = None) -> None:
         self.document = document
+        self.networks: dict[int, Program] = {} if networks is None else networks
         self.findings = Findings()
         self.blocks: dict[int, BlockProgram] = {}
-        self.networks: dict[int, Program] = {}
         self.waiting: list[BlockProgram] = []
         self.calls: list[CallStep] = []
         self.defaults: dict[Yaml, Value | None] = {}
@@ -208,7 +210,7 @@ class _Compiler:
             return
         network = self.networks.get(id(document))
         if network is None:
-            network = self.networks[id(document)] = _Compiler(document).program()
+            network = self.networks[id(document)] = _Compiler(document, self.networks).program()
             for finding in network.diagnostics:
                 self.findings.add(finding)
         declared = document.keys.get("input")
@@ -221,12 +223,14 @@ class _Compiler:
         else:
             items = features.items if isinstance(features, YamlList) else [features]
             named = [(str(item.plain()), item) for item in items]
-        for position, (name, item) in enumerate(named):
+        known: set[str] = set()
+        for name, item in named:
             fault = output_name_fault(name)
             if fault:
                 self.findings.add(fault.at(item.span, "features: "))
-            elif name in [other for other, _ in named[:position]]:
+            elif name in known:
                 self.findings.add(Diagnostic("name", f"features: `{name}` is named twice", item.span))
+            known.add(name)
         program.features = tuple((name, str(item.plain()), item.span) for name, item in named)
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
