@@ -71,9 +71,9 @@ def _slot(paths: dict[int, str], inner: Slot, made: Instance, label: str, named:
 def _outside(tree: ast.expr, made: Instance) -> ast.expr | None:
     """Return an expression of a class with the arguments of an object, or their defaults, in place of the names."""
     assert made.plan is not None
-    lets = {each.target: each.value for each in made.plan.statements if isinstance(each, Let)}
-    while names_in(tree) & lets.keys():
-        tree = trees.replaced(tree, lets)
+    for each in reversed(made.plan.statements):
+        if isinstance(each, Let):  # which may replace an argument of its name: `m = k * 2 if m is None else m`
+            tree = trees.replaced(tree, {each.target: each.value})
     given: dict[str, ast.expr] = {}
     for name in names_in(tree):
         binding = made.plan.arguments.get(name)
