@@ -26,12 +26,17 @@ def copied(value: Any) -> Any:
     return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+EMPTY: Mapping[str, Any] = {}
+"""A mapping that many layers share, since most have no arguments of their own; nobody changes it."""
+
+
 class Scope:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
     `copy` is `(position, count)` where the scope is one copy of a repeat. `step` is the typed step that made it,
     `definition` the block, `environment` the values its steps saw, and `items` what they made, in order, if elaboration
-    was asked for a trace: for back ends that give structure back.
+    was asked for a trace: for back ends that give structure back. Of a network that is a block, `gives` holds the paths
+    of its values by their names, and `remark` tells where it was written for another input.
     """
 
     __slots__ = (
@@ -45,6 +50,8 @@ class Scope:
         "definition",
         "environment",
         "items",
+        "gives",
+        "remark",
         "__weakref__",
     )
 
@@ -63,6 +70,13 @@ class Scope:
         self.step, self.definition = step, definition
         self.environment: Environment | None = None
         self.items: list[Applied] = []
+        self.gives: Mapping[str, str] = EMPTY
+        self.remark = ""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network within another."""
+        return getattr(self.definition, "network", None) is not None
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -80,8 +94,18 @@ class Scope:
     def moved(self, path: str, parent: Scope) -> Scope:
         """Return the same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
-        found.environment = self.environment
+        found.take(self)
         return found
+
+    def take(self, other: Scope) -> None:
+        """Take over what the steps of an equal scope at another place saw and gave."""
+        self.environment, self.remark = other.environment, other.remark
+        if other.gives:
+            before = other.path + "."
+            self.gives = {
+                name: f"{self.path}.{path.removeprefix(before)}" if path.startswith(before) else path
+                for name, path in other.gives.items()
+            }
 
     def chain(self) -> Iterator[Scope]:
         """Yield this scope and those around it, innermost first, without the network itself."""
@@ -91,7 +115,7 @@ class Scope:
             here = here.parent
 
     def __str__(self) -> str:
-        made = f"block {self.block}" if self.block else self.kind
+        made = f"{'network' if self.is_network else 'block'} {self.block}{self.remark}" if self.block else self.kind
         copy = f", copy {self.copy[0] + 1} of {self.copy[1]}" if self.copy else ""
         path = self.parent.path if self.parent and self.parent.kind == "repeat" else self.path
         return f"in {made}{copy}, used{f' as {path}' if path else ''} at {self.span}"
@@ -125,10 +149,6 @@ class ArgumentOrigin(NamedTuple):
     def span(self) -> Span:
         """The place of the value."""
         return self.yaml.span
-
-
-EMPTY: Mapping[str, Any] = {}
-"""A mapping that many layers share, since most have no arguments of their own; nobody changes it."""
 
 
 class Node:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.interface import declared_inputs, given_params, named_outputs
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
@@ -26,7 +27,7 @@ from archspec.ops.fields import hint
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
-from archspec.shapes import Shape
+from archspec.shapes import Shape, shape_text
 from archspec.syntax import YamlList
 
 _NO_DOLLAR = "write the name without `$`"
@@ -360,13 +361,17 @@ class Elaborator:
         """Apply the steps of a scope, and remember what came of them under `key`."""
         first = len(self.nodes)
         with self.limits.measure(scope.path) as measurement:
-            if block is not None:
-                namespace, environment = self._block(block, arguments, scope, application)
+            if block is not None and block.network is not None:
+                namespace, ref = self._network(step, block, block.network, arguments, scope, application)
+                application.home.children[name] = namespace
             else:
-                assert isinstance(step, ScopeStep)
-                namespace, environment = self._sequential(step, scope, application)
-            application.home.children[name] = namespace
-            ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
+                if block is not None:
+                    namespace, environment = self._block(block, arguments, scope, application)
+                else:
+                    assert isinstance(step, ScopeStep)
+                    namespace, environment = self._sequential(step, scope, application)
+                application.home.children[name] = namespace
+                ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
         if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
@@ -391,7 +396,9 @@ class Elaborator:
             help = (
                 f"name {len(names)} steps: `from: [...]`" if len(names) > 1 else "`inputs: [...]` gives a block several"
             )
-            raise Complaint("argument", f"{block.name}: expected {expected}, got {count}", help, span=step.span)
+            if block.network is not None and len(names) == 1:
+                help = "the network has one input; merge the values first: `add`, `multiply` or `concat`"
+            raise Complaint("argument", f"{step.label}: expected {expected}, got {count}", help, span=step.span)
         self.limits.nodes += len(block.params) // 16
         return {name: value.evaluate(application.environment) for name, value in step.arguments.items()}
 
@@ -408,6 +415,87 @@ class Elaborator:
         help = "a default sees the arguments above it"
         _fill(environment, block.params, help, arguments)
         return namespace, environment
+
+    # Networks.
+
+    def _network(
+        self,
+        step: Step,
+        block: BlockProgram,
+        network: Program,
+        arguments: Mapping[str, Any],
+        scope: Scope,
+        application: Application,
+    ) -> tuple[Namespace, Ref]:
+        """Apply the steps of a network that is a block. Return the names and the value that it gives.
+
+        It has its own params and blocks, so nothing that was met outside of it can be equal to what is met within.
+        """
+        assert isinstance(step, CallStep)
+        params = Environment({})
+        params.budget = self.params.budget
+        given_params(block, step, arguments, params)
+        inputs = dict(zip(block.inputs or ("input",), application.reads, strict=True))
+        scope.remark = _other_inputs(declared_inputs(network.document, params, self.findings), inputs)
+        namespace = Namespace(scope, inputs, block.steps)
+        scope.environment = Environment(params.values, None, namespace.find, namespace.visible)
+        scope.environment.budget = params.budget
+        outside = self.params, self.memo
+        self.params, self.memo = params, {}
+        first = len(self.nodes)
+        try:
+            found, last = self._values_of_network(block, network, namespace, scope.environment)
+        finally:
+            self.params, self.memo = outside
+        seen = Namespace(scope, inputs, block.steps)
+        seen.names, seen.lossy = found, namespace.lossy
+        scope.gives = {name: ref.path for name, ref in found.items()}
+        self._drop_unread(scope, first, [ref.path for ref in (last, *found.values())])
+        return seen, last
+
+    def _values_of_network(
+        self, block: BlockProgram, network: Program, namespace: Namespace, environment: Environment
+    ) -> tuple[dict[str, Ref], Ref]:
+        """Return the features of a network, or its outputs, by their names, and the value of the whole.
+
+        That is the last feature, or the first output. Steps below the last one that a feature needs are not applied.
+        """
+        last = namespace.first_input
+        if block.features:
+            missing = [target.partition(".")[0] for _, target, _ in block.features]
+            for step in block.steps:
+                last = self.run([step], namespace, environment, last)
+                while missing and missing[-1] in namespace.names and missing[-1] not in namespace.gaps.absent:
+                    missing.pop()
+                if not missing:
+                    break
+            wanted: Sequence[tuple[str, Any, Span]] = block.features
+        else:
+            last = self.run(block.steps, namespace, environment, last)
+            yaml = network.document.keys.get("outputs")
+            if yaml is None:
+                return {last.path.removeprefix(namespace.prefix): last} if last.shape is not None else {}, last
+            if yaml in network.document.broken:
+                return {}, UNKNOWN_REF
+            wanted = self.findings.guarded(partial(named_outputs, yaml, environment), namespace.scope) or ()
+        found: dict[str, Ref] = {}
+        for name, target, at in wanted:
+            ref = self.findings.guarded(partial(namespace.feature, target, at), namespace.scope)
+            found[name] = ref or UNKNOWN_REF
+        values = list(found.values()) or [UNKNOWN_REF]
+        return found, values[-1 if block.features else 0]
+
+    def _drop_unread(self, scope: Scope, first: int, results: list[str]) -> None:
+        """Take the nodes of a network, from `first` on, out of the graph that none of its `results` needs."""
+        live, made, kept = set(results), self.nodes[first:], []
+        for node in reversed(made):
+            if node.path in live:
+                live.update(node.inputs)
+                kept.append(node)
+        if len(kept) < len(made):
+            self.nodes[first:] = reversed(kept)
+            if self.trace:
+                _drop_items(scope, {node.path for node in made} - live)
 
     # Ops.
 
@@ -473,6 +561,31 @@ class Elaborator:
                 if error.code not in ("shape", "argument"):
                     message = f"{step.label}: {name}: {error.message}"
                     raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
+
+
+def _other_inputs(declared: Mapping[str, Shape | None], given: Mapping[str, Ref]) -> str:
+    """Return words for a network that gets other inputs than it was written for; a note on what is wrong within."""
+    for shape, ref in zip(declared.values(), given.values(), strict=True):
+        if shape and ref.shape and (len(shape), shape[0]) != (len(ref.shape), ref.shape[0]):
+            return f", written for {shape_text(shape)} and given {shape_text(ref.shape)}"
+    return ""
+
+
+def _drop_items(scope: Scope, dropped: set[str]) -> bool:
+    """Take what became of steps out of a traced scope where it is `dropped`. Return whether anything is left."""
+    items: list[Applied] = []
+    for applied in scope.items:
+        made = applied.made
+        if isinstance(made, Scope):
+            if not _drop_items(made, dropped):
+                continue
+            if applied.result in dropped:  # a feature from the midst of a scope
+                applied = applied._replace(result=made.items[-1].result)
+        elif (made.path if made is not None else applied.result) in dropped:
+            continue
+        items.append(applied)
+    scope.items[:] = items
+    return bool(items)
 
 
 def _order_words(label: str, name: str, namespace: Namespace, previous: Ref) -> tuple[str, str | None]:

@@ -76,7 +76,7 @@ class Entry:
             within = scopes.get(id(node.scope)) or _moved_scope(node.scope, cut, path, scopes)
             inputs = [source.path if name == read else path + name[cut:] for name in node.inputs]
             nodes.append(Node(path + node.path[cut:], node.op, tuple(inputs), node.span, within, node.origins))
-        scope.environment = old.environment
+        scope.take(old)
         return self.moved(scope, source, self.result)
 
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:

@@ -108,8 +108,11 @@ class Namespace:
             namespace = namespace.outer
         else:
             return UNKNOWN_REF if lossy else None
-        for part in rest:
+        for position, part in enumerate(rest):
             namespace = namespace.child(head)
+            feature = namespace.names.get(".".join(rest[position:])) if namespace is not None else None
+            if feature is not None:  # that of a network may have a dotted name
+                return feature
             if namespace is None or part not in namespace.names:
                 return UNKNOWN_REF if found.shape is None or namespace is not None and namespace.lossy else None
             found, head = namespace.names[part], part
@@ -124,6 +127,17 @@ class Namespace:
             raise Complaint.later("reference", partial(self._no_such_step, name), span)
         return found
 
+    def feature(self, name: str, span: Span) -> Ref:
+        """Return the value of a step of a network. Raises: Complaint if there is none of that name."""
+        found = self.find(name)
+        if found is None:
+            raise Complaint.later("reference", partial(self._no_such_feature, name), span)
+        return found
+
+    def _no_such_feature(self, name: str) -> tuple[str, str | None]:
+        message, help = self._no_such_step(name)
+        return message.replace("unknown step", "unknown feature", 1), help
+
     def _no_such_step(self, name: str) -> tuple[str, str | None]:
         """Return the message and the help for a name that refers to nothing."""
         if name == "input":
@@ -132,6 +146,8 @@ class Namespace:
         if rest and self.find(head):
             child = self.child(head)
             what = f"`{head}` is left out" if head in self.gaps.absent else f"`{head}` is a single step, not a scope"
+            if child is not None and child.scope.is_network and rest.partition(".")[0] in _static_names(child.steps):
+                return f"`{head}` does not give its step `{rest}`", "name it under `features` of the block"
             return f"unknown step `{rest}` in `{head}`", did_you_mean(rest, child.names) if child else what
         left_out = self._left_out(head)
         if left_out is not None:

@@ -18,7 +18,7 @@ from archspec.errors import (
     listed,
     nearest,
 )
-from archspec.names import step_name_fault, value_name_fault
+from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops import OPS, table
 from archspec.ops.base import Op
 from archspec.program.steps import (
@@ -50,8 +50,11 @@ def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
 
 
 class _Compiler:
-    def __init__(self, document: Document) -> None:
+    """Compiles one document; `networks` are those of its blocks, each compiled once however many files name it."""
+
+    def __init__(self, document: Document, networks: dict[int, Program] | None = None) -> None:
         self.document = document
+        self.networks: dict[int, Program] = {} if networks is None else networks
         self.findings = Findings()
         self.blocks: dict[int, BlockProgram] = {}
         self.waiting: list[BlockProgram] = []
@@ -133,7 +136,7 @@ class _Compiler:
 
     def _find_cycles(self, start: BlockProgram, calls: dict[int, list[CallStep]], done: set[int]) -> None:
         """Complain of every call that leads back to a block on the way to it."""
-        trail = [(start, iter(calls[id(start)]))]
+        trail = [(start, iter(calls.get(id(start), ())))]
         on_trail = {id(start)}
         while trail:
             program, left = trail[-1]
@@ -150,7 +153,7 @@ class _Compiler:
                 self.findings.add(Complaint.later("cycle", partial(_cycle, trail, block), step.span))
                 step.broken = True
             elif id(block) not in done:
-                trail.append((block, iter(calls[id(block)])))
+                trail.append((block, iter(calls.get(id(block), ()))))
                 on_trail.add(id(block))
 
     def _value(self, yaml: Yaml) -> Value | None:
@@ -180,6 +183,9 @@ class _Compiler:
             return known
         program = self.blocks[id(block)] = BlockProgram(block)
         self._check_block_name(block)
+        if block.is_network:
+            self._fill_network(program)
+            return program
         params, inputs = block.yaml.get("params"), block.yaml.get("inputs")
         if isinstance(params, YamlMap):
             taken = RESERVED | {*STEP_KEYS}
@@ -196,6 +202,36 @@ class _Compiler:
                 taken_names.add(item.value)
         self.waiting.append(program)
         return program
+
+    def _fill_network(self, program: BlockProgram) -> None:
+        """Give a block that is a network what that has; its mistakes are reported once."""
+        document, features = program.block.network, program.block.yaml.get("features")
+        if document is None:
+            return
+        network = self.networks.get(id(document))
+        if network is None:
+            network = self.networks[id(document)] = _Compiler(document, self.networks).program()
+            for finding in network.diagnostics:
+                self.findings.add(finding)
+        declared = document.keys.get("input")
+        program.network, program.params, program.steps = network, {**network.params}, network.steps
+        program.inputs = tuple(declared.entries) if isinstance(declared, YamlMap) else ()
+        if features is None or features in self.document.broken:
+            return
+        if isinstance(features, YamlMap):
+            named = list(features.entries.items())
+        else:
+            items = features.items if isinstance(features, YamlList) else [features]
+            named = [(str(item.plain()), item) for item in items]
+        known: set[str] = set()
+        for name, item in named:
+            fault = output_name_fault(name)
+            if fault:
+                self.findings.add(fault.at(item.span, "features: "))
+            elif name in known:
+                self.findings.add(Diagnostic("name", f"features: `{name}` is named twice", item.span))
+            known.add(name)
+        program.features = tuple((name, str(item.plain()), item.span) for name, item in named)
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
         fault = value_name_fault(name, taken)
@@ -331,15 +367,17 @@ class _Compiler:
         program = self._block(block)
         step = CallStep(block.name, span, block=program)
         self.calls.append(step)
-        parts = (block.yaml, *(block.yaml.get(key) for key in ("params", "inputs", "layers")))
-        if any(part in self.document.broken for part in parts):
+        keys = ("params", "inputs", "layers", "network", "features")
+        parts = (block.yaml, *(block.yaml.get(key) for key in keys))
+        if any(part in self.document.broken for part in parts) or block.is_network and program.network is None:
             step.broken = True
             return step
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
-            if not program.params:
+            if not program.params or block.is_network:
                 help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
                 what = kind_of(body.value) if isinstance(body, YamlScalar) else "a list"
-                message = f"{block.name}: expected no argument, got {what}"
+                wanted_words = "arguments by name" if program.params else "no argument"
+                message = f"{block.name}: expected {wanted_words}, got {what}"
                 self.findings.add(Diagnostic("argument", message, body.span, help=help))
                 return step
             arguments = {next(iter(program.params)): body}

@@ -266,17 +266,23 @@ def _constant_names(reads: Value | None) -> frozenset[str] | None:
 
 @dataclass(eq=False, slots=True)
 class BlockProgram:
-    """A block with typed steps. `params` without a default hold None."""
+    """A block with typed steps. `params` without a default hold None.
+
+    Where the block is a spec, `network` is that in typed form, and params, inputs and steps are its. `features` names
+    the values that it gives: the name of each, the step in the network, and the place.
+    """
 
     block: Block
     params: dict[str, Value | None] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     steps: list[Step] = field(default_factory=list)
+    network: Program | None = None
+    features: tuple[tuple[str, str, Span], ...] = ()
 
     @property
     def name(self) -> str:
-        """The block's name."""
-        return self.block.name
+        """The name of the block, or of the network that it is."""
+        return self.network.document.name if self.network is not None else self.block.name
 
 
 @dataclass

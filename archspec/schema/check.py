@@ -132,7 +132,7 @@ def _missing_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Compl
     unknown = islice((key for key in value.entries if key not in known), MAX_FINDINGS)
     misspelt = {meant_key(path, key, known) for key in unknown}
     missing = [key for key in rule["required"] if key not in value.entries and key not in misspelt]
-    if not missing:
+    if not missing or "network" in misspelt:  # a block that is a network needs nothing else
         return []
     prefix = f"{label}: " if label else ""
     return [Complaint("argument", f"{prefix}missing argument {listed(missing)}", span=value.span)]

@@ -18,6 +18,7 @@ from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 MAX_GLIMPSE = 8
 """Entries of a list that a help looks at."""
 _STEPS_WORDS = ("steps", "modules", "body")
+_NETWORK_WORDS = {"spec": "network", "model": "network", "extends": "network", "outputs": "features"}
 _BLOCK_WORDS = {"steps": "layers", "body": "layers", "args": "params", "arguments": "params", "input": "inputs"}
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -41,6 +42,8 @@ def unknown_key_help(path: Path, key: str, known: Collection[str]) -> str | None
         return _scope_key_help(scope, key, known)
     if len(path) == 2 and path[0] == "blocks":
         meant = meant_key(path, key, known)
+        if meant is None and "network" in known:
+            return "the params of a network are arguments of the call"
         return f"did you mean `{meant}`?" if meant else "the arguments of a block stand under its `params:`"
     return did_you_mean(key, known)
 
@@ -60,9 +63,11 @@ def _scope_key_help(scope: str, key: str, known: Collection[str]) -> str | None:
 def meant_key(path: Path, key: str, known: Collection[str]) -> str | None:
     """Return the key that is meant by one that is unknown."""
     if len(path) == 2 and path[0] == "blocks":
-        near = nearest(key, known)
+        if "network" in known:
+            return _NETWORK_WORDS.get(key) or nearest(key, known)
+        near = nearest(key, (*known, "network"))
         is_argument = any(key in op.fields for op in OPS.values())
-        return _BLOCK_WORDS.get(key) or (None if is_argument else near)
+        return {**_NETWORK_WORDS, **_BLOCK_WORDS}.get(key) or (None if is_argument else near)
     if path[-1:] and path[-1] in SCOPES and (key in OPS or key in _STEPS_WORDS):
         return "layers"
     return nearest(key, known)

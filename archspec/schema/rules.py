@@ -234,17 +234,36 @@ def _step() -> Rule:
 
 
 def _block() -> Rule:
-    return {
-        "type": "object",
-        "required": ["layers"],
-        "additionalProperties": False,
-        "properties": {
-            "description": _text("What the block is, in a line."),
+    """Return the schema of a block: steps, or a network."""
+    description = _text("What the block is, in a line.")
+    steps = _mapping(
+        {
+            "description": description,
             "params": {"description": "Its arguments; an empty value must be given.", "type": ["object", "null"]},
             "inputs": {**_texts("Names of its inputs, where it has several."), "minItems": 1},
             "layers": _ref("steps"),
         },
-    }
+        required=["layers"],
+    )
+    network = _mapping(
+        {
+            "description": description,
+            "network": {
+                "description": "A spec, by name or relative path, or written here; its params are arguments.",
+                **_if_mapping({"$ref": "#"}, {"type": ["string", "object"]}),
+            },
+            "features": {
+                "description": "Steps of the network whose values are read, as a list or a mapping; default: outputs.",
+                "type": ["string", "array", "object"],
+                "items": {"type": "string"},
+                "additionalProperties": {"type": "string"},
+                "minItems": 1,
+                "minProperties": 1,
+            },
+        },
+        required=["network"],
+    )
+    return {"if": {"type": "object", "required": ["network"]}, "then": network, "else": steps}
 
 
 # Ops.

@@ -51,9 +51,10 @@ def _applicable(rules: Rule, rule: Rule, value: Yaml) -> Rule:
     """Return the rule that holds of a value, references and conditions followed."""
     while True:
         if "$ref" in rule:
-            rule = rules["definitions"][rule["$ref"].removeprefix("#/definitions/")]
+            name = rule["$ref"].removeprefix("#/definitions/")
+            rule = rules if name == "#" else rules["definitions"][name]
         elif "if" in rule:
-            rule = rule.get("then" if _is(value, rule["if"]["type"]) else "else", {})
+            rule = rule.get("then" if next(_broken(rule["if"], value), None) is None else "else", {})
         else:
             return rule
 

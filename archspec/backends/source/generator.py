@@ -79,7 +79,10 @@ def _name_classes(classes: list[ClassPlan], network: Network) -> None:
     taken = {name for plan in classes for name in plan.bindings.kinds}
     names.taken.update(taken)
     for each in classes[:-1]:
-        name = class_name(each.name, f"{top} {network.description}")
+        if each.stands_for is not None:
+            name = class_name(each.stands_for.name, each.stands_for.text("description") or "")
+        else:
+            name = class_name(each.name, f"{top} {network.description}")
         if name == top:
             name += "Block"
         each.name = names.unique(name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import MISSING, Binding
+from archspec.document import Document
 from archspec.ops.base import Op
 from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES
 from archspec.shapes import Shape
@@ -352,6 +353,8 @@ class ClassPlan:
     size_arguments: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Arguments that are sizes of inputs: the number of the input and of its axis."""
     is_network: bool = False
+    stands_for: Document | None = None
+    """The spec that the class stands for, where that is a block of the network."""
 
     def order(self) -> list[int]:
         """Return the places of its results in the order in which they are made, which is that of the returned tuple."""

@@ -102,6 +102,8 @@ def _values(program: Program) -> Iterator[tuple[Value, bool]]:
         yield value, True
     yield from _step_values(program.steps, False)
     for block in program.blocks.values():
+        if block.network is not None:
+            continue  # it sees its own params only
         own = set(block.params)
         yield from ((value, False) for value in block.params.values() if value is not None)
         yield from (each for each in _step_values(block.steps, True) if not each[0].names <= own)

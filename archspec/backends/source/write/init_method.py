@@ -71,7 +71,7 @@ class InitWriter(ModuleWriter):
     def _signature(self) -> list[str]:
         found = []
         for printed, binding in self.plan.arguments.items():
-            default = "" if binding.default is MISSING else f" = {text(literal(binding.default))}"
+            default = "" if binding.default is MISSING else f" = {text(literal(_as_tuples(binding.default)))}"
             found.append(f"{printed}: {annotation([*binding.values, binding.default])}{default}")
         return found
 
@@ -381,6 +381,11 @@ def _flag(branch: Branch) -> str:
     if leaves and leaves[-1].calls and leaves[-1].calls[0].is_operator:
         return "use_skip"
     return f"with_{branch.out.label}" if branch.out.label.isidentifier() else "condition"
+
+
+def _as_tuples(value: Any) -> Any:
+    """Return the default of an argument, each list in it as a tuple, which nobody can change."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, tuple | list) else value
 
 
 def annotation(values: Sequence[Any]) -> str:
