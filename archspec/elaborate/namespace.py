@@ -184,7 +184,7 @@ class Namespace:
     def new_name(self, step: Step, environment: Environment) -> str:
         """Return the name of the next step. Raises: Complaint if it is taken."""
         # Of a named repeat, the name stands for the whole, and the copies are numbered.
-        if step.name is not None and self.scope.step is not step:
+        if step.name is not None and self.scope.step is not step.origin:
             return self.explicit_name(step, environment)
         name = self.auto_name(step.label)
         if name in self.names or name in self.inputs:

@@ -242,6 +242,12 @@ def by_step(items: Iterable[Applied]) -> dict[Step, list[Applied]]:
     return found
 
 
+def chosen(applied: Applied) -> str:
+    """Return the op or block that a step of a choice made."""
+    made = applied.made
+    return made.op.op if isinstance(made, Node) else (made.block or "") if made is not None else ""
+
+
 def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield the steps of a scope, with `inline` opened."""
     for step in steps:
