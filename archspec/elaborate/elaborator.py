@@ -21,7 +21,7 @@ from archspec.elaborate.places import value_place
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
-from archspec.names import step_name_fault
+from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
 from archspec.ops.shape_help import input_help
@@ -103,7 +103,7 @@ class Elaborator:
         """Bind the name of a step in error to a value of unknown shape."""
         name = step.fixed_name
         inline = isinstance(step, ScopeStep) and step.is_inline
-        known = step.name is None or name is not None and not step_name_fault(name)
+        known = step.name is None or name is not None and not step_place_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
             name = namespace.auto_name(step.meant) if name is None else name
@@ -126,6 +126,9 @@ class Elaborator:
         at = step.reads.span
         self._check_read_once(step, environment)
         value = step.reads.evaluate(environment)
+        is_left_out = step.when is not None and step.repeat is None and not self._stands(step, environment)
+        if is_left_out and not step.reads.constant:
+            return self._reads_of_left_out(step, value, namespace, previous)
         if isinstance(value, str):
             ref = namespace.named(value, at)
             if merge:
@@ -136,8 +139,7 @@ class Elaborator:
         if not isinstance(value, list):
             message = f"from: expected a name or a list of names, got {kind_of(value)}"
             raise Complaint("type", message, _NO_DOLLAR if isinstance(value, Ref) else None, span=at)
-        is_left_out = step.repeat is None and not self._stands(step, environment)
-        if merge and len(value) < 2 and not is_left_out:
+        if merge and len(value) < 2:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
@@ -161,6 +163,21 @@ class Elaborator:
         if merge:
             self._warn_of_double(step, value, namespace, reads)
         return reads
+
+    def _reads_of_left_out(self, step: Step, value: Any, namespace: Namespace, previous: Ref) -> tuple[Ref, ...]:
+        """Return what a step would read that is left out, of names that an expression makes: only the first must be.
+
+        So `from: ["part${index}", "act${index - 1}"]` may stand under `when: "${index > 0}"`.
+        """
+        assert step.reads is not None
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names:
+            return (previous,)
+        if step.merges and isinstance(value, str):
+            names = [None, *names]
+        first = previous if names[0] is None else namespace.named(names[0], step.reads.span)
+        others = [namespace.find(name) for name in names[1:] if isinstance(name, str)]
+        return (first, *[ref for ref in others if ref is not None])
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""

@@ -19,7 +19,7 @@ from archspec.errors import (
     listed,
     nearest,
 )
-from archspec.names import step_name_fault, value_name_fault
+from archspec.names import step_name_fault, step_place_fault, value_name_fault
 from archspec.ops import OPS, table
 from archspec.ops.base import Op
 from archspec.program.steps import (
@@ -265,7 +265,7 @@ class _Compiler:
                 setattr(step, "reads" if key == "from" else key, self._value(yaml))
         if step.name is not None and step.name.constant and step.name.yaml not in self.document.broken:
             step.fixed_name = str(step.name.evaluate(NOTHING))
-            fault = step_name_fault(step.fixed_name)
+            fault = step_place_fault(step.fixed_name)
             if fault:
                 self.findings.add(fault.at(step.name.span))
         step.broken = step.broken or self.findings.count > before
