@@ -6,7 +6,7 @@ A value is named by its path: the dotted path of the node that makes it, or the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from archspec.errors import Span
@@ -206,8 +206,11 @@ class Tree(Generic[Item]):
         self.children: dict[str, Item | Tree[Item]] = {}
 
     @classmethod
-    def of(cls, items: Iterable[Item]) -> Tree[Item]:
+    def of(cls, items: Iterable[Item], lists: Collection[str] = ()) -> Tree[Item]:
         """Return the tree that the dotted paths of `items` form; its root has an empty path.
+
+        What stands in one of the `lists` (paths) is a child of the scope around that, as `convs.0`: the steps of
+        several lists may take turns.
 
         Raises:
             ValueError: Two items have one path, or one is at the path of a scope.
@@ -216,13 +219,19 @@ class Tree(Generic[Item]):
         for item in items:
             here = root
             *outer, name = item.path.split(".")
+            prefix = ""
             for part in outer:
+                if lists and (f"{here.path}.{part}" if here.path else part) in lists:
+                    prefix = f"{part}."
+                    continue
+                part, prefix = prefix + part, ""  # noqa: PLW2901
                 if part not in here.children:
                     here.children[part] = cls(f"{here.path}.{part}" if here.path else part)
                 inner = here.children[part]
                 if not isinstance(inner, Tree):
                     raise ValueError(f"{item.path} lies inside {inner.path}, which is a node")
                 here = inner
+            name = prefix + name
             if name in here.children:
                 raise ValueError(f"{item.path} is there twice")
             here.children[name] = item
@@ -273,6 +282,7 @@ class Graph:
         self.nodes = nodes
         self.outputs = dict(outputs)
         self._by_path: dict[str, Node] | None = None
+        self._lists: frozenset[str] | None = None
 
     def node(self, path: str) -> Node:
         """Return the node at `path`. Raises: KeyError if there is none."""
@@ -286,13 +296,35 @@ class Graph:
 
     def tree(self) -> Tree[Node]:
         """Return the nodes as the tree of scopes that their paths form."""
-        return Tree.of(self.nodes)
+        return Tree.of(self.nodes, self.lists())
+
+    def lists(self) -> frozenset[str]:
+        """Return the paths of the lists of steps: `convs`, where steps are called `convs.0` and `convs.1`."""
+        if self._lists is None:
+            self._lists = frozenset(self._find_lists())
+        return self._lists
+
+    def _find_lists(self) -> Iterator[str]:
+        known: set[int] = set()
+        last = None
+        for node in self.nodes:
+            if node.scope is not last:
+                last = node.scope
+                start = len(last.path) + 1 if last.path else 0
+                for scope in last.chain():
+                    if id(scope) in known or scope.parent is None:
+                        break
+                    known.add(id(scope))
+                    if "." in scope.path[len(scope.parent.path) + 1 if scope.parent.path else 0 :]:
+                        yield scope.path.rpartition(".")[0]
+            if node.path.find(".", start) >= 0:
+                yield node.path.rpartition(".")[0]
 
     def state_dict(self) -> dict[str, Shape]:
         """Key and shape of every parameter and buffer, in the order in which the modules register them."""
         return {
             f"{node.path}.{name}": shape
-            for node in self.nodes
+            for node in (Tree.of(self.nodes).items() if self.lists() else self.nodes)
             for tensors in (node.op.weights(), node.op.buffers())
             for name, shape in tensors.items()
         }

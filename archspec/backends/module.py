@@ -210,7 +210,13 @@ class _Scope:
     def fill(self, module: Module) -> Module:
         """Give the children to a module."""
         for name, child in self.modules.items():
-            module.add_module(name, child)
+            listed, dot, number = name.partition(".")
+            if not dot:
+                module.add_module(name, child)
+                continue
+            if listed not in module._modules:
+                module.add_module(listed, nn.ModuleList())
+            module.get_submodule(listed).add_module(number, child)
         return module
 
     def plan(
@@ -231,7 +237,7 @@ class _Lowering:
 
     def __init__(self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...], inplace: bool) -> None:
         self.graph, self.outputs = graph, outputs
-        self.tree = Tree.of(nodes)
+        self.tree = Tree.of(nodes, graph.lists())
         if list(self.tree.items()) != list(nodes):
             raise ValueError("the nodes of a scope must follow one another")
         self.made_at = {node.path: position for position, node in enumerate(nodes)}
@@ -280,7 +286,9 @@ class _Lowering:
         returns = tuple(inner.numbers[path] for path in results)
         kind, class_name = _kind(nodes[0], tree.path)
         in_chain = inner.chain and returns == (inner.count - 1,)
-        if in_chain and kind != "block" and not any(hasattr(nn.Sequential, child) for child in inner.modules):
+        is_listed = any("." in child for child in inner.modules)
+        named_freely = not is_listed and not any(hasattr(nn.Sequential, child) for child in inner.modules)
+        if in_chain and kind != "block" and named_freely:
             scope.modules[name] = inner.fill(nn.Sequential())
         else:
             arguments = ("x",) if len(reads) == 1 else tuple(f"x{number}" for number in range(1, len(reads) + 1))

@@ -18,15 +18,16 @@ from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
 from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
+from archspec.elaborate.places import value_place
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
-from archspec.names import step_name_fault
+from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
-from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
+from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, OpStep, Repeat, ScopeStep, Step, Value
 from archspec.shapes import Shape, shape_text
 from archspec.syntax import YamlList
 
@@ -81,6 +82,8 @@ class Elaborator:
             try:
                 if step.broken or failures and failures[step] > MAX_FAILURES:
                     raise UnknownShape
+                if isinstance(step, ChoiceStep) and not step.varies:
+                    step = self._chosen_if_it_stands(step, namespace, environment)  # noqa: PLW2901
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
                 if step.repeat is not None:
@@ -90,7 +93,7 @@ class Elaborator:
                 else:
                     previous = self._left_out(step, namespace, environment, reads)
             except Complaint as fault:
-                failures[step] += 1
+                failures[step.origin] += 1
                 self.findings.complain(fault, namespace.scope)
                 previous = self._lost(step, namespace)
             except UnknownShape:
@@ -101,7 +104,7 @@ class Elaborator:
         """Bind the name of a step in error to a value of unknown shape."""
         name = step.fixed_name
         inline = isinstance(step, ScopeStep) and step.is_inline
-        known = step.name is None or name is not None and not step_name_fault(name)
+        known = step.name is None or name is not None and not step_place_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
             name = namespace.auto_name(step.meant) if name is None else name
@@ -124,6 +127,9 @@ class Elaborator:
         at = step.reads.span
         self._check_read_once(step, environment)
         value = step.reads.evaluate(environment)
+        is_left_out = step.when is not None and step.repeat is None and not self._stands(step, environment)
+        if is_left_out and not step.reads.constant:
+            return self._reads_of_left_out(step, value, namespace, previous)
         if isinstance(value, str):
             ref = namespace.named(value, at)
             if merge:
@@ -138,7 +144,7 @@ class Elaborator:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
-        if not merge and len(value) != 1 and not isinstance(step, CallStep):
+        if not merge and len(value) != 1 and not isinstance(step, CallStep | ChoiceStep):
             help = "merge them first: `add`, `multiply` or `concat`"
             raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
@@ -153,11 +159,26 @@ class Elaborator:
             for name, item in zip(value, yaml.items, strict=True)
         ]
         if None in found:
-            self.failures[step] += 1
+            self.failures[step.origin] += 1
         reads = tuple(ref or UNKNOWN_REF for ref in found)
         if merge:
             self._warn_of_double(step, value, namespace, reads)
         return reads
+
+    def _reads_of_left_out(self, step: Step, value: Any, namespace: Namespace, previous: Ref) -> tuple[Ref, ...]:
+        """Return what a step would read that is left out, of names that an expression makes: only the first must be.
+
+        So `from: ["part${index}", "act${index - 1}"]` may stand under `when: "${index > 0}"`.
+        """
+        assert step.reads is not None
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names:
+            return (previous,)
+        if step.merges and isinstance(value, str):
+            names = [None, *names]
+        first = previous if names[0] is None else namespace.named(names[0], step.reads.span)
+        others = [namespace.find(name) for name in names[1:] if isinstance(name, str)]
+        return (first, *[ref for ref in others if ref is not None])
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""
@@ -191,6 +212,49 @@ class Elaborator:
                 help = "repeat an `inline` around the step: `inline: {repeat: ..., layers: [...]}`"
                 raise Complaint("expression", message, help, span=step.reads.span)
 
+    # Choices.
+
+    def _chosen_if_it_stands(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
+        """Return the step that a choice is; the choice itself if it may be left out and there is none to choose."""
+        if step.when is None:
+            return self._chosen(step, namespace, environment)
+        try:
+            option = step.option(self._choice(step, environment))
+        except (Complaint, UnknownShape):
+            return step
+        return step if option.faults else option.step
+
+    def _chosen(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
+        """Return the step that a choice is. Raises: Complaint if what is chosen is not there or does not fit."""
+        key = self._choice(step, environment)
+        found, faults = step.option(key)
+        if not faults and isinstance(found, CallStep) and found.block is not None:
+            if any(scope.definition is found.block for scope in namespace.scope.chain()):
+                faults = (Complaint("cycle", f"a block calls itself: `{key}`", span=step.span),)
+        if faults:
+            place = value_place(step.choice, namespace.scope, self.program)
+            note = f"`{step.label}` is `{key[:100]}`{f', from {place}' if place else ''}"
+            faults = tuple([fault.at(fault.span) for fault in faults])
+            for fault in faults:
+                fault.notes = (note,)
+            for fault in faults[1:]:
+                self.findings.complain(fault, namespace.scope)
+            raise faults[0]
+        if found.broken:
+            raise UnknownShape
+        return found
+
+    @staticmethod
+    def _choice(step: ChoiceStep, environment: Environment) -> str:
+        """Return the name of the op or block that a choice gives."""
+        assert step.choice is not None
+        found = step.choice.evaluate(environment)
+        if not isinstance(found, str):
+            help = "`when` leaves a step out; `identity` passes on what it reads"
+            message = f"`{step.label}`: expected the name of an op or a block, got {kind_of(found)}"
+            raise Complaint("type", message, help, span=step.span)
+        return found
+
     # Conditions and repeats.
 
     def _stands(self, step: Step, environment: Environment) -> bool:
@@ -217,7 +281,7 @@ class Elaborator:
     ) -> None:
         """Keep what became of a step."""
         reads = tuple(ref.path for ref in application.reads)
-        scope.items.append(Applied(step, made, reads, result.path, application.environment, application.copy))
+        scope.items.append(Applied(step.origin, made, reads, result.path, application.environment, application.copy))
 
     def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
         """Apply a step as often as it is repeated, each copy to the value of the one before."""
@@ -229,7 +293,7 @@ class Elaborator:
         home = namespace
         if not step.siblings:
             name = namespace.explicit_name(step, environment)
-            scope = Scope("repeat", namespace.prefix + name, namespace.scope, span=step.span, step=step)
+            scope = Scope("repeat", namespace.prefix + name, namespace.scope, span=step.span, step=step.origin)
             home = namespace.children[name] = Namespace(scope, {}, [], positional=True)
         lost = 0
         self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
@@ -239,7 +303,7 @@ class Elaborator:
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
             lost += result.shape is None
-            if lost > MAX_FAILURES or self.failures and self.failures[step] > MAX_FAILURES:
+            if lost > MAX_FAILURES or self.failures and self.failures[step.origin] > MAX_FAILURES:
                 namespace.lossy = True  # the others will be as this one
                 break
             # The first copy is often unlike the others.
@@ -271,7 +335,7 @@ class Elaborator:
         try:
             return self._apply(step, application)
         except Complaint as fault:
-            self.failures[step] += 1
+            self.failures[step.origin] += 1
             path = application.home.scope.path if application.home is not application.namespace else ""
             scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
             self.findings.complain(fault, scope)
@@ -287,6 +351,8 @@ class Elaborator:
         self.limits.nodes += 1
         if self.limits.exceeded_by(0):
             too_large(self.findings, step.span, application.namespace.scope)
+        if isinstance(step, ChoiceStep):
+            step = self._chosen(step, application.namespace, application.environment)
         if isinstance(step, OpStep):
             return self._op(step, application)
         self.limits.enter(step.span)
@@ -528,7 +594,7 @@ class Elaborator:
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
-        self.failures[step] += 1
+        self.failures[step.origin] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written = origins if isinstance(origins, list) else [None, origins]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import lru_cache, partial
 from itertools import islice
 
@@ -18,7 +19,7 @@ from archspec.errors import (
     listed,
     nearest,
 )
-from archspec.names import output_name_fault, step_name_fault, value_name_fault
+from archspec.names import output_name_fault, step_name_fault, step_place_fault, value_name_fault
 from archspec.ops import OPS, table
 from archspec.ops.base import Op
 from archspec.program.steps import (
@@ -26,14 +27,16 @@ from archspec.program.steps import (
     RESERVED,
     BlockProgram,
     CallStep,
+    ChoiceStep,
     OpStep,
+    Option,
     Program,
     Repeat,
     ScopeStep,
     Step,
     Value,
 )
-from archspec.schema import SCOPES, STEP_KEYS, call_help
+from archspec.schema import SCOPES, STEP_KEYS, call_help, validate_chosen
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
@@ -278,6 +281,8 @@ class _Compiler:
             step = self._op_step(key, body, span, library, arguments)
         elif key in library.blocks:
             step = self._call_step(library.blocks[key], body, span, arguments)
+        elif "$" in key:
+            step = self._choice_step(key, body, span, library, arguments)
         else:
             if "blocks" not in self.document.doubtful:
                 self.findings.add(Complaint("op", f"unknown op `{key}`", partial(_op_help, key, library), span=span))
@@ -296,7 +301,7 @@ class _Compiler:
                 setattr(step, "reads" if key == "from" else key, self._value(yaml))
         if step.name is not None and step.name.constant and step.name.yaml not in self.document.broken:
             step.fixed_name = str(step.name.evaluate(NOTHING))
-            fault = step_name_fault(step.fixed_name)
+            fault = step_place_fault(step.fixed_name)
             if fault:
                 self.findings.add(fault.at(step.name.span))
         step.broken = step.broken or self.findings.count > before
@@ -352,6 +357,38 @@ class _Compiler:
             self.findings.add(Diagnostic("argument", f"{key}: missing argument {listed(missing)}", span, help=docs))
         step.settle()
         return step
+
+    def _choice_step(
+        self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
+    ) -> ChoiceStep:
+        """Return a step whose op or block is known when it is elaborated; `_option` then makes it."""
+        place = YamlScalar(key, span.source, span.line, span.column, span.width)
+        step = ChoiceStep(key, span, choice=self._value(place) or Value(place, failed=True))
+        if body is not None and not isinstance(body, YamlMap) and not _empty(body):
+            arguments, step.plain = {"": body}, False
+        step.arguments = {name: self._value(yaml) or Value(yaml, failed=True) for name, yaml in arguments.items()}
+        step.blocks = tuple([self._block(block) for block in library.blocks.values()])
+        step.compile = partial(self._option, body, span, library)
+        return step
+
+    def _option(self, body: Yaml | None, span: Span, library: Library, key: str) -> Option:
+        """Return the step that a choice of `key` is, checked as one that was written so."""
+        if key not in OPS and key not in library.blocks:
+            broken = Step(key, span, broken=True)
+            if "blocks" in self.document.doubtful:
+                return Option(broken)
+            if key in SCOPES:
+                help = "put its steps into a block, and choose that"
+                return Option(broken, (Complaint("op", f"`{key}` cannot be chosen", help, span=span),))
+            help_later = partial(_op_help, key, library)
+            return Option(broken, (Complaint("op", f"unknown op `{key[:100]}`", help_later, span=span),))
+        other = copy(self)
+        other.findings, other.calls = Findings(), []
+        faults = validate_chosen(key, body) if key in OPS and body is not None else []
+        step = other._typed_step(key, body, span, library)
+        found = [Complaint(fault.code, fault.message, fault.help, span=fault.span) for fault in other.findings.found]
+        step.broken = step.broken or bool(faults or found)
+        return Option(step, tuple(faults or found))
 
     def _default(self, yaml: Yaml, library: Library) -> Value | None:
         """Return a value of `defaults`, made at the first call; None if it is wrong, which is reported once."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from archspec.document import Block, Document
 from archspec.errors import Complaint, Diagnostic, Span
@@ -23,6 +23,9 @@ from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 RESERVED = frozenset({"input", "index", *FUNCTIONS})
 """Value names that mean something in every expression."""
+
+OUTWARDS = "../"
+"""What a name in `from` begins with that is looked up in the scope around."""
 
 NOTHING = Environment({})
 """Where a constant is evaluated."""
@@ -145,9 +148,16 @@ class Step:
     fixed_name: str | None = None
     merges: bool = False
     meant: str = ""
+    written: ChoiceStep | None = None
+    """The step as it stands in the spec, of one whose op or block is chosen by an expression."""
 
     def __post_init__(self) -> None:
         self.meant = self.meant or self.label
+
+    @property
+    def origin(self) -> Step:
+        """The step as it stands in the spec."""
+        return self.written or self
 
     @property
     def siblings(self) -> bool:
@@ -221,6 +231,50 @@ class CallStep(Step):
 
 
 @dataclass(eq=False, slots=True)
+class ChoiceStep(Step):
+    """A step whose op or block is the value of an expression: `- $activation`.
+
+    `arguments` are its values as far as they can be told before it is known; `compile` makes the step of an op or
+    block, `options` are those made so far. Threads may share them: a step that is made twice is the same.
+    """
+
+    choice: Value | None = None
+    arguments: dict[str, Value] = field(default_factory=dict)
+    plain: bool = True
+    """Whether what it reads is known already: a value that is no mapping may be what a merge reads."""
+    blocks: tuple[BlockProgram, ...] = ()
+    """The blocks that it may choose."""
+    compile: Callable[[str], Option] | None = None
+    options: dict[str, Option] = field(default_factory=dict)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the copies of a repeat may choose differently."""
+        assert self.choice is not None
+        return self.repeat is not None and not self.choice.names.isdisjoint({"index", self.repeat.binds})
+
+    def option(self, key: str) -> Option:
+        """Return the step with the op or block `key`."""
+        assert self.compile is not None
+        if key not in self.options:
+            found = self.compile(key)
+            found.step.written = self
+            self.options[key] = found
+        return self.options[key]
+
+    def _mentions(self) -> set[str]:
+        assert self.choice is not None
+        return set(self.choice.names).union(*(value.names for value in self.arguments.values()))
+
+
+class Option(NamedTuple):
+    """A step of a choice, once its op or block is known, and what is wrong with it."""
+
+    step: Step
+    faults: tuple[Complaint, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
 class ScopeStep(Step):
     """A `sequential` or an `inline`."""
 
@@ -245,7 +299,7 @@ class ScopeStep(Step):
             names |= value.names
         # A `sequential` has an input of its own.
         self.outer_names = tuple(sorted(names if self.is_inline else names - {"input"}))
-        reads = [_constant_names(step.reads) for step in self.steps]
+        reads = [_constant_names(step) for step in self.steps]
         reads += [step.outer_reads for step in self.steps if isinstance(step, ScopeStep)]
         known = [found for found in reads if found is not None]
         self.outer_reads = frozenset().union(*known) - {"input"} if len(known) == len(reads) else None
@@ -254,14 +308,19 @@ class ScopeStep(Step):
         return set(self.outer_names)
 
 
-def _constant_names(reads: Value | None) -> frozenset[str] | None:
-    """Return the names that `from` holds, up to the first dot; None if an expression makes one."""
-    if reads is None:
-        return frozenset()
-    if not reads.constant:
+def _constant_names(step: Step) -> frozenset[str] | None:
+    """Return the names that `from` holds, up to the first dot; None if that cannot be told here."""
+    if isinstance(step, ChoiceStep) and not step.plain:
         return None
-    found = reads.evaluate(NOTHING)
-    return frozenset(str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found]))
+    if step.reads is None:
+        return frozenset()
+    if not step.reads.constant:
+        return None
+    found = step.reads.evaluate(NOTHING)
+    names = list(map(str, found if isinstance(found, list) else [found]))
+    if any(name.startswith(OUTWARDS) for name in names):
+        return None
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 @dataclass(eq=False, slots=True)

@@ -16,7 +16,7 @@ from archspec.errors import Diagnostic, SpecError
 from archspec.expressions import compile_text
 from archspec.files import MAX_BYTES
 from archspec.program import Program
-from archspec.program.steps import BlockProgram, CallStep, ScopeStep
+from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, ScopeStep, Step
 from archspec.report.yaml_text import block, entry
 from archspec.syntax import YamlMap
 
@@ -84,10 +84,18 @@ def _called(program: Program) -> list[BlockProgram]:
         step = waiting.pop()
         if isinstance(step, ScopeStep):
             waiting += step.steps
-        elif isinstance(step, CallStep) and step.block is not None and id(step.block.block) not in found:
-            found[id(step.block.block)] = step.block
-            waiting += step.block.steps
+        for each in _callable(step):
+            if id(each.block) not in found:
+                found[id(each.block)] = each
+                waiting += each.steps
     return list(found.values())
+
+
+def _callable(step: Step) -> Iterable[BlockProgram]:
+    """Return the blocks that a step calls, or may choose."""
+    if isinstance(step, ChoiceStep):
+        return step.blocks
+    return [step.block] if isinstance(step, CallStep) and step.block is not None else []
 
 
 def _reached(program: Program) -> dict[int, Block]:
@@ -234,6 +242,7 @@ def _names(value: Any) -> Iterator[str]:
             waiting += here
         elif isinstance(here, dict):
             waiting += here.values()
+            waiting += [key for key in here if "$" in key]  # a step that is chosen
 
 
 # The text.

@@ -66,6 +66,18 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
     return findings.found, broken
 
 
+def validate_chosen(op: str, body: Yaml) -> list[Complaint]:
+    """Return what the schema finds wrong with the value of a step whose key is an expression that gives `op`."""
+    rules = _rules(table())
+    start = rules["definitions"][f"op.{op}"]
+    return [fault for violation in violations(rules, body, start, ("layers", 0, op)) for fault in _explain(violation)]
+
+
+@lru_cache(maxsize=2)
+def _rules(_ops: tuple[type[Op], ...]) -> Rule:
+    return schema()
+
+
 def _step_on(path: Path) -> Path:
     """Return the path of the innermost step that a path leads into; empty, for the document, if there is none."""
     for at in range(len(path) - 1, 0, -1):

@@ -27,9 +27,9 @@ class Violation(NamedTuple):
     path: Path
 
 
-def violations(rules: Rule, document: Yaml) -> Iterator[Violation]:
-    """Yield what breaks the schema `rules`, in the order of the document."""
-    todo: list[Iterator[tuple[Rule, Yaml, Path]]] = [iter([(rules, document, ())])]
+def violations(rules: Rule, document: Yaml, start: Rule | None = None, path: Path = ()) -> Iterator[Violation]:
+    """Yield what breaks the schema `rules`, in the order of the document; of a part at `path`, the rule `start`."""
+    todo: list[Iterator[tuple[Rule, Yaml, Path]]] = [iter([(start or rules, document, path)])]
     while todo:
         entry = next(todo[-1], None)
         if entry is None:

@@ -77,6 +77,17 @@ Name = str | ast.expr
 """The name of a module: text, or an expression if it differs between the copies of a loop."""
 
 
+def entry_of(name: Name) -> tuple[str, ast.expr] | None:
+    """Return the list and the number of a module called `convs.0`, or by an f-string like that; None of any other."""
+    match name:
+        case str():
+            listed, dot, number = name.rpartition(".")
+            return (listed, ast.Constant(int(number))) if dot else None
+        case ast.JoinedStr(values=[ast.Constant(value=str(text)), ast.FormattedValue(value=number)]):
+            return (text[:-1], number) if text.endswith(".") else None
+    return None
+
+
 @dataclass(eq=False)
 class Statement:
     """One step in the code. Abstract.

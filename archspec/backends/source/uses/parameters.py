@@ -14,7 +14,7 @@ from archspec.elaborate import Elaboration, elaborate
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Graph
 from archspec.network import Network
-from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, Value
+from archspec.program.steps import CallStep, ChoiceStep, OpStep, Program, ScopeStep, Step, Value
 
 HEAD = "num_classes"
 """The param that every network's class keeps, where it can; of others, only rates of dropout go into blocks."""
@@ -120,6 +120,9 @@ def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, b
                 yield value, step.op.fields[name].free and handed_on
         elif isinstance(step, CallStep):
             yield from ((value, not within) for value in step.arguments.values())
+        elif isinstance(step, ChoiceStep):
+            yield from ((value, False) for value in [step.choice] if value is not None)
+            yield from _step_values([option.step for option in step.options.values()], within)
         elif isinstance(step, ScopeStep):
             yield from ((value, not within) for value in step.let.values())
             yield from _step_values(step.steps, within)
