@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.initial import own_draws
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
@@ -19,7 +20,7 @@ from archspec.elaborate.missing_padding import padding_help
 from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
-from archspec.graph import Applied, Node, Scope
+from archspec.graph import EMPTY, Applied, Node, Scope
 from archspec.names import step_name_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
@@ -426,7 +427,8 @@ class Elaborator:
                 op = applied(step.op, shapes, arguments)  # type: ignore[arg-type]
                 ref = Ref(path, op.output)
                 reads = tuple([ref.path for ref in application.reads])
-                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
+                draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
+                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
                 if self.trace:
                     self._place(home.scope, step, self.nodes[-1], application, ref)
             except Complaint as error:

@@ -15,6 +15,7 @@ from archspec.elaborate import Elaboration, elaborate
 from archspec.errors import Diagnostic, SpecError
 from archspec.expressions import compile_text
 from archspec.files import MAX_BYTES
+from archspec.ops.initial import Draw
 from archspec.program import Program
 from archspec.program.steps import CallStep, ScopeStep
 from archspec.report.yaml_text import block, entry
@@ -45,6 +46,7 @@ def bundle_spec(elaboration: Elaboration, overrides: Mapping[str, Any], own_inpu
         for name, yaml in document.params.items()
     }
     found["defaults"] = _defaults(document.library)
+    found["init"] = _init(document.library)
     found["include"] = _include(document.library, reached)
     found["blocks"] = _blocks(document.library, reached)
     found |= {key: document.keys[key].plain() for key in ("layers", "outputs") if key in document.keys}
@@ -61,8 +63,12 @@ def _prove(text: str, elaboration: Elaboration) -> None:
     again = elaborate(parse_document(text, f"the bundle of {elaboration.graph.name}"))
     if again.diagnostics:
         raise SpecError(again.diagnostics)
-    if again.graph.to_json() != elaboration.graph.to_json():
+    if again.graph.to_json() != elaboration.graph.to_json() or _draws(again) != _draws(elaboration):
         raise RuntimeError(f"the bundle of {elaboration.graph.name} is another network; please report this")
+
+
+def _draws(elaboration: Elaboration) -> list[Mapping[str, Draw]]:
+    return [node.draws for node in elaboration.graph.nodes]
 
 
 def _input(elaboration: Elaboration) -> Any:
@@ -111,6 +117,10 @@ def _defaults(library: Library) -> Plain:
     return {op: {name: yaml.plain() for name, yaml in arguments.items()} for op, arguments in library.defaults.items()}
 
 
+def _init(library: Library) -> Plain:
+    return {op: yaml.plain() for op, yaml in library.init.items()}
+
+
 def _include(library: Library, reached: Mapping[int, Block]) -> list[Plain]:
     """Return the libraries that stand behind a document's own, as entries of `include`.
 
@@ -155,7 +165,7 @@ class _Libraries:
         if id(library) not in self.entries:
             others = self.outermost(library)
             found: Plain = {"include": [self.entry(other) for other in others]} if others else {}
-            own = {"defaults": _defaults(library), "blocks": _blocks(library, self.reached)}
+            own = {"defaults": _defaults(library), "init": _init(library), "blocks": _blocks(library, self.reached)}
             size = len(json.dumps(own)) + sum(self.sizes[id(other)] for other in others)
             if size > MAX_BYTES:  # libraries that share others may double at every level
                 raise SpecError(Diagnostic("limit", "what the spec includes is larger than 1 MiB in one text"))
@@ -172,7 +182,7 @@ def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
 
     In `order`, a param comes after those that it uses.
     """
-    mentioned = set(_names([spec["input"], spec["defaults"], spec["layers"], spec.get("outputs")]))
+    mentioned = set(_names([*(spec[key] for key in ("input", "defaults", "init", "layers")), spec.get("outputs")]))
     mentioned.update(_block_names(spec["blocks"]))
     waiting = list(spec["include"])
     while waiting:
@@ -188,7 +198,7 @@ def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
 
 def _block_names(blocks: Plain) -> Iterator[str]:
     for each in blocks.values():
-        yield from _names([each.get("params"), each["layers"]])
+        yield from _names([each.get("params"), each.get("init"), each["layers"]])
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -211,7 +221,7 @@ def _names(value: Any) -> Iterator[str]:
 def _text(spec: Plain) -> str:
     lines: list[str] = []
     for key, value in spec.items():
-        if key in ("params", "defaults", "include", "blocks", "expect") and not value:
+        if key in ("params", "defaults", "init", "include", "blocks", "expect") and not value:
             continue
         if key in ("archspec", "name", "description", "reference"):
             lines += entry(key, value)
@@ -219,7 +229,7 @@ def _text(spec: Plain) -> str:
             lines += ["", "blocks:"]
             for position, (name, each) in enumerate(value.items()):
                 lines += [*([""] if position else []), *(f"  {line}" for line in entry(name, each))]
-        elif key in ("params", "defaults", "include"):
+        elif key in ("params", "defaults", "init", "include"):
             lines += ["", f"{key}:", *(f"  {line}" for line in block(value))]
         else:
             lines += ["", *entry(key, value)]
