@@ -115,8 +115,7 @@ def _with_fans(rule: InitRule, op: Op, environment: Environment) -> Environment:
         message = f"init: {op.op}: its weight has one axis, and so no `fan_in` and `fan_out`"
         raise Complaint("expression", message, "a number, or an expression without them", span=rule.span)
     area = elements(shape[2:])
-    inner = Environment({"fan_in": shape[1] * area, "fan_out": shape[0] * area}, environment)
-    return inner
+    return Environment({"fan_in": shape[1] * area, "fan_out": shape[0] * area}, environment)
 
 
 # Formulas, which generated code prints in place of numbers.
@@ -145,7 +144,7 @@ class _Numbers(ast.NodeTransformer):
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 as ast calls it
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         value = self.environment.find(node.id)
         if node.id in FANS or value is MISSING or isinstance(value, bool) or not isinstance(value, int | float):
             return node

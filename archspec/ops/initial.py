@@ -59,9 +59,10 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scheme:
-    """One way to draw a tensor. `parse` makes arguments of `torch.nn.init.FUNCTION` of the value, None if none is given.
+    """One way to draw a tensor: a function of `torch.nn.init`.
 
-    `axes` is how many axes the tensor must have. `required` tells that the value cannot be left out.
+    `parse` makes its arguments of what stands after the scheme, None if nothing does. `axes` is how many axes the
+    tensor must have. `required` tells that the value cannot be left out.
     """
 
     function: str
@@ -188,9 +189,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "orthogonal": Scheme(
         "orthogonal_", "rows or columns orthogonal to each other", "`gain`, 1 by default", _gain, "orthogonal", axes=2
     ),
-    "torch": Scheme(
-        "", "what torch's constructor draws: where a rule around says otherwise", "nothing", _nothing, "torch"
-    ),
+    "torch": Scheme("", "what torch's constructor draws", "nothing", _nothing, "torch"),
 }
 """The schemes by name. A number stands for itself: every value of the tensor."""
 

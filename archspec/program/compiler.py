@@ -18,9 +18,9 @@ from archspec.errors import (
     listed,
     nearest,
 )
+from archspec.graph import EMPTY
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS, table
-from archspec.graph import EMPTY
 from archspec.ops.base import Op
 from archspec.ops.initial import FANS
 from archspec.program.initial import rules_by_op, rules_of
@@ -193,7 +193,7 @@ class _Compiler:
         return rules_by_op(entries, self._value, self.findings.add, self.document.broken)
 
     def _brought(self, library: Library) -> InitRules:
-        """Return what an included file says about its blocks; nothing for the document's own, which is the network's."""
+        """Return what an included file says about its blocks; of the document itself, nothing."""
         if library.sees_params or not library.init:
             return EMPTY
         if id(library) not in self.brought:

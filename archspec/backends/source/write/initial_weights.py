@@ -111,39 +111,70 @@ class _Writer:
         """Return the lines that draw tensors which are drawn alike in the same layers."""
         ways = _ways(tensors[0], layers)
         main = max(ways, key=lambda rule: (len(ways[rule]), rule is None))
-        exceptions = [rule for rule in ways if rule != main]
+        if len(ways) > 1 and len(tensors) == 1 and self._may_be_missing(family, tensors[0], layers):
+            asked = laid_out(level, "", Text(f"if {self.module}.{tensors[0]} is not None:"))
+            return [*asked, *self._chain(family, tensors, layers, main, level + 1, asked=True)]
+        return self._chain(family, tensors, layers, main, level)
+
+    def _chain(
+        self,
+        family: str,
+        tensors: Sequence[str],
+        layers: Sequence[_Layer],
+        main: object,
+        level: int,
+        *,
+        asked: bool = False,
+    ) -> list[str]:
+        """Return the lines that draw tensors, with a condition for each way but the `main` one.
+
+        `asked` tells that the tensors are known to be there.
+        """
+        ways = _ways(tensors[0], layers)
         found: list[str] = []
-        if exceptions == [None]:  # what torch draws stays as it is
-            test = self._test(ways[None], ways[main])
-            found = laid_out(level, "", Brackets(f"if not {test.head}", test.items, f"{test.tail}:"))
-            return [*found, *self._lines(family, tensors, layers, ways[main], level + 1)]
-        keyword = "if"
-        for rule in exceptions:
-            lines = self._lines(family, tensors, layers, ways[rule], level + 1)
-            test = self._test(ways[rule], [path for other in ways if other != rule for path in ways[other]])
-            found += laid_out(level, "", Brackets(f"{keyword} {test.head}", test.items, f"{test.tail}:"))
-            found += lines or [f"{' ' * 4 * (level + 1)}pass"]
-            keyword = "elif"
-        inner = level + 1 if exceptions else level
-        rest = self._lines(family, tensors, layers, ways[main], inner)
-        return [*found, *([f"{' ' * 4 * level}else:"] if rest and exceptions else []), *rest]
+        for rule in ways:
+            if rule not in (main, None):
+                others = [path for other in ways if other != rule for path in ways[other]]
+                test = self._test(ways[rule], others, negated=False)
+                found += laid_out(level, "elif " if found else "if ", test)
+                found += self._lines(family, tensors, layers, ways[rule], level + 1, asked)
+        if main is None:
+            return found
+        if None in ways:  # what torch draws stays as it is
+            others = [path for other in ways if other is not None for path in ways[other]]
+            found += laid_out(level, "elif " if found else "if ", self._test(ways[None], others, negated=True))
+        elif found:
+            found += laid_out(level, "", Text("else:"))
+        return [*found, *self._lines(family, tensors, layers, ways[main], level + (len(ways) > 1), asked)]
 
     def _lines(
-        self, family: str, tensors: Sequence[str], layers: Sequence[_Layer], paths: Sequence[str], level: int
+        self,
+        family: str,
+        tensors: Sequence[str],
+        layers: Sequence[_Layer],
+        paths: Sequence[str],
+        level: int,
+        asked: bool,
     ) -> list[str]:
+        """Return the calls that draw tensors of the layers at `paths`, which are drawn alike."""
         found = []
-        some = [layer for layer in layers if layer.path in set(paths)]
+        here = set(paths)
         for tensor in tensors:
-            draw = next((layer.draws[tensor] for layer in some if tensor in layer.draws), None)
+            draw = next((layer.draws[tensor] for layer in layers if layer.path in here and tensor in layer.draws), None)
             if draw is None:
                 continue
             inner = level
-            is_optional = tensor == "bias" and family.startswith(_OPTIONAL_BIAS)
-            if is_optional or any(tensor not in layer.tensors for layer in layers):
-                found.append(f"{' ' * 4 * level}if {self.module}.{tensor} is not None:")
+            if not asked and self._may_be_missing(family, tensor, layers):
+                found += laid_out(level, "", Text(f"if {self.module}.{tensor} is not None:"))
                 inner += 1
             found += self._draw(family, tensor, draw, inner)
         return found
+
+    @staticmethod
+    def _may_be_missing(family: str, tensor: str, layers: Sequence[_Layer]) -> bool:
+        """Return whether code must ask if a layer of the class has the tensor."""
+        is_optional = tensor == "bias" and family.startswith(_OPTIONAL_BIAS)
+        return is_optional or any(tensor not in layer.tensors for layer in layers)
 
     def _draw(self, family: str, tensor: str, draw: Draw, level: int) -> list[str]:
         """Return the call that draws a tensor."""
@@ -171,30 +202,36 @@ class _Writer:
 
     # Names.
 
-    def _test(self, wanted: Sequence[str], others: Sequence[str]) -> Brackets:
-        """Return a condition on the name that holds of the wanted paths, and not of the others."""
+    def _test(self, wanted: Sequence[str], others: Sequence[str], *, negated: bool) -> Brackets:
+        """Return a condition on the name, with its colon: it holds of the wanted paths and not of the others.
+
+        Or the other way round, if `negated`.
+        """
         self.by_name = True
+        no, unequal = ("not ", "!=") if negated else ("", "==")
         if len(wanted) == 1:
-            return Brackets(f"{self.name} == {quoted(wanted[0])}", [], "")
+            return Brackets(f"{self.name} {unequal} {quoted(wanted[0])}", [], ":")
+        listed = Brackets(f"{self.name} {no}in {{", [Text(quoted(path)) for path in wanted], "}:")
+        if len(wanted) <= MAX_NAMES and not any("." in path for path in wanted):
+            return listed
         for end, method in (_ending, "endswith"), (_beginning, "startswith"):
             for count in range(1, 4):
                 parts = list(dict.fromkeys(end(path, count) for path in wanted))
                 if len(parts) <= MAX_NAMES and not any(getattr(path, method)(tuple(parts)) for path in others):
-                    return self._call(method, parts)
+                    words = [Text(quoted(part)) for part in parts]
+                    head, tail = ("(", ")") if len(words) == 1 else ("((", "))")
+                    return Brackets(f"{no}{self.name}.{method}{head}", words, f"{tail}:")
         within = _within(wanted, others)
         if within:
-            return Brackets(f"{quoted(within)} in {self.name}", [], "")
-        return Brackets(f"{self.name} in {{", [Text(quoted(path)) for path in wanted], "}")
-
-    def _call(self, method: str, parts: Sequence[str]) -> Brackets:
-        words = [Text(quoted(part)) for part in parts]
-        if len(words) == 1:
-            return Brackets(f"{self.name}.{method}(", words)
-        return Brackets(f"{self.name}.{method}((", words, "))")
+            return Brackets(f"{quoted(within)} {no}in {self.name}", [], ":")
+        return listed
 
 
 _BY_POSITION = ("uniform", "constant")
-_DEFAULTS: Iterable[tuple[str, Any]] = (("mode", "fan_in"), ("gain", 1), ("mean", 0))
+_DEFAULTS: Iterable[tuple[str, Any]] = (
+    *(("mode", "fan_in"), ("nonlinearity", "leaky_relu"), ("gain", 1), ("mean", 0)),
+)
+"""Arguments of torch.nn.init that are left out."""
 
 
 def _ways(tensor: str, layers: Sequence[_Layer]) -> dict[Any, list[str]]:
