@@ -57,7 +57,7 @@ def drawn(text: str, **params: Any) -> dict[str, dict[str, Any]]:
 
 
 def relu_networks(module: nn.Module) -> None:
-    """torchvision's ResNet, written out."""
+    """Torchvision's ResNet, written out."""
     for m in module.modules():
         if isinstance(m, nn.Conv2d):
             nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
@@ -386,7 +386,7 @@ def test_shown_bundled_and_pickled(text: str) -> None:
     assert wanted
     assert drawn(show_spec(network.elaboration)) == wanted
     assert drawn(bundle_spec(network.elaboration, {})) == wanted
-    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):  # noqa: S301
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
         assert rules(other.graph) == wanted
 
 
@@ -396,26 +396,104 @@ def test_shown_bundled_and_pickled(text: str) -> None:
 @pytest.mark.parametrize(
     ("init", "code", "place", "message", "help"),
     [
-        ("{conv: kaming_normal}", "value", (2, 14), "init: conv: unknown scheme `kaming_normal`", "did you mean `kaiming_normal`?"),
-        ("{conv: {he_normal: fan_in}}", "argument", (2, 15), "init: conv: unknown scheme `he_normal`", "did you mean `kaiming_normal`?"),
-        ("{conv: {bias: glorot}}", "value", (2, 21), "init: conv: unknown scheme `glorot`", "did you mean `xavier_uniform`?"),
-        ("{conv: {constant: 1}}", "argument", (2, 15), "init: conv: unknown scheme `constant`", "a constant is written as its number: `bias: 0.1`"),
-        ("{conv: {kaiming_normal: fanout}}", "value", (2, 31), "init: conv: kaiming_normal: mode: expected one of fan_in, fan_out, got `fanout`", "did you mean `fan_out`?"),
+        (
+            "{conv: kaming_normal}",
+            "value",
+            (2, 14),
+            "init: conv: unknown scheme `kaming_normal`",
+            "did you mean `kaiming_normal`?",
+        ),
+        (
+            "{conv: {he_normal: fan_in}}",
+            "argument",
+            (2, 15),
+            "init: conv: unknown scheme `he_normal`",
+            "did you mean `kaiming_normal`?",
+        ),
+        (
+            "{conv: {bias: glorot}}",
+            "value",
+            (2, 21),
+            "init: conv: unknown scheme `glorot`",
+            "did you mean `xavier_uniform`?",
+        ),
+        (
+            "{conv: {constant: 1}}",
+            "argument",
+            (2, 15),
+            "init: conv: unknown scheme `constant`",
+            "a constant is written as its number: `bias: 0.1`",
+        ),
+        (
+            "{conv: {kaiming_normal: fanout}}",
+            "value",
+            (2, 31),
+            "init: conv: kaiming_normal: mode: expected one of fan_in, fan_out, got `fanout`",
+            "did you mean `fan_out`?",
+        ),
         ("{conv: {normal: -1}}", "value", (2, 23), "init: conv: normal: std: expected at least 0, got -1", None),
-        ("{conv: {normal: '${1 - fan_in}'}}", "value", (2, 23), "init: conv: weight: normal: std: expected at least 0, got -2", None),
-        ("{conv: normal}", "argument", (2, 14), "init: conv: `normal` needs `std`, or `[mean, std]`", "write `{normal: 0.01}`"),
-        ("{conv: {uniform: [1, 0]}}", "value", (2, 24), "init: conv: uniform: expected `[low, high]`, got [1, 0]", "write [0, 1]"),
-        ("{conv: {bias: orthogonal}}", "shape", (2, 21), "init: conv: bias: `orthogonal` needs a tensor of two axes or more, and this one has one axis", "`normal`, `uniform`, `zeros`, `ones` or a number draw any tensor"),
-        ("{conv: {bias: '${fan_in}', normal: 1}, batch_norm: {normal: '${1 / fan_in}'}}", "expression", (2, 67), "init: batch_norm: its weight has one axis, and so no `fan_in` and `fan_out`", "a number, or an expression without them"),
-        ("{conv: {normal: 1, uniform: 1}}", "argument", (2, 26), "init: conv: the weight is drawn once, and here are `normal` and `uniform`", "one scheme for the weight"),
+        (
+            "{conv: {normal: '${1 - fan_in}'}}",
+            "value",
+            (2, 23),
+            "init: conv: weight: normal: std: expected at least 0, got -2",
+            None,
+        ),
+        (
+            "{conv: normal}",
+            "argument",
+            (2, 14),
+            "init: conv: `normal` needs `std`, or `[mean, std]`",
+            "write `{normal: 0.01}`",
+        ),
+        (
+            "{conv: {uniform: [1, 0]}}",
+            "value",
+            (2, 24),
+            "init: conv: uniform: expected `[low, high]`, got [1, 0]",
+            "write [0, 1]",
+        ),
+        (
+            "{conv: {bias: orthogonal}}",
+            "shape",
+            (2, 21),
+            "init: conv: bias: `orthogonal` needs a tensor of two axes or more, and this one has one axis",
+            "`normal`, `uniform`, `zeros`, `ones` or a number draw any tensor",
+        ),
+        (
+            "{conv: {bias: '${fan_in}', normal: 1}, batch_norm: {normal: '${1 / fan_in}'}}",
+            "expression",
+            (2, 67),
+            "init: batch_norm: its weight has one axis, and so no `fan_in` and `fan_out`",
+            "a number, or an expression without them",
+        ),
+        (
+            "{conv: {normal: 1, uniform: 1}}",
+            "argument",
+            (2, 26),
+            "init: conv: the weight is drawn once, and here are `normal` and `uniform`",
+            "one scheme for the weight",
+        ),
         ("{relu: zeros}", "op", (2, 8), "init: unknown op `relu`", "`relu` has no weights to draw"),
         ("{scale: zeros}", "op", (2, 8), "init: unknown op `scale`", "`scale` has an argument `init` of its own"),
         ("{dense: zeros}", "op", (2, 8), "init: unknown op `dense`", "did you mean `linear`?"),
-        ("{normal: 1}", "op", (2, 8), "init: unknown op `normal`", "weights are drawn op by op: `init: {conv: {normal: ...}}`"),
-        ("zeros", "type", (2, 7), "init: expected a mapping, got the text 'zeros'", "by op: `{conv: {kaiming_normal: fan_out}}`"),
+        (
+            "{normal: 1}",
+            "op",
+            (2, 8),
+            "init: unknown op `normal`",
+            "weights are drawn op by op: `init: {conv: {normal: ...}}`",
+        ),
+        (
+            "zeros",
+            "type",
+            (2, 7),
+            "init: expected a mapping, got the text 'zeros'",
+            "by op: `{conv: {kaiming_normal: fan_out}}`",
+        ),
         ("{conv: $missing}", "expression", (2, 14), "unknown name `missing`", None),
     ],
-)  # fmt: skip
+)
 def test_bad_rules(init: str, code: str, place: tuple[int, int], message: str, help: str | None) -> None:
     text = f"input: [3, 8, 8]\ninit: {init}\nlayers: [conv: 8, batch_norm, relu]\n"
     with pytest.raises(SpecError) as found:
