@@ -4,10 +4,11 @@
 
 Needs torchvision (and timm, for MobileNet V1). Runs unattended, network by network:
 
-1. The lowered module is given weights under which every layer shows (`archspec.backends.numerics`); they are loaded
+1. Both are constructed from one seed: how many of their parameters are equal, bit for bit, before any is loaded.
+2. The lowered module is given weights under which every layer shows (`archspec.backends.numerics`); they are loaded
    strictly into torchvision's module. Where an output hides something, the network is not called equal.
-2. Logits of both, in eager mode, float32, on the CPU: `torch.equal`, not nearly.
-3. Both are timed on the device, run by run in turn; medians. `--how compiled`: with the same settings of
+3. Logits of both, in eager mode, float32, on the CPU: `torch.equal`, not nearly.
+4. Both are timed on the device, run by run in turn; medians. `--how compiled`: with the same settings of
    torch.compile. `eager`: as they are, and ours also with no activation in place. `frozen`: ours compiled, with the
    weights as constants or not.
 
@@ -55,6 +56,13 @@ def reference(name: str) -> nn.Module | None:
         return models.get_model(TORCHVISION[name], weights=None, **options)
     except ImportError:
         return None
+
+
+def equal_weights(ours: nn.Module, theirs: nn.Module) -> str:
+    """Return how many parameters of two modules that were constructed from one seed are equal: `62 of 62`."""
+    other = dict(theirs.named_parameters())
+    equal = [name in other and torch.equal(value, other[name]) for name, value in ours.named_parameters()]
+    return f"{sum(equal)} of {len(equal)}"
 
 
 def equal_logits(ours: nn.Module, theirs: nn.Module, graph: Graph) -> bool:
@@ -121,19 +129,22 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--no-speed", action="store_true", help="compare logits only")
+    parser.add_argument("--no-speed", action="store_true", help="compare initial weights and logits only")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     for name in options.networks:
+        torch.manual_seed(0)
         theirs = reference(name)
         if theirs is None:
             print(f"{name}: not compared, the library it is held against is not installed")
             continue
         network = archspec.load(name)
-        ours = archspec.build(network)
+        torch.manual_seed(0)
+        ours = archspec.build(network, device="cpu")
         shape = next(iter(network.graph.inputs.values()))
-        row: dict[str, object] = {"network": name, "equal": equal_logits(ours, theirs, network.graph)}
+        row: dict[str, object] = {"network": name, "initial": equal_weights(ours, theirs)}
+        row["equal"] = equal_logits(ours, theirs, network.graph)
         if not options.no_speed:
             torch.compiler.reset()
             row.update(throughput(candidates(network, ours, theirs, options.how), shape, options))
