@@ -29,13 +29,13 @@ MAX_KEPT = 64 << 10
 """Characters: a process does not keep what longer texts come to, of which it has some fifty times their size."""
 _RELATIVE = "write the path relative to this file"
 _RELATION = "a file extends or includes"
-MERGED = ("params", "blocks", "defaults", "expect")
-INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
+MERGED = ("params", "blocks", "defaults", "init", "expect")
+INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "init", "blocks")
 
 
 @dataclass
 class Library:
-    """What a block finds around it: the blocks it may call, and the defaults of its ops.
+    """What a block finds around it: the blocks it may call, the defaults of its ops, and how their weights are drawn.
 
     `sees_params` tells the blocks of the document itself from included ones, which see their arguments only.
     """
@@ -43,6 +43,7 @@ class Library:
     sees_params: bool
     blocks: dict[str, Block] = field(default_factory=dict)
     defaults: dict[str, dict[str, Yaml]] = field(default_factory=dict)
+    init: dict[str, Yaml] = field(default_factory=dict)
 
 
 @dataclass
@@ -328,6 +329,7 @@ class _Reader:
         if isinstance(expect, YamlMap):
             document.expect.update(expect.entries)
         _add_defaults(document.library, defaults)
+        _add_init(document.library, yaml.get("init"))
 
     def _blocks(self, yaml: YamlMap, path: str | None, library: Library, document: Document) -> dict[str, Block]:
         """Return the blocks that one file brings: its own, which belong to `library`, and the included ones."""
@@ -415,6 +417,7 @@ class _Reader:
                 document.findings.add(Diagnostic("key", message, yaml.keys[key], help=help))
         library = self.libraries[real] = Library(sees_params=False)
         _add_defaults(library, yaml.get("defaults"))
+        _add_init(library, yaml.get("init"))
         library.blocks.update(self._blocks(yaml, target, library, document))
         return library
 
@@ -425,8 +428,9 @@ class _Reader:
         """
         library = Library(sees_params=False)
         _add_defaults(library, yaml.get("defaults"))
+        _add_init(library, yaml.get("init"))
         library.blocks.update(self._blocks(yaml, path, library, document))
-        own = {key: value.plain() for key in ("defaults", "blocks") if (value := yaml.get(key)) is not None}
+        own = {key: value.plain() for key in ("defaults", "init", "blocks") if (value := yaml.get(key)) is not None}
         others = tuple(id(block) for block in library.blocks.values() if block.library is not library)
         library = self.libraries.setdefault((json.dumps(own), others), library)
         only = yaml.get("only")
@@ -506,3 +510,9 @@ def _add_defaults(library: Library, defaults: Yaml | None) -> None:
     for op, arguments in defaults.entries.items():
         if isinstance(arguments, YamlMap):
             library.defaults.setdefault(op, {}).update(arguments.entries)
+
+
+def _add_init(library: Library, init: Yaml | None) -> None:
+    """Add the rules of a file: each takes the place of the whole rule for its op."""
+    if isinstance(init, YamlMap):
+        library.init.update(init.entries)

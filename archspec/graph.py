@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from archspec.errors import Span
 from archspec.expressions import Environment
 from archspec.ops.base import Op
+from archspec.ops.initial import Draw
 from archspec.shapes import Shape, shape_text
 from archspec.syntax import Yaml
 
@@ -155,9 +156,10 @@ class Node:
     """One layer: an op at a path, and the paths of the values it reads, in order.
 
     `span` is the place of its step; `origins` tells where each argument was written that is not the op's own default.
+    `draws` tells how initial weights are drawn, by the tensor's name in the module, where torch's default is not meant.
     """
 
-    __slots__ = ("path", "op", "inputs", "span", "scope", "origins")
+    __slots__ = ("path", "op", "inputs", "span", "scope", "origins", "draws")
 
     def __init__(
         self,
@@ -167,9 +169,11 @@ class Node:
         span: Span,
         scope: Scope,
         origins: Mapping[str, ArgumentOrigin] | None = None,
+        draws: Mapping[str, Draw] = EMPTY,
     ) -> None:
         self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
         self.origins: Mapping[str, ArgumentOrigin] = origins or EMPTY
+        self.draws = draws
 
     @property
     def shape(self) -> Shape:

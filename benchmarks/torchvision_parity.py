@@ -4,6 +4,7 @@
 
 Without NETWORK it takes all of `tests/reference/torchvision.csv`, one after another, and ends with `N of 80`. A column:
 
+initial  How many parameters of both, constructed from one seed, are the same bits. It makes no network unequal.
 figures  Params, buffers, 2 x MACs, input, and the names and shapes of the state_dict are those of the table.
          That needs neither torch nor torchvision.
 keys     The state_dict has torchvision's keys, in the same order.
@@ -121,14 +122,24 @@ def keys_fault(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     return f"missing {sorted(set(theirs) - set(ours))[:3]}, not there {sorted(set(ours) - set(theirs))[:3]}"
 
 
+def equal_weights(ours: nn.Module, theirs: nn.Module) -> str:
+    """Return how many parameters of two modules that were constructed from one seed are equal: `62 of 62`."""
+    import torch
+
+    other = dict(theirs.named_parameters())
+    equal = [name in other and torch.equal(value, other[name]) for name, value in ours.named_parameters()]
+    return f"{sum(equal)} of {len(equal)}"
+
+
 def compare_modules(network: archspec.Network, theirs: nn.Module) -> dict[str, str]:
     """Return what differs between a network and the other library's module, by column."""
     import torch
 
     from archspec.backends.numerics import named, prepare
 
+    torch.manual_seed(SEED)
     ours = archspec.build(network).eval()
-    faults = {"keys": keys_fault(ours.state_dict(), theirs.state_dict())}
+    faults = {"initial": equal_weights(ours, theirs), "keys": keys_fault(ours.state_dict(), theirs.state_dict())}
     shapes = list(network.graph.inputs.values())
     inputs = [torch.randn(2, *shape, generator=torch.Generator().manual_seed(SEED)) for shape in shapes]
     try:
@@ -244,6 +255,7 @@ def versions() -> str:
 def line(result: Mapping[str, Any]) -> str:
     """Return the row of a result, faults below it."""
     cells = [f"{result['network']:<20}"]
+    cells += [f"{result.get('initial', '-'):<10}"]
     cells += [f"{'-' if column not in result else 'no' if result[column] else 'equal':<7}" for column in COLUMNS]
     cells += [f"{name} {value:.1f}/s" for name, value in result.items() if isinstance(value, float)]
     faults = [f"\n    {column}: {result[column]}" for column in COLUMNS if result.get(column)]
@@ -266,7 +278,7 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
     print(versions())
-    print("  ".join([f"{'network':<20}", *(f"{column:<7}" for column in COLUMNS)]).rstrip())
+    print("  ".join([f"{'network':<20}", f"{'initial':<10}", *(f"{column:<7}" for column in COLUMNS)]).rstrip())
     results = []
     for name in options.networks or table:
         results.append(examine(name, table.get(name), options))

@@ -65,7 +65,8 @@ def test_it_explains_every_op_and_argument() -> None:
     for name, op in OPS.items():
         assert steps[name]["description"]
         arguments = SCHEMA["definitions"][f"op.{name}"]["then"]["properties"]
-        assert {*op.fields, "name", "from", "when", "repeat"} == set(arguments)
+        init = {"init"} if op.initial else set()
+        assert {*op.fields, *init, "name", "from", "when", "repeat"} == set(arguments)
         assert all(arguments[field]["description"] for field in op.fields)
 
 

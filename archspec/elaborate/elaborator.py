@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.initial import own_draws
 from archspec.elaborate.interface import declared_inputs, given_params, named_outputs
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
@@ -21,7 +22,7 @@ from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditi
 from archspec.elaborate.places import value_place
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
-from archspec.graph import Applied, Node, Scope
+from archspec.graph import EMPTY, Applied, Node, Scope
 from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
@@ -580,7 +581,8 @@ class Elaborator:
                 op = applied(step.op, shapes, arguments)  # type: ignore[arg-type]
                 ref = Ref(path, op.output)
                 reads = tuple([ref.path for ref in application.reads])
-                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
+                draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
+                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
                 if self.trace:
                     self._place(home.scope, step, self.nodes[-1], application, ref)
             except Complaint as error:
@@ -640,16 +642,15 @@ def _other_inputs(declared: Mapping[str, Shape | None], given: Mapping[str, Ref]
 def _drop_items(scope: Scope, dropped: set[str]) -> bool:
     """Take what became of steps out of a traced scope where it is `dropped`. Return whether anything is left."""
     items: list[Applied] = []
-    for applied in scope.items:
-        made = applied.made
+    for item in scope.items:
+        made = item.made
         if isinstance(made, Scope):
             if not _drop_items(made, dropped):
                 continue
-            if applied.result in dropped:  # a feature from the midst of a scope
-                applied = applied._replace(result=made.items[-1].result)
-        elif (made.path if made is not None else applied.result) in dropped:
-            continue
-        items.append(applied)
+            ends = item.result in dropped  # a feature from the midst of a scope
+            items.append(item._replace(result=made.items[-1].result) if ends else item)
+        elif (made.path if made is not None else item.result) not in dropped:
+            items.append(item)
     scope.items[:] = items
     return bool(items)
 

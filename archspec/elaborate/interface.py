@@ -63,7 +63,7 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: ScopedF
 
 
 def given_params(block: BlockProgram, step: CallStep, arguments: Mapping[str, Any], found: Environment) -> Environment:
-    """Return the params of a network that is a block, in `found`: the arguments of a call in place of the declared ones.
+    """Return the params of a network that is a block, in `found`: a call's arguments in place of the declared ones.
 
     Raises:
         Complaint: An argument is not of the kind of the declared value.
@@ -187,6 +187,7 @@ def _overridden(
 
 
 def declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
+    """Return the shape of each input as the spec declares it; None if it is in error."""
     yaml = document.keys.get("input")
     if yaml is None:
         return {"input": None}
@@ -276,7 +277,7 @@ def check_unused(document: Document, graph: Graph, findings: ScopedFindings) -> 
 
 
 def _complain_of_network(node: Node, findings: ScopedFindings) -> bool:
-    """Complain of a value of a network that is a block, if `node` makes one that nothing reads. Return whether it is."""
+    """Complain of a value of a network that is a block, if nothing reads what `node` makes. Return whether so."""
     scope = next((each for each in node.scope.chain() if each.is_network), None)
     name = next((name for name, path in scope.gives.items() if path == node.path), None) if scope is not None else None
     if scope is None or name is None:

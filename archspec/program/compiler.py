@@ -19,15 +19,20 @@ from archspec.errors import (
     listed,
     nearest,
 )
+from archspec.graph import EMPTY
 from archspec.names import output_name_fault, step_name_fault, step_place_fault, value_name_fault
 from archspec.ops import OPS, table
 from archspec.ops.base import Op
+from archspec.ops.initial import FANS
+from archspec.program.initial import rules_by_op, rules_of
 from archspec.program.steps import (
     NOTHING,
     RESERVED,
     BlockProgram,
     CallStep,
     ChoiceStep,
+    InitRules,
+    OpRules,
     OpStep,
     Option,
     Program,
@@ -36,7 +41,7 @@ from archspec.program.steps import (
     Step,
     Value,
 )
-from archspec.schema import SCOPES, STEP_KEYS, call_help, validate_chosen
+from archspec.schema import SCOPES, STEP_KEYS, call_help, drawable, validate_chosen
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
@@ -64,6 +69,8 @@ class _Compiler:
         self.calls: list[CallStep] = []
         self.defaults: dict[Yaml, Value | None] = {}
         self.mentioned: set[str] = set()
+        self.draws = False
+        self.brought: dict[int, InitRules] = {}
         self.meant: dict[str, str] = {}
         """The op or block that a misspelt one is most like."""
 
@@ -75,11 +82,13 @@ class _Compiler:
         for arguments in library.defaults.values():
             for yaml in arguments.values():
                 self._default(yaml, library)
+        program.init = self._init(library.init)
         layers = self.document.keys.get("layers")
         if isinstance(layers, YamlList):
             program.steps = self._steps(layers, library)
         self._fill_blocks()
         self._check_params_used()
+        program.draws = self.draws
         program.diagnostics = self.findings.found
         return program
 
@@ -130,7 +139,10 @@ class _Compiler:
         while self.waiting:
             program = self.waiting.pop()
             self.calls = calls[id(program)] = []
-            layers = program.block.yaml.get("layers")
+            init, layers = (program.block.yaml.get(key) for key in ("init", "layers"))
+            if isinstance(init, YamlMap):
+                program.init = self._init(init.entries)
+            program.brought = self._brought(program.block.library)
             if isinstance(layers, YamlList):
                 program.steps = self._steps(layers, program.block.library)
         done: set[int] = set()
@@ -176,6 +188,37 @@ class _Compiler:
             self._check_value_name(name, keys[name], what, taken)
             found[name] = self._value(yaml) or Value(yaml, failed=True)
         return found
+
+    # Initial weights.
+
+    def _init(self, entries: Mapping[str, Yaml]) -> InitRules:
+        """Return the rules of an `init:` that names ops."""
+        if not entries:
+            return EMPTY
+        self.draws = True
+        return rules_by_op(entries, self._value, self.findings.add, self.document.broken)
+
+    def _brought(self, library: Library) -> InitRules:
+        """Return what an included file says about its blocks; of the document itself, nothing."""
+        if library.sees_params or not library.init:
+            return EMPTY
+        if id(library) not in self.brought:
+            self.brought[id(library)] = rules = self._init(library.init)
+            for rule in [rule for each in rules.values() for rule in each.values()]:
+                if rule.value is not None and not rule.value.names <= {*FANS}:
+                    message = "the init of an included file cannot use params"
+                    self.findings.add(Diagnostic("expression", message, rule.span, help="a block's own `init:` can"))
+        return self.brought[id(library)]
+
+    def _op_init(self, op: type[Op], yaml: Yaml) -> OpRules:
+        self.draws = True
+        if yaml in self.document.broken or _empty(yaml):
+            return EMPTY
+        try:
+            return rules_of(op, yaml, self._value)
+        except Complaint as fault:
+            self.findings.add(fault)
+            return EMPTY
 
     # Blocks.
 
@@ -319,6 +362,9 @@ class _Compiler:
         self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
     ) -> ScopeStep:
         step = ScopeStep(key, span)
+        init = arguments.get("init")
+        if isinstance(init, YamlMap):
+            step.init = self._init(init.entries)
         layers = body if isinstance(body, YamlList) else arguments.get("layers")
         let = arguments.get("let")
         if isinstance(let, YamlMap):
@@ -340,6 +386,9 @@ class _Compiler:
                 step.reads = self._value(body)
             else:
                 arguments = {next(iter(step.op.fields), ""): body}
+        init = arguments.pop("init", None) if drawable(step.op) else None
+        if init is not None:
+            step.init = self._op_init(step.op, init)
         defaults = library.defaults.get(key, {})
         for name, yaml in arguments.items():
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)

@@ -19,6 +19,7 @@ from archspec.expressions import (
 )
 from archspec.graph import EMPTY, ArgumentOrigin
 from archspec.ops.base import Op
+from archspec.ops.initial import FANS
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 RESERVED = frozenset({"input", "index", *FUNCTIONS})
@@ -121,6 +122,28 @@ class Value:
         return compiled
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class InitRule:
+    """How one tensor of an op is drawn: a scheme, and the value after it if there is one."""
+
+    op: str
+    tensor: str
+    scheme: str
+    value: Value | None
+    yaml: Yaml
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return self.yaml.span
+
+
+OpRules = Mapping[str, InitRule]
+"""How the tensors of an op are drawn, by their names."""
+InitRules = Mapping[str, OpRules]
+"""The same by op: an `init:`."""
+
+
 @dataclass
 class Repeat:
     """How often a step stands, and the name that each entry is bound to."""
@@ -194,6 +217,8 @@ class OpStep(Step):
     """Its arguments without an expression."""
     made: Sequence[tuple[str, Value]] = ()
     """Its arguments that an expression makes."""
+    init: OpRules = field(default_factory=lambda: EMPTY)
+    """How its own weights are drawn, where the step says so."""
 
     def settle(self) -> None:
         """Fill in what follows from the arguments."""
@@ -216,7 +241,8 @@ class OpStep(Step):
         return found
 
     def _mentions(self) -> set[str]:
-        return set().union(*(value.names for value in self.arguments.values()))
+        found = set().union(*(value.names for value in self.arguments.values()))
+        return found.union(_init_names(self.init)) if self.init else found
 
 
 @dataclass(eq=False, slots=True)
@@ -280,6 +306,7 @@ class ScopeStep(Step):
 
     let: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    init: InitRules = field(default_factory=lambda: EMPTY)
 
     outer_names: tuple[str, ...] = ()
     """The names of outside that expressions in it mention."""
@@ -294,6 +321,8 @@ class ScopeStep(Step):
     def settle(self) -> None:
         """Fill in what follows from the steps."""
         names: set[str] = set().union(*(step.mentions() for step in self.steps))
+        for rules in self.init.values():
+            names.update(_init_names(rules))
         for name, value in reversed(self.let.items()):
             names.discard(name)
             names |= value.names
@@ -306,6 +335,12 @@ class ScopeStep(Step):
 
     def _mentions(self) -> set[str]:
         return set(self.outer_names)
+
+
+def _init_names(rules: OpRules) -> set[str]:
+    """Return the names of outside that rules mention: not those of the layer itself."""
+    names: set[str] = set().union(*(rule.value.names for rule in rules.values() if rule.value is not None))
+    return names.difference(FANS)
 
 
 def _constant_names(step: Step) -> frozenset[str] | None:
@@ -337,6 +372,9 @@ class BlockProgram:
     steps: list[Step] = field(default_factory=list)
     network: Program | None = None
     features: tuple[tuple[str, str, Span], ...] = ()
+    init: InitRules = field(default_factory=lambda: EMPTY)
+    brought: InitRules = field(default_factory=lambda: EMPTY)
+    """What the included file says that it comes from."""
 
     @property
     def name(self) -> str:
@@ -352,4 +390,7 @@ class Program:
     params: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     blocks: dict[str, BlockProgram] = field(default_factory=dict)
+    init: InitRules = field(default_factory=lambda: EMPTY)
+    draws: bool = False
+    """Whether there is any `init:`, at the top or further in."""
     diagnostics: list[Diagnostic] = field(default_factory=list)

@@ -15,6 +15,7 @@ from archspec.elaborate import Elaboration, elaborate
 from archspec.errors import Diagnostic, SpecError
 from archspec.expressions import compile_text
 from archspec.files import MAX_BYTES
+from archspec.ops.initial import Draw
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, ScopeStep, Step
 from archspec.report.yaml_text import block, entry
@@ -53,8 +54,12 @@ def _prove(text: str, elaboration: Elaboration) -> None:
     again = elaborate(parse_document(text, f"the bundle of {elaboration.graph.name}"))
     if again.diagnostics:
         raise SpecError(again.diagnostics)
-    if again.graph.to_json() != elaboration.graph.to_json():
+    if again.graph.to_json() != elaboration.graph.to_json() or _draws(again) != _draws(elaboration):
         raise RuntimeError(f"the bundle of {elaboration.graph.name} is another network; please report this")
+
+
+def _draws(elaboration: Elaboration) -> list[Mapping[str, Draw]]:
+    return [node.draws for node in elaboration.graph.nodes]
 
 
 def _input(elaboration: Elaboration) -> Any:
@@ -107,6 +112,10 @@ def _defaults(library: Library) -> Plain:
     return {op: {name: yaml.plain() for name, yaml in arguments.items()} for op, arguments in library.defaults.items()}
 
 
+def _init(library: Library) -> Plain:
+    return {op: yaml.plain() for op, yaml in library.init.items()}
+
+
 class _Writer:
     """Writes specs with the libraries and the networks behind them, each as often as it is included or called."""
 
@@ -126,6 +135,7 @@ class _Writer:
         found["input"] = document.keys["input"].plain()
         found["params"] = {name: yaml.plain() for name, yaml in document.params.items()}
         found["defaults"] = _defaults(document.library)
+        found["init"] = _init(document.library)
         found["include"] = self.include(document.library)
         found["blocks"] = self.blocks(document.library)
         found |= {key: document.keys[key].plain() for key in ("layers", "outputs") if key in document.keys}
@@ -189,7 +199,7 @@ class _Writer:
         if id(library) not in self.entries:
             others = self.outermost(library)
             found: Plain = {"include": [self.entry(other) for other in others]} if others else {}
-            own = {"defaults": _defaults(library), "blocks": self.blocks(library)}
+            own = {"defaults": _defaults(library), "init": _init(library), "blocks": self.blocks(library)}
             size = len(json.dumps(own)) + sum(self.sizes[id(other)] for other in others)
             _check_size(size)
             self.sizes[id(library)] = size
@@ -211,7 +221,7 @@ def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
 
     In `order`, a param comes after those that it uses.
     """
-    mentioned = set(_names([spec["input"], spec["defaults"], spec["layers"], spec.get("outputs")]))
+    mentioned = set(_names([*(spec[key] for key in ("input", "defaults", "init", "layers")), spec.get("outputs")]))
     mentioned.update(_block_names(spec["blocks"]))
     waiting = list(spec["include"])
     while waiting:
@@ -227,7 +237,8 @@ def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
 
 def _block_names(blocks: Plain) -> Iterator[str]:
     for each in blocks.values():
-        yield from _names([each.get("params"), each.get("layers")])  # a network sees nothing of the spec around it
+        # A network sees nothing of the spec around it.
+        yield from _names([each.get("params"), each.get("init"), each.get("layers")])
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -248,7 +259,7 @@ def _names(value: Any) -> Iterator[str]:
 # The text.
 
 
-_OPTIONAL = ("params", "defaults", "include", "blocks", "expect")
+_OPTIONAL = ("params", "defaults", "init", "include", "blocks", "expect")
 
 
 def _text(spec: Plain) -> str:
@@ -262,7 +273,7 @@ def _text(spec: Plain) -> str:
             lines += ["", "blocks:"]
             for position, (name, each) in enumerate(value.items()):
                 lines += [*([""] if position else []), *(f"  {line}" for line in entry(name, each))]
-        elif key in ("params", "defaults", "include"):
+        elif key in ("params", "defaults", "init", "include"):
             lines += ["", f"{key}:", *(f"  {line}" for line in block(value))]
         else:
             lines += ["", *entry(key, value)]

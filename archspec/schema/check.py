@@ -11,7 +11,15 @@ from typing import Any
 from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Findings, kind_of, listed
 from archspec.ops import SHIPPED, table
 from archspec.ops.base import Op
-from archspec.schema.hints import bound_help, count_help, kind_help, meant_key, several_keys_help, unknown_key_help
+from archspec.schema.hints import (
+    bound_help,
+    count_help,
+    init_word,
+    kind_help,
+    meant_key,
+    several_keys_help,
+    unknown_key_help,
+)
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
 from archspec.schema.violations import Path, Violation, size, violations
 from archspec.syntax import Yaml, YamlMap, YamlScalar, find
@@ -125,10 +133,11 @@ def _label(path: Path) -> str:
 def _unknown_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Complaint]:
     assert isinstance(value, YamlMap)
     known = rule.get("properties", {})
-    what = "op" if label == "defaults" else "argument" if label else "key"
+    what = init_word(path) or ("op" if label == "defaults" else "argument" if label else "key")
+    code = "argument" if what == "scheme" else what
     return [
         Complaint(
-            what,
+            code,
             f"{label + ': ' if label else ''}unknown {what} `{key}`",
             partial(unknown_key_help, path, key, known),
             span=value.keys[key],

@@ -11,6 +11,7 @@ from typing import Any
 from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.ops.fields import REQUIRED, Choice, Field
+from archspec.ops.initial import SCHEMES
 
 Rule = dict[str, Any]
 
@@ -18,7 +19,7 @@ EXPRESSION = r"\$"
 FIGURES = ("params", "buffers", "macs", "flops", "layers", "depth")
 DOCUMENT_KEYS = (
     *("archspec", "name", "description", "reference", "extends", "include"),
-    *("input", "params", "defaults", "blocks", "layers", "outputs", "expect"),
+    *("input", "params", "defaults", "init", "blocks", "layers", "outputs", "expect"),
 )
 STEP_KEYS = ("name", "from", "when", "repeat")
 SCOPES = ("sequential", "inline")
@@ -86,6 +87,7 @@ def _document() -> Rule:
             "type": ["object", "null"],
         },
         "defaults": _ref("defaults"),
+        "init": _ref("init"),
         "blocks": _ref("blocks"),
         "layers": {"description": "The network: a list of steps.", **_ref("steps")},
         "outputs": {
@@ -116,6 +118,7 @@ def _library() -> Rule:
             "only": _texts("Names of the blocks that it brings; default: all."),
             "include": _ref("include"),
             "defaults": _ref("defaults"),
+            "init": _ref("init"),
             "blocks": _ref("blocks"),
         }
     )
@@ -141,6 +144,47 @@ def _defaults() -> Rule:
         "properties": arguments,
         "additionalProperties": False,
     }
+
+
+# Initial weights.
+
+
+def _init() -> Rule:
+    return {
+        "description": "Per op, how initial weights are drawn: `{conv: {kaiming_normal: fan_out}}`.",
+        "type": ["object", "null"],
+        "properties": {name: _ref(f"init.{name}") for name, op in OPS.items() if drawable(op)},
+        "additionalProperties": False,
+    }
+
+
+def drawable(op: type[Op]) -> bool:
+    """Return whether `init:` draws weights of the op: not where an argument of the op says how they start."""
+    return bool(op.initial) and "init" not in op.fields
+
+
+def _draws(op: type[Op]) -> Rule:
+    """Return the schema of the rule for an op: a scheme, for its first tensor, or one for each tensor."""
+    tensors = {name: {"description": f"Torch: {doc}.", **_ref("draw")} for name, doc in op.initial.items()}
+    keys = {**_schemes(), **tensors}
+    return {"description": "How its initial weights are drawn.", **_if_mapping(_mapping(keys), _scheme_word())}
+
+
+def _schemes() -> Rule:
+    return {
+        name: {"description": f"{scheme.doc[0].upper()}{scheme.doc[1:]}; takes {scheme.takes}."}
+        for name, scheme in SCHEMES.items()
+    }
+
+
+def _scheme_word() -> Rule:
+    return {"type": ["number", "string"]}
+
+
+def _draw() -> Rule:
+    """Return the schema of how one tensor is drawn."""
+    keys = {**_mapping(_schemes()), "minProperties": 1, "maxProperties": 1}
+    return _if_mapping(keys, _scheme_word())
 
 
 def _expect() -> Rule:
@@ -176,6 +220,9 @@ def _definitions() -> Rule:
         "block": _block(),
         "blocks": _blocks(),
         "defaults": _defaults(),
+        "init": _init(),
+        "draw": _draw(),
+        **{f"init.{name}": _draws(op) for name, op in OPS.items() if drawable(op)},
         "include": _include(),
         "library": _library(),
     }
@@ -214,7 +261,7 @@ def _step_keys() -> Rule:
 def _step() -> Rule:
     """Return the schema of a step: a mapping of one key, which is an op, a scope or a block."""
     ops = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in OPS.items()}
-    keys = {**_step_keys(), "let": _ref("let"), "layers": _ref("steps")}
+    keys = {**_step_keys(), "let": _ref("let"), "init": _ref("init"), "layers": _ref("steps")}
     unnamed = {key: rule for key, rule in keys.items() if key != "name"}
     sequential = {
         "description": "Steps in a scope of their own, named by position as in nn.Sequential.",
@@ -241,6 +288,7 @@ def _block() -> Rule:
             "description": description,
             "params": {"description": "Its arguments; an empty value must be given.", "type": ["object", "null"]},
             "inputs": {**_texts("Names of its inputs, where it has several."), "minItems": 1},
+            "init": _ref("init"),
             "layers": _ref("steps"),
         },
         required=["layers"],
@@ -277,7 +325,8 @@ def _op(op: type[Op]) -> Rule:
         first = {"type": ["string", "array", "null"], "items": {"type": "string"}, "minItems": 1}
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
-    return _if_mapping(_mapping({**arguments, **_step_keys()}), first)
+    init = {"init": _ref(f"init.{op.op}")} if drawable(op) else {}
+    return _if_mapping(_mapping({**arguments, **init, **_step_keys()}), first)
 
 
 def _arguments(op: type[Op]) -> Rule:

@@ -30,7 +30,7 @@ def traced(network: Network, names: Sequence[str]) -> tuple[Trace, dict[str, lis
     graphs, kept = [graph], []
     for name in names:
         other = _graph(network, {name: _different(network.params[name])})
-        if other is not None:
+        if other is not None and _drawn_alike(graph, other):
             graphs.append(other)
             kept.append(name)
     values = {
@@ -47,6 +47,14 @@ def _graph(network: Network, values: Mapping[str, Any]) -> Graph | None:
     shapes = {name: list(shape) for name, shape in network.graph.inputs.items()}
     result = elaborate(program.document, {**network.params, **values}, shapes, program, trace=True)
     return None if result.diagnostics else result.graph
+
+
+def _drawn_alike(graph: Graph, other: Graph) -> bool:
+    """Return whether one loop draws the weights of both: it does not see the params."""
+    rules = {node.path: {name: draw.rule for name, draw in node.draws.items()} for node in graph.nodes if node.draws}
+    return all(
+        rules.get(node.path, {}) == {name: draw.rule for name, draw in node.draws.items()} for node in other.nodes
+    )
 
 
 def _different(value: Any) -> Any:
