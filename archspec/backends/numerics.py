@@ -348,10 +348,11 @@ def _blind(
     state = module.state_dict()
     weights = {}
     for path in dict.fromkeys(first.values()):
-        for name in graph.node(path).op.weights():
-            value = _precise(state[f"{path}.{name}"])
+        node = graph.node(path)
+        for key in map(node.key, node.op.weights()):
+            value = _precise(state[key])
             noise = torch.randn(value.shape, generator=generator).to(value.device)
-            weights[f"{path}.{name}"] = (value + FAULT * value.square().mean().sqrt() * noise).to(inputs[0].dtype)
+            weights[key] = (value + FAULT * value.square().mean().sqrt() * noise).to(inputs[0].dtype)
     fault = changes(outputs, named(torch.func.functional_call(module, weights, inputs), outputs))
     found = []
     for name in outputs:

@@ -12,16 +12,16 @@ from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
 from archspec.names import step_name_fault
 from archspec.program.steps import ScopeStep, Step
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 
 class Ref(Tensor):
-    """A value of the network: its path, and its shape (None where its step is in error)."""
+    """A value of the network: its path, its shape (None where its step is in error), what stands before the shape."""
 
-    __slots__ = ("path",)
+    __slots__ = ("path", "lead")
 
-    def __init__(self, path: str, shape: Shape | None) -> None:
-        self.path, self.shape = path, shape
+    def __init__(self, path: str, shape: Shape | None, lead: Lead = Lead.BATCH) -> None:
+        self.path, self.shape, self.lead = path, shape, lead
 
 
 UNKNOWN_REF = Ref("", None)

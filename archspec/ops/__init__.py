@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archspec.ops import activation, conv, dropout, layout, linear, merge, norm, pool
+from archspec.ops import activation, conv, dropout, free, layout, linear, merge, norm, pool
 from archspec.ops.base import Op
 
 FAMILIES: dict[str, tuple[type[Op], ...]] = {
@@ -21,6 +21,7 @@ FAMILIES: dict[str, tuple[type[Op], ...]] = {
     "merge": merge.OPS,
     "layout": layout.OPS,
     "dropout": dropout.OPS,
+    "free tensors": free.OPS,
 }
 """The ops by family, in the order in which the documentation lists them."""
 

@@ -79,7 +79,7 @@ def _resize(sizes: list[int], goals: list[int]) -> tuple[Step, ...]:
     return ()
 
 
-def equal_help(one: Shape, other: Shape, names: tuple[str, str]) -> str | None:
+def equal_help(one: Shape, other: Shape, names: tuple[str, str], op: str = "add") -> str | None:
     """Return how to make two operands equal; the first is the main path, the second what joins it."""
     if len(one) == len(other) and one[1:] == other[1:]:
         return _advice([(names[1], one, bring(other, one))])
@@ -89,7 +89,7 @@ def equal_help(one: Shape, other: Shape, names: tuple[str, str]) -> str | None:
     up = (small_name, large, bring(small, large))
     if stretches(small, large):
         advice = _advice([up])
-        return f"`multiply` stretches axes of size 1, `add` does not{f'; to add, {advice}' if advice else ''}"
+        return f"`broadcast: true` stretches axes of size 1{f'; or {advice}' if advice else ''}"
     down = (large_name, small, bring(large, small))
     return _advice([down, up] if len(one) == len(other) and one[0] == other[0] else [down] if down[2] else [up])
 

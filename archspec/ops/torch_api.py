@@ -223,6 +223,18 @@ _FUNCTIONS_BY_NAME = {
     "unsqueeze": _signature("dim"),
 }
 
+_FREE = {
+    "nn.Parameter": _signature("data", requires_grad=True),
+    "nn.init.normal_": _signature(mean=0.0, std=1.0),
+    "nn.init.trunc_normal_": _signature(mean=0.0, std=1.0),
+    "torch.empty": _signature("size"),
+    "torch.full": _signature("size", "fill_value"),
+    "torch.ones": _signature("size"),
+    "torch.tensor": _signature("data"),
+    "torch.zeros": _signature("size"),
+}
+"""What makes a free tensor."""
+
 _LAYER_NORM = _signature("normalized_shape", eps=1e-5, elementwise_affine=True)
 
 LAYERS: Final[dict[str, Signature]] = {
@@ -238,6 +250,7 @@ LAYERS: Final[dict[str, Signature]] = {
 SIGNATURES: Final[dict[str, Signature]] = {
     **{name: signature for names, signature in _MODULES.items() for name in _ranked(names)},
     **{f"torch.{name}": signature for name, signature in _FUNCTIONS_BY_NAME.items()},
+    **_FREE,
     "F.interpolate": _signature(size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False),
     "F.normalize": _signature(p=2.0, dim=1, eps=1e-12),
     "F.pad": _signature("pad", mode="constant", value=None),

@@ -156,6 +156,16 @@ class Step:
             return True
         return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it reads nothing, and the step after it reads the one before."""
+        return isinstance(self, OpStep) and self.op.arity == 0
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether numbers may stand among what it reads."""
+        return isinstance(self, OpStep) and self.op.takes_numbers
+
     def mentions(self) -> set[str]:
         """Return the names of outside that its expressions mention."""
         found = self._mentions()
@@ -261,6 +271,8 @@ def _constant_names(reads: Value | None) -> frozenset[str] | None:
     if not reads.constant:
         return None
     found = reads.evaluate(NOTHING)
+    if isinstance(found, int | float):
+        return frozenset()
     return frozenset(str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found]))
 
 

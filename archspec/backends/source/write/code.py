@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from archspec.backends.source.plan.ir import CallPlan, Leaf, Statement
+from archspec.backends.source.plan.ir import CallPlan, Free, Leaf, Statement
 from archspec.backends.source.trees import binary, equal, equal_sums, name, names_in, text
 from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
@@ -55,6 +55,21 @@ def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
         if all(equal(item, tree.elts[0]) for item in tree.elts):
             return tree.elts[0]
     return tree
+
+
+def tensor(free: Free) -> Doc:
+    """Return the code that makes a free tensor."""
+    doc: Doc | None = None
+    for call in free.calls:
+        short = call.target.removeprefix("torch.")
+        size = call.arguments.get("size")
+        if short in ("empty", "ones", "zeros") and isinstance(size, ast.Tuple):
+            doc = Brackets(f"{call.target}(", [expression(item) for item in size.elts])
+        else:
+            inputs = [] if doc is None else [doc]
+            doc = Brackets(f"{call.target}(", [*inputs, *call_arguments(call.target, call.arguments, bool(inputs))])
+    assert doc is not None
+    return Brackets("nn.Parameter(", [doc]) if free.trained else doc
 
 
 def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:

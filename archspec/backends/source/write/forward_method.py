@@ -14,6 +14,7 @@ from archspec.backends.source.plan.ir import (
     CallPlan,
     Chain,
     ClassPlan,
+    Free,
     Instance,
     Leaf,
     Let,
@@ -372,6 +373,9 @@ class ForwardWriter:
                     if statement.target in self.init.read_in_loops and level > 2:
                         self._flush(level)
                         self._add(level, f"{statement.target} = ", expression(self.init.in_forward(statement.value)))
+                case Free():
+                    self.variables[statement.out] = self._attribute(statement)
+                    self.typed[self.variables[statement.out]] = True
                 case Listing():
                     self._listing(statement, level)
                 case Loop():
@@ -460,6 +464,8 @@ class ForwardWriter:
             else:
                 docs.append(Text(self.variables[slot]))
                 operands.append(slot)
+        if isinstance(statement, Leaf) and statement.fits:
+            docs = self._fitted(statement, docs)
         first = pending.first if folded and pending is not None else statement
         doc, typed = self._call(statement, docs)
         if isinstance(statement, Leaf) and statement.calls and statement.calls[-1].is_operator:
@@ -467,6 +473,19 @@ class ForwardWriter:
         elif len(docs) == 1 and doc is docs[0]:  # an identity
             typed = self._is_typed(reads[0], pending if folded else None)
         self.pending = _Pending(statement.out, doc, tuple(operands), first, statement, typed)
+
+    @staticmethod
+    def _fitted(leaf: Leaf, docs: list[Doc]) -> list[Doc]:
+        """Return what a step reads, each with the batch that it needs."""
+        found: list[Doc] = []
+        batched = next((doc.flat() for doc, fit in zip(docs, leaf.fits, strict=True) if not fit), "")
+        for doc, fit, slot in zip(docs, leaf.fits, leaf.reads, strict=True):
+            if fit == "expand":
+                axes = len(slot.shape) if slot.shape is not None else len(slot.sizes)
+                found.append(Text(f"{doc.flat()}.expand({', '.join([f'{batched}.shape[0]', *['-1'] * axes])})"))
+            else:
+                found.append(Text(f"{doc.flat()}.unsqueeze(0)") if fit else doc)
+        return found
 
     def _is_typed(self, slot: Slot, pending: _Pending | None) -> bool:
         """Return whether torch declares that a value is a tensor."""
@@ -481,8 +500,10 @@ class ForwardWriter:
         leaf = statement.statements[0] if isinstance(statement, Branch) else statement
         if not isinstance(leaf, Leaf) or pending.slot in self.forced:
             return False
+        if any(leaf.fits):
+            return False
         operator = bool(leaf.calls) and leaf.calls[0].is_operator
-        if operator and len(reads) > 1 and isinstance(pending.doc, layout.Chain):
+        if operator and isinstance(pending.doc, layout.Chain):
             return False
         waits = isinstance(pending.last, Leaf) and pending.last.op.on_line_of_reader and pending.last is pending.first
         if not leaf.op.on_line_of_input and not operator and not waits:
@@ -512,7 +533,11 @@ class ForwardWriter:
 
     def _one_call(self, leaf: Leaf, call: CallPlan, docs: list[Doc]) -> tuple[Doc, bool]:
         if call.is_operator:
-            return layout.Chain(call.target, docs), False
+            operands = list(docs)
+            for key in call.arguments:
+                place = int(key.removeprefix("operand_"))
+                operands.insert(place, Text(text(self._argument(call, key, call.arguments[key]))))
+            return layout.Chain(call.target, operands), False
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
