@@ -26,7 +26,7 @@ from archspec.backends import layers
 from archspec.errors import UsageError, did_you_mean
 from archspec.graph import Graph, Node, Tree, outer_reads
 from archspec.ops.base import Call, Op
-from archspec.ops.torch_api import OPERATORS
+from archspec.ops.torch_api import OPERATORS, numbers_of
 from archspec.shapes import Lead
 
 INITS = ("torch", "kaiming")
@@ -422,7 +422,10 @@ def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str)
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:
         between = OPERATORS[step.target]
-        return reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), reads)
+        operands: list[Any] = list(reads)
+        for place, number in numbers_of(arguments):
+            operands.insert(place, number)
+        return reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), operands)
     family, _, word = step.target.rpartition(".")
     function = getattr(functional if family == "F" else torch, word)
     return graph.create_node("call_function", function, (reads,) if step.listed else tuple(reads), arguments, name)

@@ -121,7 +121,7 @@ def _free_help(shape: Shape, full: Shape) -> str:
     return f"compared from the last axis on, each is 1 or that of the other: `shape: {list(full)}` fits"
 
 
-class _Sum(Elementwise):
+class EqualShapes(Elementwise):
     """What the merges share that want equal shapes unless told otherwise. Abstract."""
 
     broadcast: bool = arg(
@@ -144,9 +144,9 @@ class _Sum(Elementwise):
             if not self.broadcast:
                 message = f"operands differ: {self.operand(first)} and {self.operand(n)}"
                 names = (self.names[first], self.names[n]) if self.names else None
-                help = equal_help(full, shape, names, self.op) if names else None
+                help = equal_help(full, shape, names) if names else None
                 raise self.error("shape", message, help=help)
-            if len(shape) != len(full) or any(1 not in pair and len(set(pair)) > 1 for pair in zip(shape, full)):
+            if not _stretch_together(shape, full):
                 message = f"operands differ in more than axes of size 1: {self.operand(first)} and {self.operand(n)}"
                 help = fit_help(shape, full, self.names[n]) if self.names else None
                 raise self.error("shape", message, help=help)
@@ -154,7 +154,12 @@ class _Sum(Elementwise):
         return full
 
 
-class Add(_Sum):
+def _stretch_together(shape: Shape, full: Shape) -> bool:
+    """Return whether two shapes have as many axes, each equal or of size 1 in one of them."""
+    return len(shape) == len(full) and all(a == b or 1 in (a, b) for a, b in zip(shape, full, strict=True))
+
+
+class Add(EqualShapes):
     """Sum of several steps of equal shape, as of a residual branch and its input (+).
 
     Source: Deep Residual Learning, https://arxiv.org/abs/1512.03385
@@ -163,12 +168,12 @@ class Add(_Sum):
     op = "add"
     torch = "+"
     also_called = (
-        *("sum", "plus", "addition", "added", "eltwise_add", "elementwise_add", "add_n", "shortcut", "skip"),
+        *("plus", "addition", "added", "eltwise_add", "elementwise_add", "add_n", "shortcut", "skip"),
         *("skip_connection", "skip_add", "residual_add", "merge_add", "eltwise"),
     )
 
 
-class Subtract(_Sum):
+class Subtract(EqualShapes):
     """The first operand without the others, of equal shape (-)."""
 
     op = "subtract"
@@ -177,7 +182,7 @@ class Subtract(_Sum):
     commutative = False
 
 
-class Divide(_Sum):
+class Divide(EqualShapes):
     """The first operand divided by the others, of equal shape (/)."""
 
     op = "divide"

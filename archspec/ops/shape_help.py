@@ -79,7 +79,7 @@ def _resize(sizes: list[int], goals: list[int]) -> tuple[Step, ...]:
     return ()
 
 
-def equal_help(one: Shape, other: Shape, names: tuple[str, str], op: str = "add") -> str | None:
+def equal_help(one: Shape, other: Shape, names: tuple[str, str]) -> str | None:
     """Return how to make two operands equal; the first is the main path, the second what joins it."""
     if len(one) == len(other) and one[1:] == other[1:]:
         return _advice([(names[1], one, bring(other, one))])

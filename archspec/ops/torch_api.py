@@ -42,8 +42,19 @@ OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
+    "@": operator.matmul,
+    "[]": operator.getitem,
 }
 """The operators that may stand between all inputs of an op, evaluated from left to right."""
+
+
+def numbers_of(arguments: Mapping[str, Any]) -> list[tuple[int, Any]]:
+    """Return the numbers among the operands of an operator, each with its place: `{"operand_1": 2}` has 2 at 1."""
+    return [(int(key.removeprefix("operand_")), value) for key, value in arguments.items()]
+
+
+METHODS: Final = frozenset({"torch.amax", "torch.clamp", "torch.mean", "torch.pow", "torch.sum"})
+"""Functions that people write as methods of what they read first: `x.mean(dim=1)`."""
 
 IDENTITY: Final = "nn.Identity"
 """The module whose function form is its input."""
@@ -83,7 +94,7 @@ _DROPOUT = _signature(p=0.5, inplace=False)
 _PLAIN = _signature()
 _IN_PLACE = _signature(inplace=False)
 _PADDING = _signature("padding")
-_REDUCTION = _signature("dim", keepdim=False)
+_REDUCTION = _signature("dim", keepdim=False, by_name=("dim",))
 
 _MODULES = {
     "nn.Conv*d": _CONV,
@@ -207,6 +218,7 @@ _FUNCTIONS_BY_NAME = {
     **dict.fromkeys(("matmul", "maximum", "minimum"), _PLAIN),
     "clamp": _signature(min=None, max=None),
     "pow": _signature("exponent"),
+    "amax": _signature(dim=(), keepdim=False, by_name=("dim",)),
     "mean": _REDUCTION,
     "sum": _REDUCTION,
     "cat": _signature(dim=0),
@@ -224,7 +236,7 @@ _FUNCTIONS_BY_NAME = {
 }
 
 _FREE = {
-    "nn.Parameter": _signature("data", requires_grad=True),
+    "nn.Parameter": _signature(data=None, requires_grad=True),
     "nn.init.normal_": _signature(mean=0.0, std=1.0),
     "nn.init.trunc_normal_": _signature(mean=0.0, std=1.0),
     "torch.empty": _signature("size"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import MISSING, Binding
 from archspec.ops.base import Op, makes_module
-from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES
+from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES, numbers_of
 from archspec.shapes import Shape
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class CallPlan:
     def __str__(self) -> str:
         """Return the call as the plan shows it: without what torch assumes."""
         if self.is_operator:
-            numbers = ", ".join(f"{ast.unparse(tree)} at {key[8:]}" for key, tree in self.arguments.items())
+            numbers = ", ".join(f"{ast.unparse(tree)} at {place}" for place, tree in numbers_of(self.arguments))
             return f"{self.target}({numbers})" if numbers else self.target
         given = {name: tree for name, tree in self.arguments.items() if not self.is_default(name)}
         return f"{self.target}({_arguments(given)})"

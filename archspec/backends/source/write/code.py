@@ -67,9 +67,15 @@ def tensor(free: Free) -> Doc:
             doc = Brackets(f"{call.target}(", [expression(item) for item in size.elts])
         else:
             inputs = [] if doc is None else [doc]
-            doc = Brackets(f"{call.target}(", [*inputs, *call_arguments(call.target, call.arguments, bool(inputs))])
+            arguments = {key: _listed(tree) if key == "data" else tree for key, tree in call.arguments.items()}
+            doc = Brackets(f"{call.target}(", [*inputs, *call_arguments(call.target, arguments, bool(inputs))])
     assert doc is not None
     return Brackets("nn.Parameter(", [doc]) if free.trained else doc
+
+
+def _listed(tree: ast.expr) -> ast.expr:
+    """Return nested tuples as nested lists."""
+    return ast.List([_listed(item) for item in tree.elts], ast.Load()) if isinstance(tree, ast.Tuple) else tree
 
 
 def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:

@@ -32,7 +32,7 @@ from archspec.backends.source.write.code import call_arguments, expression, is_f
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
-from archspec.ops.torch_api import FUNCTIONS, IDENTITY
+from archspec.ops.torch_api import FUNCTIONS, IDENTITY, METHODS, numbers_of
 from archspec.shapes import Shape, shape_text
 
 RUNNING = ("x", "out")
@@ -534,14 +534,18 @@ class ForwardWriter:
     def _one_call(self, leaf: Leaf, call: CallPlan, docs: list[Doc]) -> tuple[Doc, bool]:
         if call.is_operator:
             operands = list(docs)
-            for key in call.arguments:
-                place = int(key.removeprefix("operand_"))
-                operands.insert(place, Text(text(self._argument(call, key, call.arguments[key]))))
+            arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
+            for place, tree in numbers_of(arguments):
+                operands.insert(place, expression(tree))
+            if call.target == "[]":
+                return Text(f"{operands[0].flat()}[{operands[1].flat()}]"), True
             return layout.Chain(call.target, operands), False
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
                 return Text(self._slice(docs[0].text, call, leaf)), True
+            if call.target in METHODS and isinstance(docs[0], Text) and docs[0].text.replace(".", "_").isidentifier():
+                return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
             return Brackets(f"{self._attribute(leaf)}(", docs), False
