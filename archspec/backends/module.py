@@ -425,7 +425,8 @@ def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str)
         operands: list[Any] = list(reads)
         for place, number in numbers_of(arguments):
             operands.insert(place, number)
-        return reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), operands)
+        found: fx.Node = reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), operands)
+        return found
     family, _, word = step.target.rpartition(".")
     function = getattr(functional if family == "F" else torch, word)
     return graph.create_node("call_function", function, (reads,) if step.listed else tuple(reads), arguments, name)

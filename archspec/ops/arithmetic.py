@@ -45,7 +45,7 @@ class Log(_Function):
 
     op = "log"
     torch = "torch.log"
-    also_called = ("logarithm", "ln", "natural_log")
+    also_called = ("logarithm", "natural_log")
     overwritable = True
 
 
@@ -111,7 +111,9 @@ class Clamp(_Function):
     overwritable = True
 
     min: float | None = arg(Number(), "the least number", None, also_called=("minimum", "low", "lower", "min_value"))
-    max: float | None = arg(Number(), "the greatest number", None, also_called=("maximum", "high", "upper", "max_value"))
+    max: float | None = arg(
+        Number(), "the greatest number", None, also_called=("maximum", "high", "upper", "max_value")
+    )
 
     def infer(self) -> Shape:
         if self.min is None and self.max is None:
@@ -232,7 +234,7 @@ class Mean(_Reduction):
 
     op = "mean"
     torch = "torch.mean"
-    also_called = ("reduce_mean", "average", "avg", "mean_pool")
+    also_called = ("reduce_mean", "average", "avg")
     example = "{axes: channels, keep: true}"
 
 
@@ -328,11 +330,12 @@ class Gather(Op):
 
     op = "gather"
     torch = "[]"
-    also_called = ("take", "index_select", "lookup", "embedding_lookup", "index", "getitem", "table_lookup")
+    also_called = ("lookup", "take_rows", "embedding_lookup", "index", "getitem", "table_lookup")
     arity = None
     commutative = False
     broadcasts = True
     overwritable = True
+    example = "[table, index]"
 
     def infer(self) -> Shape:
         if len(self.inputs) != 2:

@@ -56,7 +56,7 @@ class Start(Kind):
 
 
 class Numbers(Kind):
-    """A number, or lists of numbers nested to equal depth; canonical: tuples. Integers stay integers."""
+    """A number, or lists of numbers nested to equal depth; canonical: lists. Integers stay integers."""
 
     expected = "a number, or lists of numbers,"
     takes_lists = True
@@ -71,7 +71,7 @@ class Numbers(Kind):
         if isinstance(value, list | tuple):
             if not value:
                 raise Complaint("value", f"expected {self.expected.rstrip(',')}, got an empty list")
-            return tuple([self._nested(item, rank) for item in value])
+            return [self._nested(item, rank) for item in value]
         if isinstance(value, int) and not isinstance(value, bool | SymBool):
             Float().parse(value, rank)
             return value
@@ -80,8 +80,8 @@ class Numbers(Kind):
         return Float().parse(value, rank)
 
     def shape(self, value: Any) -> Shape:
-        """Return the shape of nested tuples. Raises: Complaint if those of one depth differ in length."""
-        if not isinstance(value, tuple):
+        """Return the shape of nested lists. Raises: Complaint if those of one depth differ in length."""
+        if not isinstance(value, list):
             return ()
         inner = {self.shape(item) for item in value}
         if len(inner) > 1:
@@ -97,7 +97,7 @@ class FreeTensor(Op):
 
     arity = 0
     color = "#d9ead3"
-    ranks = (0,)
+    ranks = ()
     trained: ClassVar[bool] = True
     persistent: bool = True
     """Whether the state_dict has it."""
@@ -115,13 +115,11 @@ class FreeTensor(Op):
         return (1, *self.output) if self.batch else self.output
 
     def infer(self) -> Shape:
-        return self.shape  # type: ignore[no-any-return]
-
-    def flops(self) -> int:
-        return 0
+        found: Shape = self.shape
+        return found
 
     @property
-    def figures(self) -> Figures:  # type: ignore[override]
+    def figures(self) -> Figures:
         """What it takes: nothing, since it is there already."""
         return Figures(0, 0, 0)
 
@@ -137,7 +135,7 @@ class Parameter(FreeTensor):
     torch = "nn.Parameter"
     also_called = (
         *("param", "learned_tensor", "variable", "learnable", "learned", "weight", "get_parameter", "create_parameter"),
-        *("layer_scale", "layerscale", "class_token", "cls_token", "pos_embed", "position_embedding", "gamma"),
+        *("class_token", "cls_token", "pos_embed", "pos_embedding", "position_embedding", "position_embeddings"),
     )
     example = "{name: gamma, shape: [64, 1, 1], init: 1}"
 
@@ -178,7 +176,7 @@ class Buffer(FreeTensor):
     torch = "torch.tensor"
     also_called = ("constant", "const", "register_buffer", "tensor", "fixed", "literal", "values")
     trained = False
-    example = "{name: grid, values: [-1.0, 0.0, 1.0]}"
+    example = "{name: grid, values: 0.5}"
 
     values: Any = arg(
         Numbers(),
@@ -211,15 +209,9 @@ class Buffer(FreeTensor):
         return {"": self.stored}
 
     def calls(self) -> tuple[Call, ...]:
-        if not isinstance(self.values, tuple):
+        if not isinstance(self.values, list):
             return (Call("torch.full", {"size": self.stored, "fill_value": self.values}),)
-        values = _listed(self.values)
-        return (Call("torch.tensor", {"data": [values] if self.batch else values}),)
-
-
-def _listed(values: Any) -> Any:
-    """Return nested tuples as nested lists."""
-    return [_listed(value) for value in values] if isinstance(values, tuple) else values
+        return (Call("torch.tensor", {"data": [self.values] if self.batch else self.values}),)
 
 
 OPS = (Parameter, Buffer)

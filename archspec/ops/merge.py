@@ -23,7 +23,7 @@ class Operands(Kind):
         return tuple([None if item is None else number(item, rank) for item in value])
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "array"}
+        return {"type": "array", "items": {"type": ["number", "null"]}}
 
 
 def number(value: object, rank: int = 0) -> Any:

@@ -27,6 +27,8 @@ class Signature(NamedTuple):
     """Parameters that people write by name although their place would do: `nn.Softmax(dim=1)`."""
     by_place: tuple[str, ...] = ()
     """Optional parameters whose order everybody knows: `nn.Conv2d(width, width, kernel, stride, kernel // 2)`."""
+    always: tuple[str, ...] = ()
+    """Parameters that people give at torch's default too: `F.normalize(x, dim=1)`."""
 
 
 class Function(NamedTuple):
@@ -61,9 +63,13 @@ IDENTITY: Final = "nn.Identity"
 
 
 def _signature(
-    *required: str, by_name: tuple[str, ...] = (), by_place: tuple[str, ...] = (), **optional: Any
+    *required: str,
+    by_name: tuple[str, ...] = (),
+    by_place: tuple[str, ...] = (),
+    always: tuple[str, ...] = (),
+    **optional: Any,
 ) -> Signature:
-    return Signature({**dict.fromkeys(required, REQUIRED), **optional}, by_name, by_place)
+    return Signature({**dict.fromkeys(required, REQUIRED), **optional}, by_name, by_place, always)
 
 
 def _ranked(name: str) -> list[str]:
@@ -218,7 +224,7 @@ _FUNCTIONS_BY_NAME = {
     **dict.fromkeys(("matmul", "maximum", "minimum"), _PLAIN),
     "clamp": _signature(min=None, max=None),
     "pow": _signature("exponent"),
-    "amax": _signature(dim=(), keepdim=False, by_name=("dim",)),
+    "amax": _signature(dim=None, keepdim=False, by_name=("dim",)),
     "mean": _REDUCTION,
     "sum": _REDUCTION,
     "cat": _signature(dim=0),
@@ -264,7 +270,7 @@ SIGNATURES: Final[dict[str, Signature]] = {
     **{f"torch.{name}": signature for name, signature in _FUNCTIONS_BY_NAME.items()},
     **_FREE,
     "F.interpolate": _signature(size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False),
-    "F.normalize": _signature(p=2.0, dim=1, eps=1e-12),
+    "F.normalize": _signature(p=2.0, dim=1, eps=1e-12, always=("dim",)),
     "F.pad": _signature("pad", mode="constant", value=None),
     **LAYERS,
 }

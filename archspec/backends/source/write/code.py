@@ -38,7 +38,7 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
     signature, call = SIGNATURES[target], CallPlan(target, arguments)
     for key, default in signature.parameters.items():
         tree = arguments.get(key)
-        if tree is None or call.is_default(key):
+        if tree is None or call.is_default(key) and key not in signature.always:
             by_place = False
             continue
         first = not found and not after_inputs
