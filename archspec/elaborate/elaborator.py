@@ -16,7 +16,7 @@ from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
+from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
@@ -71,6 +71,8 @@ class Elaborator:
         self.limits = Limits(params.budget)
         self.memo: dict[Any, Entry] = {}
         self.inputs: Mapping[str, Shape | None] = {}
+        self.free: dict[str, Op] = {}
+        """The free tensors by their paths, but for those of scopes that were copied."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
@@ -232,7 +234,7 @@ class Elaborator:
         """Leave a step out: its name refers to its first input."""
         self.limits.nodes += 1
         if step.name is None or not (step.repeat and step.siblings):
-            namespace.bind_absent(step, reads[0], environment)
+            namespace.bind_absent(step, ABSENT_REF if step.is_free else reads[0], environment)
         if self.trace:
             self._place(namespace.scope, step, None, Application(namespace, namespace, environment, reads), reads[0])
         return reads[0]
@@ -455,6 +457,10 @@ class Elaborator:
             leads = tuple([ref.lead for ref in given])
             try:
                 op = applied(step.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+                if step.is_free:
+                    self.free[path] = op
+                elif op.leads:
+                    op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
                 ref = Ref(path, op.output, op.lead)
                 reads = tuple([ref.path for ref in given])
                 self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))

@@ -19,7 +19,7 @@ from archspec.ops.fields import MAX_AXES, Int, axis_names
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import RESERVED, Value
-from archspec.shapes import LIMIT, Shape, shape_text
+from archspec.shapes import LIMIT, Lead, Shape, shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 InputShape = tuple[int, ...] | list[int]
@@ -215,7 +215,10 @@ def outputs(
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
             findings.complain(fault.at(at, "outputs: "))
-        if ref is not None and ref.shape is not None:
+        if ref is not None and ref.shape is not None and ref.lead is not Lead.BATCH:
+            message = f"outputs: `{name}` follows from free tensors only, not from the input"
+            findings.complain(Complaint("shape", message, "name a step that reads the input", span=at))
+        elif ref is not None and ref.shape is not None:
             found[name] = ref.path
     return found
 

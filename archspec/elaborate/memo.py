@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from archspec.elaborate.limits import Spent
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
+from archspec.elaborate.namespace import Namespace, Ref
 from archspec.expressions import Environment
 from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, ScopeStep, Step
@@ -82,7 +82,7 @@ class Entry:
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:
         """Return a value of the scope, or what it reads, as it is in the scope `scope`."""
         if ref.shape is None:
-            return UNKNOWN_REF
+            return ref
         if ref.path == self.source.path:
             return source
         return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape, ref.lead)

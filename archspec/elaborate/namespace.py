@@ -25,6 +25,8 @@ class Ref(Tensor):
 
 
 UNKNOWN_REF = Ref("", None)
+ABSENT_REF = Ref("", None)
+"""What the name of a free tensor stands for where it is left out: there is no value before it to pass on."""
 
 
 class Gaps:
@@ -122,6 +124,9 @@ class Namespace:
         found = self.find(name)
         if found is None:
             raise Complaint.later("reference", partial(self._no_such_step, name), span)
+        if found is ABSENT_REF:
+            help = "leave this step out under the same `when`"
+            raise Complaint("reference", f"`{name}` is left out, and stands for no other value", help, span=span)
         return found
 
     def _no_such_step(self, name: str) -> tuple[str, str | None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Axis, Bool, Float, Kind, arg, axis_names
+from archspec.ops.free import Buffer
 from archspec.ops.merge import EqualShapes, number
 from archspec.shapes import Lead, Shape, elements, shape_text
 
@@ -348,6 +350,19 @@ class Gather(Op):
         if len(found) > 6:
             raise self.error("shape", f"the result {shape_text(found)} has more than 6 axes")
         return found
+
+    def check_free(self, free: Mapping[int, Op]) -> None:
+        index = free.get(1)
+        if index is None:
+            return
+        numbers = index.integers() if isinstance(index, Buffer) else None
+        if numbers is None:
+            message = f"expected an index of integers, got a {index.op}{' of floats' * isinstance(index, Buffer)}"
+            raise self.error("type", message, "from", "a `buffer` whose values have no point: `values: [0, 1, 1, 0]`")
+        rows = self.input[0]
+        wrong = next((number for number in numbers if not -rows <= number < rows), None)
+        if wrong is not None:
+            raise self.error("value", f"the index {wrong} is beyond the {rows} rows of the table", "from")
 
     def calls(self) -> tuple[Call, ...]:
         return (Call("[]"),)

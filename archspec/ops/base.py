@@ -242,6 +242,9 @@ class Op:
         """Return what is allowed here, but surprises, as a warning; default: nothing."""
         return None
 
+    def check_free(self, free: Mapping[int, Op]) -> None:
+        """Check the free tensors among the inputs, by their places. Raises: Complaint if one does not fit."""
+
     def infer(self) -> Shape:
         """Return the output shape; by default the input's. Raises: Complaint if the op cannot be applied."""
         return self.input

@@ -205,6 +205,18 @@ class Buffer(FreeTensor):
             raise self.error("limit", f"more than {MAX_VALUES:,} values", "values")
         return found
 
+    def integers(self) -> list[int] | None:
+        """Return its numbers if all are integers, in any order; None if they are not."""
+        found: list[Any] = []
+        waiting = [self.values]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list):
+                waiting += value
+            else:
+                found.append(value)
+        return found if all(isinstance(value, int) for value in found) else None
+
     def buffers(self) -> dict[str, Shape]:
         return {"": self.stored}
 

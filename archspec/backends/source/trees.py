@@ -429,8 +429,13 @@ def text(tree: ast.expr) -> str:
     if not all(map(_PLAIN_TEXT.fullmatch, strings)):
         raise Unprintable
     code = ast.unparse(tree)
+    if not strings:
+        code = _EXPONENT.sub(r"\1e-\2", code)
     return _hugged(_bare_generators(code.replace("'", '"') if strings else code))
 
+
+_EXPONENT = re.compile(r"(\d)e-0(\d)\b")
+"""A small number as Python shows it, which people write without the zero: 1e-6."""
 
 _POWER = re.compile(r"(?<![\w.\])])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
 

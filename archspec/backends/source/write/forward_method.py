@@ -42,6 +42,10 @@ _UNTYPED = ("F.max_pool", "F.adaptive_max_pool")
 """Functions that torch declares to return anything."""
 
 
+SHORT_FORMULA = 60
+"""Characters of a formula that may stand within another one."""
+
+
 class _Pending(NamedTuple):
     """An expression that no variable holds yet, since the next step may take it in.
 
@@ -504,7 +508,9 @@ class ForwardWriter:
             return False
         operator = bool(leaf.calls) and leaf.calls[0].is_operator
         if operator and isinstance(pending.doc, layout.Chain):
-            return False
+            is_short = len(pending.doc.flat()) <= SHORT_FORMULA
+            if not is_short or not (self._is_formula(pending.last) or self._is_formula(leaf)):
+                return False
         waits = isinstance(pending.last, Leaf) and pending.last.op.on_line_of_reader and pending.last is pending.first
         if not leaf.op.on_line_of_input and not operator and not waits:
             return False
@@ -518,6 +524,13 @@ class ForwardWriter:
             pending.doc if slot is pending.slot else Text(self.variables.get(slot) or "x") for slot in reads
         ]
         return fits(level, f"return {self._call(statement, docs)[0].flat()}")
+
+    def _is_formula(self, statement: Statement) -> bool:
+        """Return whether a step is arithmetic with a number or a free tensor: part of a formula, not a merge."""
+        if not isinstance(statement, Leaf) or not statement.calls or not statement.calls[0].is_operator:
+            return False
+        free = any(isinstance(self.live.maker.get(slot), Free) for slot in statement.reads)
+        return free or bool(statement.calls[0].arguments)
 
     def _call(self, statement: Statement, docs: list[Doc]) -> tuple[Doc, bool]:
         """Return the code of a step that is given `docs`, and whether torch declares that it returns a tensor."""
@@ -539,13 +552,15 @@ class ForwardWriter:
                 operands.insert(place, expression(tree))
             if call.target == "[]":
                 return Text(f"{operands[0].flat()}[{operands[1].flat()}]"), True
-            return layout.Chain(call.target, operands), False
+            return layout.Chain(call.target, [_operand(doc, call.target, n) for n, doc in enumerate(operands)]), False
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
                 return Text(self._slice(docs[0].text, call, leaf)), True
             if call.target in METHODS and isinstance(docs[0], Text) and docs[0].text.replace(".", "_").isidentifier():
                 return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
+            if call.target == "torch.neg" and isinstance(docs[0], Text) and docs[0].text.isidentifier():
+                return Text(f"-{docs[0].text}"), self.typed.get(docs[0].text, False)
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
             return Brackets(f"{self._attribute(leaf)}(", docs), False
@@ -782,6 +797,15 @@ class ForwardWriter:
         name = next((each for each in RUNNING if each not in busy), None) or self._new("y", position)
         self._assign(level, name, Text(before), Slot({}), self.typed.get(before, False))
         return name
+
+
+def _operand(doc: Doc, operator: str, place: int) -> Doc:
+    """Return an operand, in parentheses if it is a formula that binds less, or as much and stands behind."""
+    if not isinstance(doc, layout.Chain):
+        return doc
+    own, outer = (each in "+-" for each in (doc.operator, operator))
+    plain = place == 0 and (outer or not own)
+    return Text(doc.flat() if plain else f"({doc.flat()})")
 
 
 def _is_explicit(statement: Statement) -> bool:
