@@ -154,7 +154,11 @@ def test_the_sample_step_is_right(op: str) -> None:
     sizes = [64, 14, 14, 14]
     found = []
     free = "- parameter: {name: table, shape: [4, 1]}\n- buffer: {name: index, values: [0]}\n"
-    around = {"gather": (free, "- multiply: [identity, gather]\n"), "parameter": ("", "- multiply: gamma\n"), "buffer": ("", "- multiply: grid\n")}
+    around = {
+        "gather": (free, "- multiply: [identity, gather]\n"),
+        "parameter": ("", "- multiply: gamma\n"),
+        "buffer": ("", "- multiply: grid\n"),
+    }
     before, after = around.get(op, ("", ""))
     for rank in OPS[op].ranks or (2,):
         text = f"input: {sizes[: rank + 1]}\nlayers:\n- identity\n{before}{example(OPS[op])}\n{after}"

@@ -176,6 +176,7 @@ class Elaborator:
             raise Complaint(
                 "argument", f"{step.label}: expected two or more operands, got 1", help, span=step.reads.span
             )
+        self.limits.add_edges(len(value), step.span)
         yaml = step.reads.yaml
         items = yaml.items if isinstance(yaml, YamlList) else [yaml] * len(value)
         found = [
