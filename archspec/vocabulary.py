@@ -47,7 +47,7 @@ MISSING_OPS: Mapping[str, str] = {
         "transformer_layer transformer_block encoder_layer decoder_layer window_attention rope "
         "deformable_attention non_local non_local_block linear_attention attention_block msa wmsa"
     ),
-    "a learned tensor is a `parameter`, which `add` takes by its name; `conv` and `linear` have a `bias` of their own": (
+    "a learned tensor is a `parameter`, which `add` reads by its name; `conv` and `linear` have a `bias`": (
         "bias bias_add positional_encoding positional_embedding"
     ),
     "a patch embedding is a `conv` whose kernel and stride are the size of a patch": "patch_embed patch_embedding",

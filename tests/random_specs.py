@@ -210,7 +210,10 @@ class Interpreter:
             return {last.path: last.path}
         if not isinstance(wanted, dict):
             wanted = {name: name for name in (wanted if isinstance(wanted, list) else [wanted])}
-        return {name: self.top.find(target).path for name, target in wanted.items()}
+        found = {name: self.top.find(target) for name, target in wanted.items()}
+        if any(ref.absent for ref in found.values()):
+            raise Invalid("a free tensor that is left out")
+        return {name: ref.path for name, ref in found.items()}
 
     def steps(self, steps: list[Step], frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
         if not steps and not self.partial:
@@ -284,8 +287,6 @@ class Interpreter:
             found = tuple(frame.find(name) for name in source if not _is_number(name))
         else:
             found = (last, frame.find(source)) if key in MERGES else (frame.find(source),)
-        if any(ref.absent for ref in found):
-            raise Invalid("a free tensor that is left out")
         count = len(source) if isinstance(source, list) else len(found)
         if not found or key in MERGES and count < 2 or key in OPS and key not in MERGES and len(found) > 1:
             raise Invalid(f"{key} of {len(found)} values")
@@ -341,6 +342,8 @@ class Interpreter:
         conditional: bool,
     ) -> Ref:
         if key == "inline":
+            if reads[0].absent:
+                raise Invalid("a free tensor that is left out")
             let = dict(names)
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, frame)
@@ -348,6 +351,8 @@ class Interpreter:
             result = self.steps(arguments["layers"], frame, let, reads[0])
             frame.in_conditional -= conditional
             return result
+        if any(ref.absent for ref in reads):
+            raise Invalid("a free tensor that is left out")
         called = home.fresh_name(key) if name is None else name
         if key in OPS:
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)

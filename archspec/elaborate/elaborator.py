@@ -16,7 +16,7 @@ from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional
+from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional, left_out
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
@@ -315,6 +315,8 @@ class Elaborator:
         self.limits.nodes += 1
         if self.limits.exceeded_by(0):
             too_large(self.findings, step.span, application.namespace.scope)
+        if ABSENT_REF in application.reads:
+            raise self._absent(step, application)
         if isinstance(step, OpStep):
             return self._op(step, application)
         self.limits.enter(step.span)
@@ -325,6 +327,15 @@ class Elaborator:
             return self._inline(step, application) if step.is_inline else self._scope(step, None, {}, application)
         finally:
             self.limits.leave()
+
+    def _absent(self, step: Step, application: Application) -> Complaint:
+        """Return the finding of a step that reads a free tensor which is left out."""
+        if step.reads is None:
+            return left_out(None, step.span)
+        value = step.reads.evaluate(application.environment)
+        names = value if isinstance(value, list) else [value]
+        absent = (name for name in names if isinstance(name, str) and application.namespace.find(name) is ABSENT_REF)
+        return left_out(next(absent, None), step.reads.span)
 
     def _inline(self, step: ScopeStep, application: Application) -> Ref:
         """Splice the steps of an `inline` into the scope around it."""

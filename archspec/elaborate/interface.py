@@ -9,7 +9,7 @@ from typing import Any
 
 from archspec.document import Document
 from archspec.elaborate.findings import ScopedFindings
-from archspec.elaborate.namespace import Namespace, Ref, name_expected
+from archspec.elaborate.namespace import ABSENT_REF, Namespace, Ref, left_out, name_expected
 from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
 from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
 from archspec.files import MAX_BYTES
@@ -215,7 +215,9 @@ def outputs(
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
             findings.complain(fault.at(at, "outputs: "))
-        if ref is not None and ref.shape is not None and ref.lead is not Lead.BATCH:
+        if ref is ABSENT_REF:
+            findings.complain(left_out(target, at))
+        elif ref is not None and ref.shape is not None and ref.lead is not Lead.BATCH:
             message = f"outputs: `{name}` follows from free tensors only, not from the input"
             findings.complain(Complaint("shape", message, "name a step that reads the input", span=at))
         elif ref is not None and ref.shape is not None:

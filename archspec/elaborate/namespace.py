@@ -124,9 +124,6 @@ class Namespace:
         found = self.find(name)
         if found is None:
             raise Complaint.later("reference", partial(self._no_such_step, name), span)
-        if found is ABSENT_REF:
-            help = "leave this step out under the same `when`"
-            raise Complaint("reference", f"`{name}` is left out, and stands for no other value", help, span=span)
         return found
 
     def _no_such_step(self, name: str) -> tuple[str, str | None]:
@@ -312,6 +309,13 @@ class Namespace:
     def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
         return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
+
+
+def left_out(name: object, span: Span) -> Complaint:
+    """Return the finding of a free tensor that is read and left out."""
+    what = f"`{name}`" if isinstance(name, str) else "a value that is read here"
+    help = "leave this step out under the same `when`"
+    return Complaint("reference", f"{what} is left out, and stands for no other value", help, span=span)
 
 
 def is_conditional(step: Step) -> bool:
