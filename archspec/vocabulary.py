@@ -85,11 +85,11 @@ MISSING_OPS: Mapping[str, str] = {
         "norm normalization normalisation norm_layer"
     ),
     "archspec has no `{word}` yet; it has `batch_norm`, `layer_norm`, `group_norm` and `instance_norm`": (
-        "rms_norm normalize l2_norm l2_normalize unit_norm filter_response_norm sync_batch_norm weight_norm "
+        "rms_norm filter_response_norm sync_batch_norm weight_norm "
         "spectral_norm weight_standardization mean_variance_normalization group_norm_act grn global_response_norm"
     ),
-    "archspec has no such reduction yet; `global_avg_pool` and `global_max_pool` reduce the spatial axes": (
-        "mean reduce_mean reduce_sum reduce_max max min std var variance cumsum norm_l2 logsumexp amax amin "
+    "archspec has no `{word}`; `mean`, `max` and `sum` reduce axes by their names": (
+        "std var variance cumsum norm_l2 logsumexp amin "
         "spatial_attention spatial_gate cbam channel_mean channel_max"
     ),
     "archspec has no `{word}` yet; `max_pool` and `avg_pool` are the poolings with a window": (

@@ -804,7 +804,7 @@ def _operand(doc: Doc, operator: str, place: int) -> Doc:
     if not isinstance(doc, layout.Chain):
         return doc
     own, outer = (each in "+-" for each in (doc.operator, operator))
-    plain = place == 0 and (outer or not own)
+    plain = outer and not own or own == outer and place == 0
     return Text(doc.flat() if plain else f"({doc.flat()})")
 
 
