@@ -89,8 +89,7 @@ MISSING_OPS: Mapping[str, str] = {
         "spectral_norm weight_standardization mean_variance_normalization group_norm_act grn global_response_norm"
     ),
     "archspec has no `{word}`; `mean`, `max` and `sum` reduce axes by their names": (
-        "std var variance cumsum norm_l2 logsumexp amin "
-        "spatial_attention spatial_gate cbam channel_mean channel_max"
+        "std var variance cumsum norm_l2 logsumexp amin spatial_attention spatial_gate cbam channel_mean channel_max"
     ),
     "archspec has no `{word}` yet; `max_pool` and `avg_pool` are the poolings with a window": (
         "lp_pool fractional_max_pool max_unpool spp sppf spatial_pyramid_pooling gem stochastic_pool"

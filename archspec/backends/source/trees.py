@@ -42,7 +42,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     op: COMPARE[op] for op in (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 }
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_. +-]*")
-_MAX_WORK = 10_000
+MAX_WORK = 10_000
 """Steps that the evaluation of one expression may take: comprehensions over long lists are left as values."""
 
 
@@ -170,14 +170,14 @@ def equal_sums(left: ast.expr, right: ast.expr) -> bool:
 class _Evaluator:
     """Works out one expression; `work` bounds its steps."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self.lookup = lookup
+    def __init__(self, lookup: Lookup, most: int) -> None:
+        self.lookup, self.most = lookup, most
         self.bound: dict[str, Any] = {}
         self.work = 0
 
     def value(self, tree: ast.expr) -> Any:
         self.work += 1
-        if self.work > _MAX_WORK:
+        if self.work > self.most:
             raise Unprintable
         match tree:
             case ast.Constant():
@@ -282,13 +282,13 @@ def _power(left: Any, right: Any) -> Any:
     return left**right
 
 
-def value_of(tree: ast.expr, lookup: Lookup) -> Any:
-    """Return the value of an expression whose names `lookup` gives.
+def value_of(tree: ast.expr, lookup: Lookup, most: int = MAX_WORK) -> Any:
+    """Return the value of an expression whose names `lookup` gives, in at most `most` steps.
 
     Raises: Unprintable if it holds what generated code does not, or fails.
     """
     try:
-        return _Evaluator(lookup).value(tree)
+        return _Evaluator(lookup, most).value(tree)
     except (ArithmeticError, TypeError, ValueError, LookupError):
         raise Unprintable from None
 

@@ -79,9 +79,41 @@ def _free(step: OpStep, applied: Uses, cursor: Cursor) -> Free:
     planned = [
         _planned(position, calls, symbols, cursor, None, statements) for position in range(len(calls[cursor.active[0]]))
     ]
+    for plan in planned:
+        if "data" in plan.arguments and len(trees.text(plan.arguments["data"])) > trees.WIDEST:
+            plan.arguments["data"] = _computed(step, applied, symbols, calls, cursor) or plan.arguments["data"]
     name = child_name(step, applied, cursor)
     cursor.sight.add(out)
     return Free(name, [], [out], True, calls=planned, trained=bool(op.weights()), persistent=op.persistent)
+
+
+def _computed(
+    step: OpStep, applied: Uses, symbols: _Symbols, calls: Mapping[int, Sequence[Call]], cursor: Cursor
+) -> ast.expr | None:
+    """Return how the spec computes the numbers of a buffer, which are too many to write out; None if it does not."""
+    value = step.arguments.get(symbols.field("data"))
+    if value is None or value.constant:
+        return None
+    try:
+        tree = cursor.translated(value, {use: each.environment for use, each in applied.items()})
+        if tree is None:
+            return None
+        for use in cursor.active:
+            data = plain(calls[use][0].arguments["data"])
+            found = plain(trees.value_of(tree, partial(cursor.bindings.lookup, use=use), MOST_WORK))
+            if trees.same(data, (found,)):
+                wrapped = True
+            elif trees.same(data, found):
+                wrapped = False
+            else:
+                return None
+    except Unprintable:
+        return None
+    return ast.List([tree], ast.Load()) if wrapped else tree
+
+
+MOST_WORK = 1_000_000
+"""Steps that it may take to work out the numbers of a buffer."""
 
 
 def _calls(ops: Mapping[int, Op]) -> dict[int, tuple[Call, ...]]:

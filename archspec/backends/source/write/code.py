@@ -21,9 +21,9 @@ def expression(tree: ast.expr) -> Doc:
             pairs = zip(tree.keys, tree.values, strict=True)
             items = [Named(f"{text(key)}: ", expression(value)) for key, value in pairs if key is not None]
             return Brackets("{", items, "}", tall=True)
-        case ast.ListComp(elt=element, generators=[loop]):
-            code = f"for {text(loop.target)} in {text(loop.iter)}"
-            return Brackets("[", [Comprehension(expression(element), code)], "]")
+        case ast.ListComp(elt=element, generators=loops) if not any(loop.ifs for loop in loops):
+            first, *more = [f"for {text(loop.target)} in {text(loop.iter)}" for loop in loops]
+            return Brackets("[", [Comprehension(expression(element), first, more=tuple(more))], "]")
     return Text(text(tree))
 
 
