@@ -206,6 +206,8 @@ class Interpreter:
 
     def _outputs(self, last: Ref) -> dict[str, str]:
         wanted = evaluate(self.spec.get("outputs", last.path), self.params, self.top)
+        if "outputs" not in self.spec and last.absent and not self.partial:
+            raise Invalid("a free tensor that is left out")
         if "outputs" not in self.spec:
             return {last.path: last.path}
         if not isinstance(wanted, dict):
@@ -268,7 +270,7 @@ class Interpreter:
             raise Invalid(f"{key} is repeated, or reads something")
         if not evaluate(common.get("when", True), names, frame):
             if "name" in common:
-                frame.leave_out(evaluate(common["name"], names, frame), Ref("", (), absent=True))
+                frame.leave_out(evaluate(common["name"], names, frame), Ref("", (1,), absent=True))
             return last
         name = evaluate(common["name"], names, frame) if "name" in common else None
         called = frame.fresh_name(key) if name is None else name
@@ -584,6 +586,8 @@ class _Generator:
         try:
             self.reading = Interpreter(self.spec, partial=True)
         except Invalid:
+            return False
+        if "" in self.reading.outputs:  # the last value is a free tensor that is left out
             return False
         unread = {*self.reading.unread()}
         return not any(node.path in unread and node.op.lead is not Lead.BATCH for node in self.reading.nodes)

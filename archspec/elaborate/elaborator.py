@@ -315,7 +315,7 @@ class Elaborator:
         self.limits.nodes += 1
         if self.limits.exceeded_by(0):
             too_large(self.findings, step.span, application.namespace.scope)
-        if ABSENT_REF in application.reads:
+        if ABSENT_REF in application.reads and not step.is_free:
             raise self._absent(step, application)
         if isinstance(step, OpStep):
             return self._op(step, application)

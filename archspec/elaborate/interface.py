@@ -206,6 +206,8 @@ def outputs(
     """Return the path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
     if yaml is None:
+        if last is ABSENT_REF and namespace.steps:
+            findings.complain(left_out(None, namespace.steps[-1].span))
         return {last.path: last.path} if last.shape is not None else {}
     if yaml in document.broken:
         return {}

@@ -13,7 +13,7 @@ from archspec.errors import Complaint, kind_of
 from archspec.ops.base import Call, Figures, Op
 from archspec.ops.fields import Bool, Float, Integers, Kind, arg
 from archspec.ops.symbolic import SymBool
-from archspec.shapes import Lead, Shape, elements
+from archspec.shapes import Lead, Shape, elements, shape_text
 
 MAX_VALUES = 1_000_000
 """How many numbers the values of a buffer may be."""
@@ -117,6 +117,11 @@ class FreeTensor(Op):
     def infer(self) -> Shape:
         found: Shape = self.shape
         return found
+
+    def summary(self) -> str:
+        start = getattr(self, "init", "zeros")
+        words = [f"{word} {number:g}" for word, number in start.items()] if isinstance(start, Mapping) else [str(start)]
+        return ", ".join([shape_text(self.stored), *(words if start != "zeros" else [])])
 
     @property
     def figures(self) -> Figures:

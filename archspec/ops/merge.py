@@ -72,6 +72,10 @@ class Elementwise(Op):
         """Return whether axes of size 1 are stretched to those of another operand."""
         return False
 
+    def summary(self) -> str:
+        words = [f"{number:g}" for number in self.numbers or () if number is not None]
+        return ", ".join([*words, *(["broadcast"] if getattr(self, "broadcast", False) else [])])
+
     def flops(self) -> int:
         return (self.operands - 1) * elements(self.output)
 

@@ -379,7 +379,7 @@ class ForwardWriter:
                         self._add(level, f"{statement.target} = ", expression(self.init.in_forward(statement.value)))
                 case Free():
                     self.variables[statement.out] = self._attribute(statement)
-                    self.typed[self.variables[statement.out]] = True
+                    self.typed[self.variables[statement.out]] = self.variables[statement.out].startswith("self.")
                 case Listing():
                     self._listing(statement, level)
                 case Loop():
