@@ -185,6 +185,15 @@ class Node:
         """The last part of the path."""
         return self.path.rpartition(".")[2]
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a free tensor: one that the network holds, and no step has made."""
+        return self.op.arity == 0
+
+    def key(self, tensor: str) -> str:
+        """Return the key in the state_dict of one of its tensors; a free tensor's is its path."""
+        return f"{self.path}.{tensor}" if tensor else self.path
+
     def __repr__(self) -> str:
         return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
 
@@ -248,6 +257,17 @@ class Tree(Generic[Item]):
                 yield from child.items()
             else:
                 yield child
+
+
+def _in_order_of_modules(scope: Tree[Node]) -> Iterator[Node]:
+    """Yield the nodes of a scope as its module registers them: free parameters, free buffers, then the others."""
+    free = [child for child in scope.children.values() if isinstance(child, Node) and child.is_free]
+    yield from sorted(free, key=lambda node: not node.op.weights())
+    for child in scope.children.values():
+        if isinstance(child, Tree):
+            yield from _in_order_of_modules(child)
+        elif not child.is_free:
+            yield child
 
 
 def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
@@ -325,12 +345,19 @@ class Graph:
                 yield node.path.rpartition(".")[0]
 
     def state_dict(self) -> dict[str, Shape]:
-        """Key and shape of every parameter and buffer, in the order in which the modules register them."""
+        """Key and shape of every parameter and buffer, in the order in which the modules register them.
+
+        A module has its own parameters first, then its own buffers, then what its children have.
+        """
+        nodes: Iterable[Node] = self.nodes
+        if any(node.is_free for node in nodes) or self.lists():
+            nodes = _in_order_of_modules(Tree.of(nodes))
         return {
-            f"{node.path}.{name}": shape
-            for node in (Tree.of(self.nodes).items() if self.lists() else self.nodes)
+            node.key(name): shape
+            for node in nodes
             for tensors in (node.op.weights(), node.op.buffers())
             for name, shape in tensors.items()
+            if node.op.persistent
         }
 
     def unused(self) -> list[str]:

@@ -204,6 +204,6 @@ def depth(graph: Graph) -> int:
     chain = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         inputs = node.inputs
-        longest = chain[inputs[0]] if len(inputs) == 1 else max([chain[source] for source in inputs])
+        longest = chain[inputs[0]] if len(inputs) == 1 else max([chain[source] for source in inputs], default=0)
         chain[node.path] = longest + node.op.weighted
     return max((chain[path] for path in graph.outputs.values()), default=0)

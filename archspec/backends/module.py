@@ -25,8 +25,9 @@ from archspec.backends import layers
 from archspec.backends.initial_weights import INITS, draw_weights
 from archspec.errors import UsageError, did_you_mean
 from archspec.graph import Graph, Node, Tree, outer_reads
-from archspec.ops.base import Call
-from archspec.ops.torch_api import OPERATORS
+from archspec.ops.base import Call, Op
+from archspec.ops.torch_api import OPERATORS, numbers_of
+from archspec.shapes import Lead
 
 # Words that the code which fx writes uses itself: an argument of forward must not hide them.
 _TAKEN = frozenset({"self", "torch", "getattr", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "operator"})
@@ -44,8 +45,8 @@ class HasGraph(Protocol):
 class Step:
     """One line of a forward.
 
-    `target` is a child's name if `arguments` is None, else a function. `reads` are the numbers of values: first the
-    inputs are numbered, then the steps.
+    `target` is a child's name if `arguments` is None, else a function, or `attribute` for a tensor of the module.
+    `reads` are the numbers of values: first the inputs are numbered, then the steps.
     """
 
     name: str
@@ -167,6 +168,8 @@ class _Scope:
     """A scope while its plan is made. Values are known by their path; `numbers` gives their number in the plan."""
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
+    tensors: dict[str, tuple[torch.Tensor, bool]] = field(default_factory=dict)
+    """Parameters and buffers of its own, each with whether the state_dict has it."""
     steps: list[Step] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     functions: dict[str, Call] = field(default_factory=dict)
@@ -187,7 +190,12 @@ class _Scope:
         return self.count - 1
 
     def fill(self, module: Module) -> Module:
-        """Give the children to a module."""
+        """Give the tensors and the children to a module."""
+        for name, (tensor, persistent) in self.tensors.items():
+            if isinstance(tensor, nn.Parameter):
+                module.register_parameter(name, tensor)
+            else:
+                module.register_buffer(name, tensor, persistent)
         for name, child in self.modules.items():
             listed, dot, number = name.partition(".")
             if not dot:
@@ -241,7 +249,13 @@ class _Lowering:
                 self._child(scope, name, child)
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
+        if node.is_free:
+            scope.tensors[name] = free_tensor(node.op), node.op.persistent
+            scope.numbers[node.path] = scope.add(Step(name, "attribute", (), (("name", name),)))
+            return
         reads = tuple(scope.numbers[path] for path in node.inputs)
+        if node.op.leads:
+            reads = _fitted(scope, node, reads)
         options = {"inplace": True} if node.path in self.overwriting else {}
         for call in node.op.calls():
             if call.is_module:
@@ -282,6 +296,29 @@ class _Lowering:
             scope.numbers[path] = scope.add(item)
 
 
+def free_tensor(op: Op) -> torch.Tensor:
+    """Make the tensor that a free op stands for, with the numbers that it starts from."""
+    first, *rest = op.calls()
+    tensor: torch.Tensor = getattr(torch, first.target.removeprefix("torch."))(**first.arguments)
+    for call in rest:
+        getattr(nn.init, call.target.removeprefix("nn.init."))(tensor, **call.arguments)
+    return nn.Parameter(tensor) if op.weights() else tensor
+
+
+def _fitted(scope: _Scope, node: Node, reads: tuple[int, ...]) -> tuple[int, ...]:
+    """Give what a node reads the batch that its op needs; return the numbers of these values."""
+    found = list(reads)
+    for position, number in enumerate(reads):
+        fit = node.op.fits(position)
+        if fit == "unsqueeze":
+            found[position] = scope.add(Step(node.name, "torch.unsqueeze", (number,), (("dim", 0),)))
+        elif fit == "expand":
+            batched = reads[node.op.leads.index(Lead.BATCH)]
+            axes = len(node.op.inputs[position])
+            found[position] = scope.add(Step(node.name, "expand", (number, batched), (("axes", axes),)))
+    return tuple(found)
+
+
 def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
     """Return the paths of the nodes that may write their result over what they read.
 
@@ -294,7 +331,7 @@ def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
     for node in nodes:
         reads.update(node.inputs)
         made[node.path] = node
-        source = made.get(node.inputs[0])
+        source = made.get(node.inputs[0]) if node.inputs else None
         prefix = node.path[: -len(node.name)]
         if node.op.overwrites() and source is not None and source.op.overwritable and source.path.startswith(prefix):
             found.append((node.path, source.path))
@@ -363,11 +400,20 @@ def _forward(plan: Plan) -> Callable[..., Any]:
 
 def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str) -> fx.Node:
     arguments: dict[str, Any] = dict(step.arguments or ())
+    if step.target == "attribute":
+        return graph.create_node("get_attr", arguments["name"], (), {}, name)
+    if step.target == "expand":
+        size = graph.create_node("call_method", "size", (reads[1], 0), {}, "batch")
+        return graph.create_node("call_method", "expand", (reads[0], size, *[-1] * arguments["axes"]), {}, name)
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:
         between = OPERATORS[step.target]
-        return reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), reads)
+        operands: list[Any] = list(reads)
+        for place, number in numbers_of(arguments):
+            operands.insert(place, number)
+        found: fx.Node = reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), operands)
+        return found
     family, _, word = step.target.rpartition(".")
     function = getattr(functional if family == "F" else torch, word)
     return graph.create_node("call_function", function, (reads,) if step.listed else tuple(reads), arguments, name)

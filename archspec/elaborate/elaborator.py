@@ -18,7 +18,7 @@ from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
+from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional, left_out
 from archspec.elaborate.places import value_place
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
@@ -26,10 +26,11 @@ from archspec.graph import EMPTY, Applied, Node, Scope
 from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
+from archspec.ops.merge import is_number, number_operands
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, OpStep, Repeat, ScopeStep, Step, Value
-from archspec.shapes import Shape, shape_text
+from archspec.shapes import Lead, Shape, shape_text
 from archspec.syntax import YamlList
 
 _NO_DOLLAR = "write the name without `$`"
@@ -73,6 +74,8 @@ class Elaborator:
         self.limits = Limits(params.budget)
         self.memo: dict[Any, Entry] = {}
         self.inputs: Mapping[str, Shape | None] = {}
+        self.free: dict[str, Op] = {}
+        """The free tensors by their paths, but for those of scopes that were copied."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
@@ -96,9 +99,11 @@ class Elaborator:
             except Complaint as fault:
                 failures[step.origin] += 1
                 self.findings.complain(fault, namespace.scope)
-                previous = self._lost(step, namespace)
+                lost = self._lost(step, namespace)
+                previous = previous if step.is_free else lost
             except UnknownShape:
-                previous = self._lost(step, namespace)
+                lost = self._lost(step, namespace)
+                previous = previous if step.is_free else lost
         return previous
 
     def _lost(self, step: Step, namespace: Namespace) -> Ref:
@@ -138,6 +143,11 @@ class Elaborator:
                     self._warn_of_order(step, value, namespace, previous)
                 self._warn_of_double(step, [value], namespace, (previous, ref))
             return (previous, ref) if merge else (ref,)
+        if step.takes_numbers:
+            if is_number(value):
+                return (previous,)
+            if isinstance(value, list) and any(map(is_number, value)):
+                return self._tensors(step, value, namespace)
         if not isinstance(value, list):
             message = f"from: expected a name or a list of names, got {kind_of(value)}"
             raise Complaint("type", message, _NO_DOLLAR if isinstance(value, Ref) else None, span=at)
@@ -180,6 +190,25 @@ class Elaborator:
         first = previous if names[0] is None else namespace.named(names[0], step.reads.span)
         others = [namespace.find(name) for name in names[1:] if isinstance(name, str)]
         return (first, *[ref for ref in others if ref is not None])
+
+    def _tensors(self, step: Step, value: list[Any], namespace: Namespace) -> tuple[Ref, ...]:
+        """Return the tensors of a list of operands with numbers in it."""
+        assert step.reads is not None
+        if len(value) < 2:
+            help = f"`{step.label}: NUMBER` works on the step before"
+            raise Complaint(
+                "argument", f"{step.label}: expected two or more operands, got 1", help, span=step.reads.span
+            )
+        self.limits.add_edges(len(value), step.span)
+        yaml = step.reads.yaml
+        items = yaml.items if isinstance(yaml, YamlList) else [yaml] * len(value)
+        found = [
+            namespace.named(name, item.span) for name, item in zip(value, items, strict=True) if not is_number(name)
+        ]
+        if not found:
+            message = f"{step.label}: expected a tensor among the operands, got numbers only"
+            raise Complaint("argument", message, "work the numbers out: `${...}`", span=step.reads.span)
+        return tuple(found)
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""
@@ -272,7 +301,7 @@ class Elaborator:
         """Leave a step out: its name refers to its first input."""
         self.limits.nodes += 1
         if step.name is None or not (step.repeat and step.siblings):
-            namespace.bind_absent(step, reads[0], environment)
+            namespace.bind_absent(step, ABSENT_REF if step.is_free else reads[0], environment)
         if self.trace:
             self._place(namespace.scope, step, None, Application(namespace, namespace, environment, reads), reads[0])
         return reads[0]
@@ -281,7 +310,7 @@ class Elaborator:
         self, scope: Scope, step: Step, made: Node | Scope | None, application: Application, result: Ref
     ) -> None:
         """Keep what became of a step."""
-        reads = tuple(ref.path for ref in application.reads)
+        reads = made.inputs if isinstance(made, Node) else tuple(ref.path for ref in application.reads)
         scope.items.append(Applied(step.origin, made, reads, result.path, application.environment, application.copy))
 
     def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
@@ -352,6 +381,8 @@ class Elaborator:
         self.limits.nodes += 1
         if self.limits.exceeded_by(0):
             too_large(self.findings, step.span, application.namespace.scope)
+        if ABSENT_REF in application.reads and not step.is_free:
+            raise self._absent(step, application)
         if isinstance(step, ChoiceStep):
             step = self._chosen(step, application.namespace, application.environment)
         if isinstance(step, OpStep):
@@ -364,6 +395,15 @@ class Elaborator:
             return self._inline(step, application) if step.is_inline else self._scope(step, None, {}, application)
         finally:
             self.limits.leave()
+
+    def _absent(self, step: Step, application: Application) -> Complaint:
+        """Return the finding of a step that reads a free tensor which is left out."""
+        if step.reads is None:
+            return left_out(None, step.span)
+        value = step.reads.evaluate(application.environment)
+        names = value if isinstance(value, list) else [value]
+        absent = (name for name in names if isinstance(name, str) and application.namespace.find(name) is ABSENT_REF)
+        return left_out(next(absent, None), step.reads.span)
 
     def _inline(self, step: ScopeStep, application: Application) -> Ref:
         """Splice the steps of an `inline` into the scope around it."""
@@ -567,30 +607,40 @@ class Elaborator:
     # Ops.
 
     def _op(self, step: OpStep, application: Application) -> Ref:
-        """Apply an op."""
+        """Apply an op. What follows a free tensor reads what it would read without it."""
         home = application.home
         name = home.new_name(step, application.environment)
         path = home.prefix + name
         arguments = step.all_arguments(application.environment, self.params) if step.made else step.constants
-        shapes = tuple([ref.shape for ref in application.reads])
+        if step.takes_numbers and step.reads is not None:
+            numbers = number_operands(step.reads.evaluate(application.environment))
+            arguments = {**arguments, "numbers": numbers} if numbers else arguments
+        given = () if step.is_free else application.reads
+        shapes = tuple([ref.shape for ref in given])
         if None in shapes:
             self._check_arguments(step, arguments)
             ref = UNKNOWN_REF
         else:
+            leads = tuple([ref.lead for ref in given])
             try:
-                op = applied(step.op, shapes, arguments)  # type: ignore[arg-type]
-                ref = Ref(path, op.output)
-                reads = tuple([ref.path for ref in application.reads])
+                op = applied(step.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+                if step.is_free:
+                    self.free[path] = op
+                elif op.leads:
+                    op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
+                ref = Ref(path, op.output, op.lead)
+                reads = tuple([ref.path for ref in given])
                 draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
                 self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
                 if self.trace:
-                    self._place(home.scope, step, self.nodes[-1], application, ref)
+                    result = application.reads[0] if step.is_free else ref
+                    self._place(home.scope, step, self.nodes[-1], application, result)
             except Complaint as error:
                 self._complain_of_op(step, error, arguments, path, application)
                 # No node: what reads this step reads what it would have read, where the shape is the same for sure.
-                ref = Ref(application.reads[0].path, shapes[0]) if step.op.infer is Op.infer else UNKNOWN_REF
+                ref = Ref(given[0].path, shapes[0]) if given and step.op.infer is Op.infer else UNKNOWN_REF
         home.bind(name, ref)
-        return ref
+        return application.reads[0] if step.is_free else ref
 
     def _complain_of_op(
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
@@ -599,14 +649,17 @@ class Elaborator:
         self.failures[step.origin] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
-            written = origins if isinstance(origins, list) else [None, origins]
+            written = (
+                [each for each in origins if not is_number(each)] if isinstance(origins, list) else [None, origins]
+            )
             inputs = {id(ref): name for name, ref in application.namespace.inputs.items()}
             names = tuple(
                 name or inputs.get(id(ref)) or ref.path.removeprefix(application.namespace.prefix)
                 for name, ref in zip(written, application.reads, strict=True)
             )
             try:
-                step.op(tuple([ref.shape for ref in application.reads]), arguments, names)  # type: ignore[misc]
+                leads = tuple([ref.lead for ref in application.reads])
+                step.op(tuple([ref.shape for ref in application.reads]), arguments, names, leads)  # type: ignore[misc]
             except Complaint as named:
                 error = named
             if error.code == "shape":

@@ -9,7 +9,7 @@ from typing import Any
 
 from archspec.document import Document
 from archspec.elaborate.findings import ScopedFindings
-from archspec.elaborate.namespace import Namespace, Ref, name_expected
+from archspec.elaborate.namespace import ABSENT_REF, Namespace, Ref, left_out, name_expected
 from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
 from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
 from archspec.files import MAX_BYTES
@@ -19,7 +19,7 @@ from archspec.ops.fields import MAX_AXES, Int, axis_names
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import RESERVED, BlockProgram, CallStep, Value
-from archspec.shapes import LIMIT, Shape, shape_text
+from archspec.shapes import LIMIT, Lead, Shape, shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 InputShape = tuple[int, ...] | list[int]
@@ -227,6 +227,8 @@ def outputs(
     """Return the path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
     if yaml is None:
+        if last is ABSENT_REF and namespace.steps:
+            findings.complain(left_out(None, namespace.steps[-1].span))
         return {last.path: last.path} if last.shape is not None else {}
     if yaml in document.broken:
         return {}
@@ -236,7 +238,12 @@ def outputs(
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
             findings.complain(fault.at(at, "outputs: "))
-        if ref is not None and ref.shape is not None:
+        if ref is ABSENT_REF:
+            findings.complain(left_out(target, at))
+        elif ref is not None and ref.shape is not None and ref.lead is not Lead.BATCH:
+            message = f"outputs: `{name}` follows from free tensors only, not from the input"
+            findings.complain(Complaint("shape", message, "name a step that reads the input", span=at))
+        elif ref is not None and ref.shape is not None:
             found[name] = ref.path
     return found
 

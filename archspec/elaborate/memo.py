@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from archspec.elaborate.limits import Spent
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
+from archspec.elaborate.namespace import Namespace, Ref
 from archspec.expressions import Environment
 from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, ScopeStep, Step
@@ -47,10 +47,10 @@ def scope_key(
         start, values = (step,), [environment.find(name) for name in step.outer_names]
     types = tuple(map(type, values))  # 1, 1.0 and true are equal, but not the same
     if Ref in types:
-        values = [value.shape if isinstance(value, Ref) else value for value in values]
+        values = [(value.shape, value.lead) if isinstance(value, Ref) else value for value in values]
     if float in types:  # of which there are two zeros
         values = [repr(value) if isinstance(value, float) else value for value in values]
-    key = (*start, reads[0].shape, types, *values)
+    key = (*start, reads[0].shape, reads[0].lead, types, *values)
     try:
         hash(key)
     except TypeError:  # a list or a mapping
@@ -83,10 +83,10 @@ class Entry:
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:
         """Return a value of the scope, or what it reads, as it is in the scope `scope`."""
         if ref.shape is None:
-            return UNKNOWN_REF
+            return ref
         if ref.path == self.source.path:
             return source
-        return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape)
+        return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape, ref.lead)
 
     def names(self, scope: Scope, source: Ref) -> Namespace:
         """Return its names as they are in the scope `scope`."""

@@ -12,19 +12,21 @@ from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
 from archspec.names import list_of, step_place_fault
 from archspec.program.steps import OUTWARDS, ScopeStep, Step
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 
 class Ref(Tensor):
-    """A value of the network: its path, and its shape (None where its step is in error)."""
+    """A value of the network: its path, its shape (None where its step is in error), what stands before the shape."""
 
-    __slots__ = ("path",)
+    __slots__ = ("path", "lead")
 
-    def __init__(self, path: str, shape: Shape | None) -> None:
-        self.path, self.shape = path, shape
+    def __init__(self, path: str, shape: Shape | None, lead: Lead = Lead.BATCH) -> None:
+        self.path, self.shape, self.lead = path, shape, lead
 
 
 UNKNOWN_REF = Ref("", None)
+ABSENT_REF = Ref("", None)
+"""What the name of a free tensor stands for where it is left out: there is no value before it to pass on."""
 
 
 class Gaps:
@@ -393,6 +395,13 @@ class Namespace:
     def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
         return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
+
+
+def left_out(name: object, span: Span) -> Complaint:
+    """Return the finding of a free tensor that is read and left out."""
+    what = f"`{name}`" if isinstance(name, str) else "a value that is read here"
+    help = "leave this step out under the same `when`"
+    return Complaint("reference", f"{what} is left out, and stands for no other value", help, span=span)
 
 
 def is_conditional(step: Step) -> bool:

@@ -340,6 +340,10 @@ class _Compiler:
         for key, yaml in common.items():
             if key == "repeat":
                 step.repeat = self._repeat(yaml)
+            elif key == "from" and step.is_free:
+                help = "the steps that need it name it in their `from`"
+                message = f"{step.label}: a free tensor reads nothing"
+                self.findings.add(Diagnostic("argument", message, yaml.span, help=help))
             else:
                 setattr(step, "reads" if key == "from" else key, self._value(yaml))
         if step.name is not None and step.name.constant and step.name.yaml not in self.document.broken:

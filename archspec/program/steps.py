@@ -189,6 +189,16 @@ class Step:
             return True
         return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it reads nothing, and the step after it reads the one before."""
+        return isinstance(self, OpStep) and self.op.arity == 0
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether numbers may stand among what it reads."""
+        return isinstance(self, OpStep) and self.op.takes_numbers
+
     def mentions(self) -> set[str]:
         """Return the names of outside that its expressions mention."""
         found = self._mentions()
@@ -352,6 +362,8 @@ def _constant_names(step: Step) -> frozenset[str] | None:
     if not step.reads.constant:
         return None
     found = step.reads.evaluate(NOTHING)
+    if isinstance(found, int | float):
+        return frozenset()
     names = list(map(str, found if isinstance(found, list) else [found]))
     if any(name.startswith(OUTWARDS) for name in names):
         return None

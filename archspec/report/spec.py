@@ -78,16 +78,19 @@ class _Writer:
         """
         lines: list[str] = []
         for name, child in scope.children.items():
+            if isinstance(child, Node) and child.is_free:
+                lines.append(self._op(name, child, None, indent))
+                continue
             reads = child.inputs if isinstance(child, Node) else outer_reads(child)
             called = [names[path] if path in names else self._inside(scope, path) for path in reads]
-            source = None if reads == (previous,) else called
+            numbered = isinstance(child, Node) and child.op.takes_numbers
+            source = None if reads == (previous,) and not numbered else called
             if isinstance(child, Node):
                 lines.append(self._op(name, child, source, indent))
                 previous = child.path
             else:
                 lines += self._scope(name, child, reads, source, indent)
-                *_, last = child.items()
-                previous = last.path
+                *_, previous = [previous, *(node.path for node in child.items() if not node.is_free)]
         return lines
 
     @staticmethod
@@ -114,7 +117,13 @@ class _Writer:
         return [f"{indent}- {block}: {{{', '.join([f'name: {flow(name)}', *source])}}}"]
 
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
-        source = {} if reads is None else {"from": reads[0] if len(reads) == 1 else reads}
+        numbers = getattr(node.op, "numbers", None) if node.op.takes_numbers else None
+        source: dict[str, Any] = {}
+        if numbers is not None:
+            tensors = iter(reads or ())
+            source = {"from": [next(tensors) if number is None else number for number in numbers]}
+        elif reads is not None:
+            source = {"from": reads[0] if len(reads) == 1 else reads}
         own = {tensor: draw for tensor, draw in node.draws.items() if tensor not in self.shared.get(node.op.op, ())}
         init = {"init": _rule(node.op.op, own)} if own else {}
         line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node), **init})}"
@@ -138,7 +147,8 @@ def _origins(node: Node) -> Iterable[str]:
 
 def _written(node: Node) -> dict[str, Any]:
     """Return the arguments of a node, a size that all axes share as one number."""
-    found = {name: value for name, value in node.op.args().items() if value is not None}
+    fields = node.op.fields
+    found = {name: value for name, value in node.op.args().items() if value is not None and not fields[name].internal}
     for name, value in found.items():
         if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
             found[name] = value[0] if isinstance(value[0], int) else value

@@ -23,6 +23,7 @@ DOCUMENT_KEYS = (
 )
 STEP_KEYS = ("name", "from", "when", "repeat")
 SCOPES = ("sequential", "inline")
+FROM = "The step or steps it reads, by name; default: the previous step."
 
 
 def schema() -> Rule:
@@ -232,7 +233,7 @@ def _step_key_definitions() -> Rule:
     return {
         "name": _text("Its name in the enclosing scope, and its module name."),
         "from": {
-            "description": "The step or steps it reads, by name; default: the previous step.",
+            "description": FROM,
             "type": ["string", "array"],
             "items": {"type": "string"},
             "minItems": 1,
@@ -322,15 +323,25 @@ def _op(op: type[Op]) -> Rule:
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
     if op.arity is None:
-        first = {"type": ["string", "array", "null"], "items": {"type": "string"}, "minItems": 1}
+        first = _operands(op)
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
+    keys = _step_keys()
+    if op.takes_numbers:
+        keys["from"] = {"description": FROM, **_operands(op)}
     init = {"init": _ref(f"init.{op.op}")} if drawable(op) else {}
-    return _if_mapping(_mapping({**arguments, **init, **_step_keys()}), first)
+    return _if_mapping(_mapping({**arguments, **init, **keys}), first)
+
+
+def _operands(op: type[Op]) -> Rule:
+    """Return the schema of what a merge reads: names, and numbers where it takes some."""
+    item: Rule = {"type": ["string", "number"]} if op.takes_numbers else {"type": "string"}
+    kinds = ["string", "array", *(["number"] if op.takes_numbers else [])]
+    return {"type": [*kinds, "null"], "items": item, "minItems": 1}
 
 
 def _arguments(op: type[Op]) -> Rule:
-    return {name: _argument(field) for name, field in op.fields.items()}
+    return {name: _argument(field) for name, field in op.fields.items() if not field.internal}
 
 
 def _argument(field: Field) -> Rule:

@@ -47,7 +47,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     op: COMPARE[op] for op in (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 }
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_. +-]*")
-_MAX_WORK = 10_000
+MAX_WORK = 10_000
 """Steps that the evaluation of one expression may take: comprehensions over long lists are left as values."""
 
 
@@ -176,14 +176,14 @@ def equal_sums(left: ast.expr, right: ast.expr) -> bool:
 class _Evaluator:
     """Works out one expression; `work` bounds its steps."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self.lookup = lookup
+    def __init__(self, lookup: Lookup, most: int) -> None:
+        self.lookup, self.most = lookup, most
         self.bound: dict[str, Any] = {}
         self.work = 0
 
     def value(self, tree: ast.expr) -> Any:
         self.work += 1
-        if self.work > _MAX_WORK:
+        if self.work > self.most:
             raise Unprintable
         match tree:
             case ast.Constant():
@@ -288,13 +288,13 @@ def _power(left: Any, right: Any) -> Any:
     return left**right
 
 
-def value_of(tree: ast.expr, lookup: Lookup) -> Any:
-    """Return the value of an expression whose names `lookup` gives.
+def value_of(tree: ast.expr, lookup: Lookup, most: int = MAX_WORK) -> Any:
+    """Return the value of an expression whose names `lookup` gives, in at most `most` steps.
 
     Raises: Unprintable if it holds what generated code does not, or fails.
     """
     try:
-        return _Evaluator(lookup).value(tree)
+        return _Evaluator(lookup, most).value(tree)
     except (ArithmeticError, TypeError, ValueError, LookupError):
         raise Unprintable from None
 
@@ -435,8 +435,13 @@ def text(tree: ast.expr) -> str:
     if not all(map(_PLAIN_TEXT.fullmatch, strings)):
         raise Unprintable
     code = ast.unparse(tree)
+    if not strings:
+        code = _EXPONENT.sub(r"\1e-\2", code)
     return _hugged(_bare_generators(code.replace("'", '"') if strings else code))
 
+
+_EXPONENT = re.compile(r"(\d)e-0(\d)\b")
+"""A small number as Python shows it, which people write without the zero: 1e-6."""
 
 _POWER = re.compile(r"(?<![\w.\])])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
 

@@ -386,7 +386,7 @@ def _scope_name(step: Step, scope: Scope) -> str:
         return name
     last = list(flat(scope.items))[-1:]
     made = last[0].made if last else None
-    if isinstance(made, Node) and made.op.op == "add" and scope.items[0].reads[0] in made.inputs:
+    if isinstance(made, Node) and made.op.op == "add" and set(scope.items[0].reads[:1]) & {*made.inputs}:
         return "residual"
     around = next((each for each in scope.chain() if each is not scope and each.kind != "inline"), None)
     own = scope.path.rpartition(".")[2]

@@ -20,6 +20,7 @@ from archspec.backends.source.plan.ir import (
     Chain,
     ClassPlan,
     Copies,
+    Free,
     Instance,
     Leaf,
     Let,
@@ -111,6 +112,12 @@ def join_branches(plan: ClassPlan) -> None:
     """Put neighbouring steps under one condition into one branch."""
 
     def join(statements: list[Statement]) -> None:
+        for place in range(len(statements) - 1, 0, -1):
+            free, after = statements[place - 1], statements[place]
+            if isinstance(free, Free) and free.test is not None and isinstance(after, Branch):
+                if equal(free.test, after.test) and not after.otherwise:
+                    free.test = None
+                    after.statements.insert(0, statements.pop(place - 1))
         for place in range(len(statements) - 1, 0, -1):
             before, after = statements[place - 1], statements[place]
             if not (isinstance(before, Branch) and isinstance(after, Branch)):
@@ -594,6 +601,8 @@ def part_long_sums(plan: ClassPlan) -> None:
                 part(inner)
             whole = statements[place]
             if not isinstance(whole, Leaf) or len(whole.reads) <= MOST_OPERANDS or not whole.calls[0].is_operator:
+                continue
+            if whole.calls[0].arguments:
                 continue
             first, steps = whole.reads[0], []
             for start in range(1, len(whole.reads), MOST_OPERANDS):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from archspec.backends.source.plan.bindings import Candidate, CannotPlan
 from archspec.backends.source.plan.cursor import Cursor
 from archspec.backends.source.plan.instances import instance
-from archspec.backends.source.plan.ir import Branch, Chain, ClassPlan, Let, Listing, Slot, Statement
+from archspec.backends.source.plan.ir import Branch, Chain, ClassPlan, Free, Let, Listing, Slot, Statement
 from archspec.backends.source.plan.leaves import child_name, label_of, leaf
 from archspec.backends.source.plan.loops import plan_copies
 from archspec.backends.source.trees import Unprintable, all_same
@@ -54,11 +54,29 @@ class StepPlanner:
             elif len(present) == len(cursor.active):
                 statements += self._present(step, there, cursor)
             else:
+                if step.is_free:
+                    statements.append(self._free_if(step, there, present, rows, cursor))
+                    continue
                 others = self._alternatives(present, waiting, rows, cursor)
                 for _ in others:
                     waiting.popleft()
                 statements.append(self._conditional([step, *others], rows, cursor))
         return statements
+
+    def _free_if(
+        self,
+        step: Step,
+        there: Entries,
+        present: Sequence[int],
+        rows: Mapping[int, Mapping[Step, list[Applied]]],
+        cursor: Cursor,
+    ) -> Statement:
+        """Return a free tensor that stands in some uses only."""
+        test = self._condition(step, there, rows, cursor)
+        (found,) = self._present(step, {use: there[use] for use in present}, cursor.narrowed(present))
+        assert isinstance(found, Free)
+        found.test = test
+        return found
 
     def _skip(self, step: Step, rows: Mapping[int, Mapping[Step, list[Applied]]], cursor: Cursor) -> None:
         """Pass a step that stands nowhere: what follows reads what it would have read."""
@@ -77,7 +95,7 @@ class StepPlanner:
         found: list[Step] = []
         for step in following:
             standing = {use for use, made in _standing(step, rows, cursor.active).items() if made}
-            if not standing or not standing <= missing:
+            if not standing or not standing <= missing or step.is_free:
                 return []
             found.append(step)
             missing -= standing
@@ -277,6 +295,8 @@ class StepPlanner:
 def is_numbered(scope: Scope) -> bool:
     """Return whether the modules of a scope are numbered, in order; a number may be left out for what is no module."""
     names = [name_of(applied) for applied in flat(scope.items) if _makes_module(applied)]
+    if any(isinstance(applied.made, Node) and applied.made.is_free for applied in flat(scope.items)):
+        return False
     if not names or not all(name.isdecimal() and len(name) < 6 for name in names):
         return False
     numbers = [int(name) for name in names]

@@ -32,7 +32,7 @@ def _use_key(trace: Trace, scope: Scope) -> Hashable:
     values = scope.environment.values if scope.environment else {}
     arguments = tuple((name, _frozen(value)) for name, value in values.items())
     reads = trace.externals(scope)
-    shapes = tuple((trace.shape(scope, path), reads.index(path)) for path in reads)
+    shapes = tuple((trace.shape(scope, path), trace.lead(scope, path), reads.index(path)) for path in reads)
     exposed = tuple(path[len(scope.path) :] for path in trace.exposed.get(scope, ()))
     return trace.network[scope], arguments, shapes, exposed
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from archspec.expressions import Environment
 from archspec.graph import Applied, Graph, Node, Scope
 from archspec.program.steps import BlockProgram, ScopeStep, Step
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 
 class Trace:
@@ -32,6 +32,7 @@ class Trace:
         self.homes = [{node.path: node.scope for node in graph.nodes} for graph in graphs]
         self.readers: dict[str, list[str]] = {}
         self._shapes: list[dict[str, Shape]] = []
+        self._leads = [{node.path: node.op.lead for node in graph.nodes if node.op.lead < 2} for graph in graphs]
         self._externals: dict[Scope, tuple[str, ...]] = {}
         self._straight: dict[Scope, bool] = {}
         for number, (graph, root) in enumerate(zip(graphs, self.roots, strict=True)):
@@ -63,6 +64,10 @@ class Trace:
     def shape(self, scope: Scope, path: str) -> Shape:
         """Return the shape of a value of the network that a scope is in."""
         return self._shapes[self.network[scope]][path]
+
+    def lead(self, scope: Scope, path: str) -> Lead:
+        """Return what stands before the shape of a value."""
+        return self._leads[self.network[scope]].get(path, Lead.BATCH)
 
     # What is read where.
 

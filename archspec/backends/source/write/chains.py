@@ -14,6 +14,7 @@ from archspec.backends.source.plan.ir import (
     Chain,
     ClassPlan,
     Copies,
+    Free,
     Instance,
     Leaf,
     Let,
@@ -355,7 +356,7 @@ def modules_of(leaf: Leaf) -> list[CallPlan]:
 
 def has_module(statement: Statement) -> bool:
     """Return whether a statement holds a module."""
-    return not isinstance(statement, Let) and (not isinstance(statement, Leaf) or statement.module() is not None)
+    return not isinstance(statement, Let | Free) and (not isinstance(statement, Leaf) or statement.module() is not None)
 
 
 def number_of(statement: Statement, place: int) -> int:

@@ -12,6 +12,7 @@ from archspec.backends.source.plan.ir import (
     Branch,
     CallPlan,
     ClassPlan,
+    Free,
     Leaf,
     Let,
     Listing,
@@ -22,7 +23,7 @@ from archspec.backends.source.plan.ir import (
 )
 from archspec.backends.source.trees import literal, names_in, text
 from archspec.backends.source.write.chains import ModuleWriter, folded, has_module, is_simple, name_code
-from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds
+from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds, tensor
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
 
@@ -59,6 +60,11 @@ class InitWriter(ModuleWriter):
     def method(self) -> list[str]:
         """Return the lines of the method; none if it would only call its parent's."""
         plan = self.plan
+        buffers = [each.name for each in walk(plan.statements) if isinstance(each, Free) and not each.trained]
+        for name in dict.fromkeys(name for name in buffers if isinstance(name, str) and name.isidentifier()):
+            self.add(1, f"{name}: torch.Tensor")
+        if self.lines:
+            self.lines.append("")
         signature = [Text("self"), *(Text(argument) for argument in self._signature())]
         self.add(1, "", Brackets("def __init__(", signature, ") -> None:"))
         head = len(self.lines)
@@ -108,6 +114,8 @@ class InitWriter(ModuleWriter):
                     self._entry(statement, level, within_loop)
                 case Let():
                     self._let(statement, level)
+                case Free():
+                    self._free(statement, level)
                 case Branch():
                     self._branch(statement, level, within_loop)
                 case Loop():
@@ -163,6 +171,17 @@ class InitWriter(ModuleWriter):
         if len(places) < len(found):
             return False
         return not any(isinstance(each, Let) for each in self.plan.statements[places[0] : places[-1]])
+
+    def _free(self, free: Free, level: int) -> None:
+        """Write a parameter or a buffer."""
+        if free.test is not None:
+            self.add(level, f"if {text(free.test)}:")
+            level += 1
+        if free.trained:
+            self._set(free.name, tensor(free), level)
+            return
+        options = [] if free.persistent else [Text("persistent=False")]
+        self.add(level, "", Brackets("self.register_buffer(", [Text(name_code(free.name)), tensor(free), *options]))
 
     def _let(self, let: Let, level: int) -> None:
         if let.table:
