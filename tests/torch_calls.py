@@ -39,7 +39,9 @@ def execute(
         if call.is_module:
             modules.append(named(call.target)(**call.arguments))
             prepare(modules[-1])
-            result = modules[-1](*values)
+            given = values if call.reads is None else [values[place] for place in call.reads]
+            result = modules[-1](*given, **call.options)
+            result = result if call.item is None else result[call.item]
         elif call.is_operator:
             result = reduce(OPERATORS[call.target], values)
         else:

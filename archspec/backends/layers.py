@@ -7,6 +7,46 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 
+class Attention(nn.Module):
+    """Scaled dot-product attention of tokens `(N, ..., T, C)`, in heads.
+
+    Source: Attention Is All You Need, https://arxiv.org/abs/1706.03762
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        causal: bool = False,
+        scale: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.causal = causal
+        self.scale = scale
+        self.dropout = dropout
+
+    def forward(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        if self.heads > 1:
+            q = q.unflatten(-1, [self.heads, -1]).transpose(-3, -2)
+            k = k.unflatten(-1, [self.heads, -1]).transpose(-3, -2)
+            v = v.unflatten(-1, [self.heads, -1]).transpose(-3, -2)
+        dropout = self.dropout if self.training else 0.0
+        x = F.scaled_dot_product_attention(
+            q, k, v, bias, dropout, self.causal, scale=self.scale
+        )
+        return x.transpose(-3, -2).flatten(-2) if self.heads > 1 else x
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, causal={self.causal}, scale={self.scale}, dropout={self.dropout}"
+
+
 class DropPath(nn.Module):
     """Stochastic depth: in training, drop whole samples with probability `rate`.
 
@@ -69,6 +109,33 @@ class Permute(nn.Module):
         return f"dims={self.dims}"
 
 
+class ResizeLike(nn.Module):
+    """Interpolate the first value to the height and width of the second."""
+
+    def __init__(
+        self,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+        antialias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.mode = mode
+        self.align_corners = align_corners
+        self.antialias = antialias
+
+    def forward(self, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(
+            x,
+            size=like.shape[2:],
+            mode=self.mode,
+            align_corners=self.align_corners,
+            antialias=self.antialias,
+        )
+
+    def extra_repr(self) -> str:
+        return f"mode={self.mode}, align_corners={self.align_corners}, antialias={self.antialias}"
+
+
 class Scale(nn.Module):
     """Multiply each channel by a learned factor that starts at `init`.
 
@@ -89,3 +156,45 @@ class Scale(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, init={self.init}"
+
+
+class WindowPartition(nn.Module):
+    """Cut images `(N, H, W, C)` into windows of tokens, `(N, windows, h * w, C)`.
+
+    Source: Swin Transformer, https://arxiv.org/abs/2103.14030
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, height, width, channels = x.shape
+        h, w = self.size
+        x = x.reshape(n, height // h, h, width // w, w, channels)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+class WindowReverse(nn.Module):
+    """Put windows of tokens `(N, windows, h * w, C)` together to images `(N, height, W, C)`.
+
+    Source: Swin Transformer, https://arxiv.org/abs/2103.14030
+    """
+
+    def __init__(self, size: tuple[int, int], height: int) -> None:
+        super().__init__()
+        self.size = size
+        self.height = height
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, windows, _, channels = x.shape
+        h, w = self.size
+        rows = self.height // h
+        x = x.reshape(n, rows, windows // rows, h, w, channels)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, height={self.height}"

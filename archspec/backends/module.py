@@ -56,6 +56,8 @@ class Step:
     reads: tuple[int, ...]
     arguments: tuple[tuple[str, Any], ...] | None = None
     listed: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+    """Keywords that a child is given."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class _Scope:
 
     def add(self, step: Step) -> int:
         """Append a step; return the number of its value."""
-        self.chain &= step.arguments is None and step.reads == (self.count - 1,)
+        self.chain &= step.arguments is None and step.reads == (self.count - 1,) and not step.options
         self.steps.append(step)
         self.count += 1
         return self.count - 1
@@ -252,6 +254,10 @@ class _Lowering:
         for name, child in tree.children.items():
             if isinstance(child, Node):
                 self._leaf(scope, name, child)
+            elif all(isinstance(part, Node) and not part.op.in_chain and not part.op.calls()[0].is_module for part in child.children.values()):
+                for number, part in child.children.items():
+                    assert isinstance(part, Node)
+                    self._leaf(scope, f"{name}_{number}", part)
             else:
                 self._child(scope, name, child)
 
@@ -261,10 +267,14 @@ class _Lowering:
         for call in node.op.calls():
             if call.is_module:
                 scope.modules[name] = construct(call, **options)
-                step = Step(name, name, reads)
+                given = reads if call.reads is None else tuple(reads[place] for place in call.reads)
+                step = Step(name, name, given, options=tuple(call.options.items()))
             else:
                 step = _function_step(name, call, reads)
-            reads = (scope.add(step),)
+            value = scope.add(step)
+            if call.item is not None:
+                value = scope.add(Step(name, "item", (value,), (("position", call.item),)))
+            reads = (value,)
         (scope.numbers[node.path],) = reads
         function = node.op.function()
         if function is not None and _is_unnamed(node):
@@ -359,7 +369,7 @@ def _forward(plan: Plan) -> Callable[..., Any]:
         reads = [values[number] for number in step.reads]
         name = "value" if step.name in _TAKEN else step.name
         if step.arguments is None:
-            values.append(graph.create_node("call_module", step.target, tuple(reads), {}, name))
+            values.append(graph.create_node("call_module", step.target, tuple(reads), dict(step.options), name))
         else:
             values.append(_function_node(graph, step, reads, name))
     results = [values[number] for number in plan.returns]

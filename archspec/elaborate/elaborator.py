@@ -16,7 +16,7 @@ from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional
+from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref, is_conditional, several_results
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
 from archspec.graph import Applied, Node, Scope
@@ -82,6 +82,12 @@ class Elaborator:
                     raise UnknownShape
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
+                if isinstance(step, OpStep):
+                    reads = self._with_operands(step, namespace, environment, reads)
+                for ref in reads:
+                    if ref.parts:
+                        at = step.reads.span if step.reads is not None else step.span
+                        raise several_results(ref, namespace.called(ref), at)
                 if step.repeat is not None:
                     previous = self._repeated(step, step.repeat, Application(namespace, namespace, environment, reads))
                 elif step.when is None or self._stands(step, environment):
@@ -137,9 +143,12 @@ class Elaborator:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
-        if not merge and len(value) != 1 and not isinstance(step, CallStep):
-            help = "merge them first: `add`, `multiply` or `concat`"
-            raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
+        if not merge and not isinstance(step, CallStep):
+            op = step.op if isinstance(step, OpStep) else Op
+            if not op.reads_as_many(len(value)):
+                help = None if op.operand_names else "merge them first: `add`, `multiply` or `concat`"
+                message = f"{step.label}: expected {op.inputs_text()}, got {len(value)}"
+                raise Complaint("argument", message, help, span=at)
         self.limits.add_edges(len(value), step.span)
         yaml = step.reads.yaml
         if not isinstance(yaml, YamlList):  # an expression, which has one place for all of them
@@ -157,6 +166,17 @@ class Elaborator:
         if merge:
             self._warn_of_double(step, value, namespace, reads)
         return reads
+
+    def _with_operands(
+        self, step: OpStep, namespace: Namespace, environment: Environment, reads: tuple[Ref, ...]
+    ) -> tuple[Ref, ...]:
+        """Return what an op reads: the parts of a `split` one by one, and the values that its arguments name."""
+        if len(reads) == 1 and reads[0].parts and step.op.operand_names:
+            reads = reads[0].parts
+        if not step.operands:
+            return reads
+        values = [(value.evaluate(environment), value.span) for value in step.operands]
+        return (*reads, *(namespace.named(name, at, step.label) for name, at in values))
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""
@@ -216,7 +236,9 @@ class Elaborator:
     ) -> None:
         """Keep what became of a step."""
         reads = tuple(ref.path for ref in application.reads)
-        scope.items.append(Applied(step, made, reads, result.path, application.environment, application.copy))
+        first, *more = [part.path for part in result.parts or (result,)]
+        applied = Applied(step, made, reads, first, application.environment, application.copy, tuple(more))
+        scope.items.append(applied)
 
     def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
         """Apply a step as often as it is repeated, each copy to the value of the one before."""
@@ -307,6 +329,8 @@ class Elaborator:
         namespace.enter_inline(step)
         try:
             ref = self.run(step.steps, namespace, inner, application.reads[0])
+            if ref.parts:
+                raise several_results(ref, namespace.called(ref), step.steps[-1].span)
         finally:
             namespace.scope = scope
             namespace.leave_inline(step)
@@ -367,6 +391,8 @@ class Elaborator:
                 namespace, environment = self._sequential(step, scope, application)
             application.home.children[name] = namespace
             ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
+            if ref.parts:
+                raise several_results(ref, namespace.called(ref), namespace.steps[-1].span)
         if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
@@ -424,17 +450,49 @@ class Elaborator:
         else:
             try:
                 op = applied(step.op, shapes, arguments)  # type: ignore[arg-type]
-                ref = Ref(path, op.output)
-                reads = tuple([ref.path for ref in application.reads])
-                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
+                results = op.results()
+                if results:
+                    ref = self._results(step, op, results, arguments, name, application)
+                else:
+                    ref = Ref(path, op.output)
+                    reads = tuple([ref.path for ref in application.reads])
+                    self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
                 if self.trace:
-                    self._place(home.scope, step, self.nodes[-1], application, ref)
+                    self._place(home.scope, step, self.nodes[-max(1, len(results))], application, ref)
             except Complaint as error:
                 self._complain_of_op(step, error, arguments, path, application)
                 # No node: what reads this step reads what it would have read, where the shape is the same for sure.
                 ref = Ref(application.reads[0].path, shapes[0]) if step.op.infer is Op.infer else UNKNOWN_REF
         home.bind(name, ref)
         return ref
+
+    def _results(
+        self,
+        step: OpStep,
+        op: Op,
+        results: Sequence[Mapping[str, Any]],
+        arguments: Mapping[str, Any],
+        name: str,
+        application: Application,
+    ) -> Ref:
+        """Make a node for each result of an op, in a scope of its own."""
+        home = application.home
+        path = home.prefix + name
+        self.limits.nodes += len(results) - 1
+        if self.limits.exceeded_by(0):
+            too_large(self.findings, step.span, home.scope)
+        self.limits.add_path(path, step.span)
+        self.limits.add_scopes(1, step.span)
+        scope = Scope(step.label, path, home.scope, None, application.copy, step.span, step)
+        reads = tuple([ref.path for ref in application.reads])
+        parts = []
+        for number, result in enumerate(results):
+            single = applied(step.op, op.inputs, {**arguments, **result})
+            self.nodes.append(Node(f"{path}.{number}", single, reads, step.span, scope, step.origins))
+            parts.append(Ref(f"{path}.{number}", single.output))
+        namespace = home.children[name] = Namespace(scope, {}, [])
+        namespace.names = {str(number): part for number, part in enumerate(parts)}
+        return Ref(path, parts[0].shape, tuple(parts))
 
     def _complain_of_op(
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
@@ -444,6 +502,9 @@ class Elaborator:
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written = origins if isinstance(origins, list) else [None, origins]
+            written = [*written, *(value.evaluate(application.environment) for value in step.operands)]
+            if len(written) != len(application.reads):  # the parts of a `split`
+                written = [None] * len(application.reads)
             inputs = {id(ref): name for name, ref in application.namespace.inputs.items()}
             names = tuple(
                 name or inputs.get(id(ref)) or ref.path.removeprefix(application.namespace.prefix)

@@ -16,12 +16,15 @@ from archspec.shapes import Shape
 
 
 class Ref(Tensor):
-    """A value of the network: its path, and its shape (None where its step is in error)."""
+    """A value of the network: its path, and its shape (None where its step is in error).
 
-    __slots__ = ("path",)
+    A step with several results has them as `parts`; its own path is that of no value.
+    """
 
-    def __init__(self, path: str, shape: Shape | None) -> None:
-        self.path, self.shape = path, shape
+    __slots__ = ("path", "parts")
+
+    def __init__(self, path: str, shape: Shape | None, parts: tuple[Ref, ...] = ()) -> None:
+        self.path, self.shape, self.parts = path, shape, parts
 
 
 UNKNOWN_REF = Ref("", None)
@@ -307,6 +310,12 @@ class Namespace:
     def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
         return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
+
+
+def several_results(ref: Ref, name: str, span: Span) -> Complaint:
+    """Return the finding of a step whose results are read as if they were one."""
+    message = f"`{name}` has {len(ref.parts)} results"
+    return Complaint("reference", message, f"name the one that is meant: `{name}.0`", span=span)
 
 
 def is_conditional(step: Step) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archspec.ops import activation, conv, dropout, layout, linear, merge, norm, pool
+from archspec.ops import activation, attention, conv, dropout, layout, linear, merge, norm, pool, tokens
 from archspec.ops.base import Op
 
 FAMILIES: dict[str, tuple[type[Op], ...]] = {
@@ -20,6 +20,8 @@ FAMILIES: dict[str, tuple[type[Op], ...]] = {
     "pooling": pool.OPS,
     "merge": merge.OPS,
     "layout": layout.OPS,
+    "attention": attention.OPS,
+    "tokens": tokens.OPS,
     "dropout": dropout.OPS,
 }
 """The ops by family, in the order in which the documentation lists them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archspec.errors import Complaint
-from archspec.ops.base import Call, Op
+from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
 from archspec.shapes import Shape, elements, shape_text
 
@@ -17,6 +17,7 @@ class Linear(Op):
         *("dense", "fc", "fully_connected", "fullyconnected", "full", "inner_product", "innerproduct", "gemm"),
         *("affine", "dense_layer", "linear_layer", "fc_layer", "lin"),
     )
+    ranks = ANY_RANK
     weighted = True
     color = "#d9d2e9"
     example = "1000"
@@ -101,6 +102,7 @@ class Identity(Op):
     op = "identity"
     torch = "nn.Identity"
     also_called = ("noop", "no_op", "pass", "passthrough", "pass_through", "nothing", "id")
+    ranks = ANY_RANK
     functional = True
     on_line_of_input = True
 

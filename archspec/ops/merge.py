@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archspec.ops.base import Call, Op
-from archspec.ops.fields import Axis, arg, axis_names
+from archspec.ops.base import ANY_RANK, Call, Op
+from archspec.ops.fields import LAST, Axis, arg, axis_position, torch_dim
 from archspec.ops.shape_help import equal_help, fit_help, same_size_help
 from archspec.shapes import Shape, elements
 
@@ -12,6 +12,7 @@ class _Elementwise(Op):
     """What the merges with an operator between all operands share. Abstract."""
 
     arity = None
+    ranks = ANY_RANK
     color = "#fce5cd"
     overwritable = True
     work_doc = "1 per element of the output, for each operand after the first"
@@ -90,6 +91,7 @@ class Concat(Op):
         *("depthconcat", "channel_concat", "filter_concat"),
     )
     arity = None
+    ranks = ANY_RANK
     commutative = False
     color = "#fce5cd"
     overwritable = True
@@ -101,7 +103,7 @@ class Concat(Op):
     @property
     def position(self) -> int:
         """Where the axis stands in a shape."""
-        return axis_names(self.rank).index(self.axis)
+        return axis_position(self.axis, self.rank)
 
     def infer(self) -> Shape:
         at = self.position
@@ -110,7 +112,8 @@ class Concat(Op):
             if len(shape) != len(self.input) or shape[:at] != before or shape[at + 1 :] != after:
                 shapes = f"{self.operand(0)} and {self.operand(n)}"
                 help = self._help(n) if self.names else None
-                raise self.error("shape", f"operands differ in an axis other than the {self.axis}: {shapes}", help=help)
+                axis = f"{self.axis} axis" if self.axis == LAST else self.axis
+                raise self.error("shape", f"operands differ in an axis other than the {axis}: {shapes}", help=help)
         return (*before, sum(shape[at] for shape in self.inputs), *after)
 
     def _help(self, n: int) -> str | None:
@@ -125,7 +128,7 @@ class Concat(Op):
         return same_size_help(self.input, shape, names)
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call(self.torch_name, {"dim": 1 + self.position}, listed=True),)
+        return (Call(self.torch_name, {"dim": torch_dim(self.axis, self.rank)}, listed=True),)
 
 
 OPS = (Add, Multiply, Concat)

@@ -184,6 +184,8 @@ class OpStep(Step):
     """Its arguments without an expression."""
     made: Sequence[tuple[str, Value]] = ()
     """Its arguments that an expression makes."""
+    operands: Sequence[Value] = ()
+    """Its arguments that name a step, whose value it reads behind its inputs."""
 
     def settle(self) -> None:
         """Fill in what follows from the arguments."""
@@ -197,6 +199,7 @@ class OpStep(Step):
         }
         self.constants = {name: value.evaluate(NOTHING) for name, value in values.items() if value.constant}
         self.made = tuple((name, value) for name, value in values.items() if not value.constant)
+        self.operands = tuple(values[name] for name in self.op.operands() if name in values)
 
     def all_arguments(self, environment: Environment, params: Environment) -> dict[str, Any]:
         """Return its arguments. Expressions of the document's defaults see `params` only."""
@@ -246,6 +249,7 @@ class ScopeStep(Step):
         # A `sequential` has an input of its own.
         self.outer_names = tuple(sorted(names if self.is_inline else names - {"input"}))
         reads = [_constant_names(step.reads) for step in self.steps]
+        reads += [_constant_names(each) for step in self.steps if isinstance(step, OpStep) for each in step.operands]
         reads += [step.outer_reads for step in self.steps if isinstance(step, ScopeStep)]
         known = [found for found in reads if found is not None]
         self.outer_reads = frozenset().union(*known) - {"input"} if len(known) == len(reads) else None

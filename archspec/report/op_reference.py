@@ -38,6 +38,10 @@ def op_table(op: type[Op]) -> Table:
     table = Table((Column("argument"), Column("takes"), Column("default"), Column("meaning")))
     if op.arity is None:
         table.rows.append(("from", "names of steps", "required", "what it reads; one name adds the previous step"))
+    elif op.operand_names:
+        names = " or ".join(f"[{', '.join(op.operand_names[:count])}]" for count in op.counts[1:] or (op.arity,))
+        default = "-" if op.counts else "required"
+        table.rows.append(("from", "names of steps", default, f"what it reads: {names}, or the parts of a `split`"))
     for name, field in op.fields.items():
         table.rows.append((name, _takes(field), default_text(field), field.doc))
     return table
@@ -71,6 +75,8 @@ def example(op: type[Op]) -> str:
 def ranks_text(op: type[Op]) -> str:
     """Return the inputs that the op takes."""
     names = {0: "features", 1: "1-D", 2: "2-D", 3: "3-D"}
+    if max(op.ranks) >= len(names):
+        return f"{1 + min(op.ranks)} to {1 + max(op.ranks)} axes"
     return ", ".join(names[rank] for rank in op.ranks)
 
 

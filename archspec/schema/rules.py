@@ -10,7 +10,7 @@ from typing import Any
 
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.fields import REQUIRED, Choice, Field
+from archspec.ops.fields import MAX_AXES, REQUIRED, Choice, Field
 
 Rule = dict[str, Any]
 
@@ -145,7 +145,7 @@ def _defaults() -> Rule:
 
 def _expect() -> Rule:
     figure = {"type": ["integer", "string"], "description": "`11.69M`, `25557032` or `<= 600M`"}
-    shape = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 4}
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": MAX_AXES}
     output = {
         "description": "Shape of the output; or a mapping of output names to shapes.",
         **_if_mapping({"additionalProperties": shape}, shape),
@@ -254,7 +254,7 @@ def _op(op: type[Op]) -> Rule:
     """Return the schema of an op's value: its arguments, its first argument alone, or the names that a merge reads."""
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
-    if op.arity is None:
+    if op.reads_several():
         first = {"type": ["string", "array", "null"], "items": {"type": "string"}, "minItems": 1}
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}

@@ -100,7 +100,7 @@ class Trace:
         for each in walk(scope.items):
             if isinstance(each.made, Node):
                 found.update(dict.fromkeys(path for path in each.reads if path not in inside))
-                inside.add(each.made.path)
+                inside.update((each.made.path, *each.more))
             elif each.made is not None and each.made.kind == "block" and not is_empty(each):
                 found.update(dict.fromkeys(path for path in each.reads if path not in inside))
         if applied.result not in inside:
@@ -124,6 +124,8 @@ class Trace:
             if each.reads != (previous,):
                 return False
             made = each.made
+            if isinstance(made, Node) and not made.op.in_chain:
+                return False
             if isinstance(made, Scope) and (self.returns_several(made) or self.externals(made) != (previous,)):
                 return False
             previous = each.result
@@ -230,7 +232,10 @@ def flat(items: Iterable[Applied]) -> Iterator[Applied]:
 
 def name_of(applied: Applied) -> str:
     """Return the last part of the path of what a step made: its name as a module."""
-    return applied.made.path.rpartition(".")[2] if applied.made is not None else ""
+    if applied.made is None:
+        return ""
+    path = applied.made.path.rpartition(".")[0] if applied.more else applied.made.path
+    return path.rpartition(".")[2]
 
 
 def by_step(items: Iterable[Applied]) -> dict[Step, list[Applied]]:

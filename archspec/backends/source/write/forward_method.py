@@ -383,6 +383,8 @@ class ForwardWriter:
                 case Branch():
                     self._flush(level)
                     self._branch(statement, level)
+                case Leaf() if len(statement.outs) > 1:
+                    self._parts(statement, level)
                 case Instance() if len(statement.outs) > 1:
                     self._flush(level)
                     self._several_results(statement, level)
@@ -481,6 +483,10 @@ class ForwardWriter:
         leaf = statement.statements[0] if isinstance(statement, Branch) else statement
         if not isinstance(leaf, Leaf) or pending.slot in self.forced:
             return False
+        if any(call.given is not None and len(set(call.given)) < len(call.given) for call in leaf.calls):
+            return False
+        if leaf.op.methods and not isinstance(pending.doc, Text | Brackets):
+            return False
         operator = bool(leaf.calls) and leaf.calls[0].is_operator
         if operator and len(reads) > 1 and isinstance(pending.doc, layout.Chain):
             return False
@@ -513,13 +519,20 @@ class ForwardWriter:
     def _one_call(self, leaf: Leaf, call: CallPlan, docs: list[Doc]) -> tuple[Doc, bool]:
         if call.is_operator:
             return layout.Chain(call.target, docs), False
+        if leaf.op.methods and not call.makes_module and call.target != "torch.narrow":
+            arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
+            method = f"{docs[0].flat()}.{call.target.removeprefix('torch.')}("
+            return Brackets(method, call_arguments(call.target, arguments)), True
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
                 return Text(self._slice(docs[0].text, call, leaf)), True
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
-            return Brackets(f"{self._attribute(leaf)}(", docs), False
+            given = docs if call.given is None else [docs[place] for place in call.given]
+            options = [Named(f"{name}=", Text(repr(value))) for name, value in call.options.items()]
+            item = "" if call.item is None else f"[{call.item}]"
+            return Brackets(f"{self._attribute(leaf)}(", [*given, *options], f"){item}"), False
         if call.target == IDENTITY:
             return docs[0], True
         function = FUNCTIONS[call.target]
@@ -533,7 +546,8 @@ class ForwardWriter:
         wide = any(not isinstance(tree, ast.Name | ast.Constant) or "." in text(tree) for tree in bounds.values())
         start, stop = (text(bounds[key]) if key in bounds else "" for key in ("start", "stop"))
         inner = f"{start}{' : ' if wide else ':'}{stop}".strip()
-        return f"{value}[{':, ' * ast.literal_eval(call.arguments['dim'])}{inner}]"
+        dim = ast.literal_eval(call.arguments["dim"])
+        return f"{value}[{'..., ' if dim < 0 else ':, ' * dim}{inner}]"
 
     def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
         """Return an argument of a function as `forward` has it, in terms of attributes."""
@@ -567,6 +581,33 @@ class ForwardWriter:
                     break
                 place += 1
         return place
+
+    def _parts(self, leaf: Leaf, level: int) -> None:
+        """Write an op with several results: `q, k, v = x.chunk(3, dim=-1)`."""
+        folded = self.pending is not None and self._folds(self.pending, leaf, leaf.reads, level)
+        if not folded:
+            self._flush(level)
+        position = self.live.position[leaf]
+        pending, self.pending = self.pending, None
+        docs = [pending.doc] if pending is not None else [Text(self.variables[slot]) for slot in leaf.reads]
+        busy = self.variables.in_use(position)
+        names: list[str] = []
+        for place, slot in enumerate(leaf.outs):
+            if not self.live.is_read(slot):
+                names.append("_")
+                continue
+            name = numbered(self._part_name(slot, place), lambda each: each in busy or each in names)
+            self.variables[slot] = name
+            names.append(name)
+            self.typed[name] = True
+        self.lines.append(_Line(level, self._call(leaf, docs)[0], tuple(names)))
+
+    def _part_name(self, slot: Slot, place: int) -> str:
+        """Return what to call one of several results: by its part in what reads it, else by its number."""
+        reader = self.live.sole_reader(slot)
+        if isinstance(reader, Leaf) and len(reader.op.operand_names) >= len(reader.reads):
+            return reader.op.operand_names[reader.reads.index(slot)]
+        return f"{value_name(slot.label)}{place}" if slot.named and slot.label else f"x{place + 1}"
 
     def _several_results(self, statement: Instance, level: int) -> None:
         """Write a call of a class that returns more than its result."""
