@@ -147,9 +147,11 @@ def test_the_sample_step_is_right(op: str) -> None:
     sizes = [64, 14, 14, 14]
     found = []
     for rank in OPS[op].ranks:
-        text = f"input: {sizes[: rank + 1]}\nlayers:\n- identity\n{example(OPS[op])}\n"
+        names = OPS[op].operand_names if OPS[op].reads_several() and OPS[op].arity else ("before",)
+        before = "\n".join(f"- identity: {{name: {name}, from: input}}" for name in names)
+        text = f"input: {sizes[: rank + 1]}\nlayers:\n{before}\n{example(OPS[op])}\n"
         try:
-            found.append(archspec.loads(text).graph.nodes[1].op.op)
+            found.append(archspec.loads(text).graph.nodes[-1].op.op)
         except archspec.SpecError as error:
             assert error.diagnostics[0].code == "shape"  # noqa: PT017 - the order of a permute fits one rank only
     assert set(found) == {op}
@@ -174,7 +176,7 @@ def test_agrees_with_torch(cls: type[Op], use: Good) -> None:
     assert op.params == sum(parameter.numel() for parameter in module.parameters())
     assert op.buffer_elements == sum(buffer.numel() for buffer in module.buffers())
     assert counter.get_total_flops() == BATCH * 2 * op.macs()
-    assert bool(op.macs()) == op.weighted
+    assert bool(op.macs()) == op.weighted or not op.weights()
     assert op.flops() >= 2 * op.macs()
 
 

@@ -34,13 +34,11 @@ class Attention(nn.Module):
         bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if self.heads > 1:
-            q = q.unflatten(-1, [self.heads, -1]).transpose(-3, -2)
-            k = k.unflatten(-1, [self.heads, -1]).transpose(-3, -2)
-            v = v.unflatten(-1, [self.heads, -1]).transpose(-3, -2)
+            q = torch.unflatten(q, -1, [self.heads, -1]).transpose(-3, -2)
+            k = torch.unflatten(k, -1, [self.heads, -1]).transpose(-3, -2)
+            v = torch.unflatten(v, -1, [self.heads, -1]).transpose(-3, -2)
         dropout = self.dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(
-            q, k, v, bias, dropout, self.causal, scale=self.scale
-        )
+        x = F.scaled_dot_product_attention(q, k, v, bias, dropout, self.causal, scale=self.scale)
         return x.transpose(-3, -2).flatten(-2) if self.heads > 1 else x
 
     def extra_repr(self) -> str:

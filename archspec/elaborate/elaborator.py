@@ -146,9 +146,9 @@ class Elaborator:
         if not merge and not isinstance(step, CallStep):
             op = step.op if isinstance(step, OpStep) else Op
             if not op.reads_as_many(len(value)):
-                help = None if op.operand_names else "merge them first: `add`, `multiply` or `concat`"
+                merging = "merge them first: `add`, `multiply` or `concat`"
                 message = f"{step.label}: expected {op.inputs_text()}, got {len(value)}"
-                raise Complaint("argument", message, help, span=at)
+                raise Complaint("argument", message, None if op.operand_names else merging, span=at)
         self.limits.add_edges(len(value), step.span)
         yaml = step.reads.yaml
         if not isinstance(yaml, YamlList):  # an expression, which has one place for all of them
@@ -501,7 +501,7 @@ class Elaborator:
         self.failures[step] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
-            written = origins if isinstance(origins, list) else [None, origins]
+            written: list[str | None] = [*origins] if isinstance(origins, list) else [None, origins]
             written = [*written, *(value.evaluate(application.environment) for value in step.operands)]
             if len(written) != len(application.reads):  # the parts of a `split`
                 written = [None] * len(application.reads)

@@ -160,7 +160,9 @@ def _overridden(
             raise UsageError(f"{document.name}: unknown input `{name}`", did_you_mean(str(name), declared))
         origins: object = shape
         sizes = origins if isinstance(origins, tuple | list) else ()
-        if not 1 <= len(sizes) <= MAX_INPUT_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
+        if not 1 <= len(sizes) <= MAX_INPUT_AXES or any(
+            type(size) is not int or not 0 < size < LIMIT for size in sizes
+        ):
             message = f"input: expected 1 to {MAX_INPUT_AXES} positive sizes, got {brief(shape)}"
             raise UsageError(message, "a shape without the batch, channels first: 3x224x224")
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}

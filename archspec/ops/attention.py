@@ -30,10 +30,12 @@ class Attention(Op):
     ranks = (1, 2, 3, 4)
     color = "#ead1dc"
     overwritable = True
-    example = "{from: [input, input, input]}"
+    example = "[q, k, v]"
     foreign_arguments = dict.fromkeys(
         ("embed_dim", "dim", "d_model", "num_features"), "leave `{word}` out: what it reads is known"
-    ) | dict.fromkeys(("mask", "attn_mask"), "a mask is a `bias` of large negative numbers; `causal: true` has one ready")
+    ) | dict.fromkeys(
+        ("mask", "attn_mask"), "a mask is a `bias` of large negative numbers; `causal: true` has one ready"
+    )
     work_doc = "MACs; FLOPs are twice those, and 6 per pair of tokens and head for scaling and softmax, 7 with a bias"
 
     heads: int = arg(Int(1), "into how many parts the features are split", 1, also_called=HEADS_WORDS)
@@ -67,7 +69,9 @@ class Attention(Op):
                 message = f"{names[0]} and {names[n]} differ in the axes before the tokens"
                 raise self.error("shape", f"{message}: {self.operand(0)} and {self.operand(n)}")
         if key[-1] != query[-1]:
-            message = f"expected as many features in the keys as in the queries: {self.operand(0)} and {self.operand(1)}"
+            message = (
+                f"expected as many features in the keys as in the queries: {self.operand(0)} and {self.operand(1)}"
+            )
             raise self.error("shape", message, help="give both the same `units` in their `linear`")
         if value[-2] != key[-2]:
             message = f"expected a value for each key: {self.operand(1)} and {self.operand(2)}"
@@ -143,7 +147,7 @@ class MultiHeadAttention(Op):
     in_chain = False
     weighted = True
     color = "#ead1dc"
-    example = "4"
+    example = "2"
     foreign_arguments = dict.fromkeys(
         ("embed_dim", "dim", "d_model", "kdim", "vdim", "num_features", "batch_first"),
         "leave `{word}` out: what it reads is known",
@@ -168,14 +172,18 @@ class MultiHeadAttention(Op):
 
     def _check_inputs(self) -> None:
         if self.rank in (2, 3) and len(self.inputs) in self.counts:
-            raise self.error("shape", f"expected tokens, `[tokens, features]`, got {shape_text(self.input)}", help=_TO_TOKENS)
+            raise self.error(
+                "shape", f"expected tokens, `[tokens, features]`, got {shape_text(self.input)}", help=_TO_TOKENS
+            )
         super()._check_inputs()
 
     def infer(self) -> Shape:
         query, key, value = self._operands()
         for n, shape in enumerate(self.inputs):
             if len(shape) != 2:
-                raise self.error("shape", f"expected tokens, `[tokens, features]`, got {self.operand(n)}", help=_TO_TOKENS)
+                raise self.error(
+                    "shape", f"expected tokens, `[tokens, features]`, got {self.operand(n)}", help=_TO_TOKENS
+                )
         if key[0] != value[0]:
             message = f"expected a value for each key: {self.operand(1)} and {self.operand(2)}"
             raise self.error("shape", message, help="keys and values come from the same tokens")

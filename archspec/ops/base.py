@@ -19,7 +19,6 @@ from archspec.ops.fields import MAX_AXES, REQUIRED, Field, Operand
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
 from archspec.shapes import LIMIT, Shape, elements, shape_text
 
-
 ANY_RANK = tuple(range(MAX_AXES))
 """How many spatial axes an op may read that treats all of them alike."""
 
@@ -29,7 +28,9 @@ class Call:
     """One torch call as plain data, which lowering executes and rendering prints.
 
     It is given all inputs, or those at the positions `reads`, a module also the keywords `options`; of several results
-    it takes the one at `item`. `target` is `nn.X` for a module, `torch.x` or `F.x` for a function, one of `OPERATORS` for the operator between all
+    it takes the one at `item`.
+
+    `target` is `nn.X` for a module, `torch.x` or `F.x` for a function, one of `OPERATORS` for the operator between all
     inputs, or the name of a class of `archspec.backends.layers`. `arguments` are keywords.
     A function takes its inputs first, one by one, or as one list where `listed`.
 

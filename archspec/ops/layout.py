@@ -543,11 +543,11 @@ class Upsample(Op):
             arguments["antialias"] = True
         if self.like is not None:
             return (Call("ResizeLike", arguments),)
-        how = "size" if self.scale is None else "scale_factor"
-        value = one_or_all(self.output[1:] if self.scale is None else self.scale)  # type: ignore[arg-type]
-        if how == "scale_factor" and isinstance(value, tuple):
-            value = tuple(map(float, value))
-        return (Call("F.interpolate" if self.antialias else self.torch_name, {how: value, **arguments}),)
+        if self.scale is None:
+            arguments = {"size": one_or_all(self.output[1:]), **arguments}
+        else:
+            arguments = {"scale_factor": one_or_all(self.scale), **arguments}
+        return (Call("F.interpolate" if self.antialias else self.torch_name, arguments),)
 
     def summary(self) -> str:
         size = f"x{sizes_text(self.scale)}" if self.scale is not None else shape_text(self.output[1:])  # type: ignore[arg-type]

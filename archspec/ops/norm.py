@@ -73,7 +73,7 @@ class _SampleNorm(Op):
     work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
     overwritable = True
 
-    eps: float
+    eps: float | None
     affine: bool
 
     def weights(self) -> dict[str, Shape]:

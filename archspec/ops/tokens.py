@@ -11,6 +11,7 @@ from archspec.shapes import Shape, elements, shape_text
 
 HEIGHT_WORDS = ("h", "rows", "out_height")
 WIDTH_WORDS = ("w", "cols", "columns", "out_width")
+_LAYOUT_WORDS = ("layout", "channels", "format")
 _CHANNELS_DOC = "where the channels of the image stand: `first`, as everywhere, or `last`"
 
 
@@ -39,9 +40,9 @@ class ToTokens(Op):
 
 
 class ToImage(Op):
-    """Tokens as the pixels of an image, row by row: `[H * W, C]` becomes `[C, H, W]` (torch.transpose, torch.unflatten).
+    """Tokens as the pixels of an image: `[H * W, C]` becomes `[C, H, W]` (torch.transpose, torch.reshape).
 
-    With neither height nor width the image is a square.
+    They come row by row. With neither height nor width the image is a square.
     """
 
     op = "to_image"
@@ -65,7 +66,7 @@ class ToImage(Op):
 
     def calls(self) -> tuple[Call, ...]:
         transposed = Call("torch.transpose", {"dim0": 1, "dim1": 2})
-        return transposed, Call("torch.unflatten", {"dim": 2, "sizes": self.output[1:]})
+        return transposed, Call("torch.reshape", {"shape": (-1, *self.output)})
 
     def summary(self) -> str:
         return shape_text(self.output[1:])
@@ -107,7 +108,9 @@ class WindowPartition(Op):
     size: Shape = arg(
         Sizes(1), "height and width of a window", also_called=("window_size", "window", "kernel", "partition_size")
     )
-    channels_at: str = arg(Choice("first", "last"), _CHANNELS_DOC, "first", also_called=("layout", "channels", "format"))
+    channels_at: str = arg(
+        Choice("first", "last"), _CHANNELS_DOC, "first", also_called=("layout", "channels", "format")
+    )
 
     def infer(self) -> Shape:
         height, width, channels = self.input if self.channels_at == "last" else (*self.spatial, self.channels)
@@ -139,7 +142,7 @@ class WindowReverse(Op):
         *("merge_windows", "reverse_windows", "windows_to_image"),
     )
     ranks = (2,)
-    example = "{size: 7, height: 14}"
+    example = "{size: [7, 2], height: 56}"
 
     size: Shape = arg(
         Sizes(1), "height and width of a window", also_called=("window_size", "window", "kernel", "partition_size")
@@ -150,7 +153,9 @@ class WindowReverse(Op):
     width: int | None = arg(
         Int(1), "columns of the image; by default what follows from the height", None, also_called=WIDTH_WORDS
     )
-    channels_at: str = arg(Choice("first", "last"), _CHANNELS_DOC, "first", also_called=("layout", "channels", "format"))
+    channels_at: str = arg(
+        Choice("first", "last"), _CHANNELS_DOC, "first", also_called=("layout", "channels", "format")
+    )
 
     def infer(self) -> Shape:
         windows, tokens, features = self.input

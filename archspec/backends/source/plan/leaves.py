@@ -54,7 +54,10 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
 
 
 def _further(step: OpStep, applied: Uses, ops: Mapping[int, Op], symbols: _Symbols) -> Iterator[Slot]:
-    """Yield the results of an op after the first, where it has several. Raises: CannotPlan if the uses differ in them."""
+    """Yield the results of an op after the first, where it has several.
+
+    Raises: CannotPlan if the uses differ in how many there are.
+    """
     counts = {len(each.more) for each in applied.values()}
     if len(counts) > 1:
         raise CannotPlan

@@ -522,6 +522,9 @@ class ForwardWriter:
         if leaf.op.methods and not call.makes_module and call.target != "torch.narrow":
             arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
             method = f"{docs[0].flat()}.{call.target.removeprefix('torch.')}("
+            sizes = arguments.get("shape")
+            if isinstance(sizes, ast.Tuple):  # `x.reshape(-1, 4, 8)`
+                return Brackets(method, [expression(size) for size in sizes.elts]), True
             return Brackets(method, call_arguments(call.target, arguments)), True
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
@@ -589,7 +592,7 @@ class ForwardWriter:
             self._flush(level)
         position = self.live.position[leaf]
         pending, self.pending = self.pending, None
-        docs = [pending.doc] if pending is not None else [Text(self.variables[slot]) for slot in leaf.reads]
+        docs: list[Doc] = [pending.doc] if pending is not None else [Text(self.variables[slot]) for slot in leaf.reads]
         busy = self.variables.in_use(position)
         names: list[str] = []
         for place, slot in enumerate(leaf.outs):
