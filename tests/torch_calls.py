@@ -46,6 +46,8 @@ def execute(
             result = reduce(OPERATORS[call.target], values)
         else:
             function = named(call.target)
-            result = function(values, **call.arguments) if call.listed else function(*values, **call.arguments)
+            given = values if call.reads is None else [values[place] for place in call.reads]
+            size = {} if call.size_of is None else {"size": values[call.size_of].shape[2:]}
+            result = function(given, **call.arguments) if call.listed else function(*given, **size, **call.arguments)
         values = [result]
     return values[0], modules

@@ -37,8 +37,15 @@ class Attention(nn.Module):
             q = torch.unflatten(q, -1, [self.heads, -1]).transpose(-3, -2)
             k = torch.unflatten(k, -1, [self.heads, -1]).transpose(-3, -2)
             v = torch.unflatten(v, -1, [self.heads, -1]).transpose(-3, -2)
-        dropout = self.dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, bias, dropout, self.causal, scale=self.scale)
+        x = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=bias,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal,
+            scale=self.scale,
+        )
         return x.transpose(-3, -2).flatten(-2) if self.heads > 1 else x
 
     def extra_repr(self) -> str:
@@ -107,33 +114,6 @@ class Permute(nn.Module):
         return f"dims={self.dims}"
 
 
-class ResizeLike(nn.Module):
-    """Interpolate the first value to the height and width of the second."""
-
-    def __init__(
-        self,
-        mode: str = "nearest",
-        align_corners: bool | None = None,
-        antialias: bool = False,
-    ) -> None:
-        super().__init__()
-        self.mode = mode
-        self.align_corners = align_corners
-        self.antialias = antialias
-
-    def forward(self, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        return F.interpolate(
-            x,
-            size=like.shape[2:],
-            mode=self.mode,
-            align_corners=self.align_corners,
-            antialias=self.antialias,
-        )
-
-    def extra_repr(self) -> str:
-        return f"mode={self.mode}, align_corners={self.align_corners}, antialias={self.antialias}"
-
-
 class Scale(nn.Module):
     """Multiply each channel by a learned factor that starts at `init`.
 
@@ -177,7 +157,7 @@ class WindowPartition(nn.Module):
 
 
 class WindowReverse(nn.Module):
-    """Put windows of tokens `(N, windows, h * w, C)` together to images `(N, height, W, C)`.
+    """Join windows of tokens `(N, windows, h * w, C)` to images `(N, height, W, C)`.
 
     Source: Swin Transformer, https://arxiv.org/abs/2103.14030
     """

@@ -58,6 +58,8 @@ class Step:
     listed: bool = False
     options: tuple[tuple[str, Any], ...] = ()
     """Keywords that a child is given."""
+    size_of: int | None = None
+    """The number of a value whose spatial axes are the argument `size` of a function."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +336,9 @@ def _is_unnamed(node: Node) -> bool:
 
 
 def _function_step(name: str, call: Call, reads: tuple[int, ...]) -> Step:
-    return Step(name, call.target, reads, tuple(call.arguments.items()), call.listed)
+    given = reads if call.reads is None else tuple(reads[place] for place in call.reads)
+    size_of = None if call.size_of is None else reads[call.size_of]
+    return Step(name, call.target, given, tuple(call.arguments.items()), call.listed, size_of=size_of)
 
 
 def _kind(node: Node, path: str) -> tuple[str, str]:
@@ -374,7 +378,8 @@ def _forward(plan: Plan) -> Callable[..., Any]:
         if step.arguments is None:
             values.append(graph.create_node("call_module", step.target, tuple(reads), dict(step.options), name))
         else:
-            values.append(_function_node(graph, step, reads, name))
+            like = None if step.size_of is None else values[step.size_of]
+            values.append(_function_node(graph, step, reads, name, like))
     results = [values[number] for number in plan.returns]
     if plan.names is not None:
         graph.output(dict(zip(plan.names, results, strict=True)))
@@ -387,8 +392,16 @@ def _forward(plan: Plan) -> Callable[..., Any]:
     return type(holder).forward
 
 
-def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str) -> fx.Node:
+def _function_node(
+    graph: fx.Graph, step: Step, reads: list[fx.Node], name: str, like: fx.Node | None = None
+) -> fx.Node:
     arguments: dict[str, Any] = dict(step.arguments or ())
+    if like is not None:
+        shape = graph.create_node("call_function", getattr, (like, "shape"), {})
+        arguments = {
+            "size": graph.create_node("call_function", operator.getitem, (shape, slice(2, None)), {}),
+            **arguments,
+        }
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:

@@ -28,7 +28,7 @@ class Call:
     """One torch call as plain data, which lowering executes and rendering prints.
 
     It is given all inputs, or those at the positions `reads`, a module also the keywords `options`; of several results
-    it takes the one at `item`.
+    it takes the one at `item`. `size_of` is the position of an input whose spatial axes are the argument `size`.
 
     `target` is `nn.X` for a module, `torch.x` or `F.x` for a function, one of `OPERATORS` for the operator between all
     inputs, or the name of a class of `archspec.backends.layers`. `arguments` are keywords.
@@ -43,6 +43,7 @@ class Call:
     reads: tuple[int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     item: int | None = None
+    size_of: int | None = None
 
     def __post_init__(self) -> None:
         if self.is_operator:

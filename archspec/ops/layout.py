@@ -429,7 +429,7 @@ class Split(Op):
             return (narrow(self.axis, self.rank, sum(lengths[: self.part]), lengths[self.part]),)
         if self.sizes is None:
             return (Call("torch.chunk", {"chunks": self.parts, **dim}),)
-        return (Call("torch.split", {"split_size_or_sections": self.sizes, **dim}),)
+        return (Call("torch.split", {"split_size_or_sections": list(self.sizes), **dim}),)
 
     def summary(self) -> str:
         lengths = self._lengths()
@@ -542,7 +542,7 @@ class Upsample(Op):
         if self.antialias:
             arguments["antialias"] = True
         if self.like is not None:
-            return (Call("ResizeLike", arguments),)
+            return (Call("F.interpolate", arguments, reads=(0,), size_of=1),)
         if self.scale is None:
             arguments = {"size": one_or_all(self.output[1:]), **arguments}
         else:

@@ -237,7 +237,6 @@ LAYERS: Final[dict[str, Signature]] = {
     "LayerNorm2d": _LAYER_NORM,
     "LayerNorm3d": _LAYER_NORM,
     "Permute": _signature("dims"),
-    "ResizeLike": _signature(mode="nearest", align_corners=None, antialias=False),
     "Scale": _signature("channels", init=1.0),
     "WindowPartition": _signature("size"),
     "WindowReverse": _signature("size", "height"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.fields import MAX_AXES, REQUIRED, Choice, Field
+from archspec.ops.fields import MAX_AXES, REQUIRED, Choice, Field, Operand
 
 Rule = dict[str, Any]
 
@@ -271,6 +271,8 @@ def _argument(field: Field) -> Rule:
     doc: Rule = {"description": field.doc[0].upper() + field.doc[1:] + "."}
     if field.default is not REQUIRED and field.default is not None:
         doc["default"] = field.default
+    if isinstance(field.kind, Operand):
+        return {**doc, **literal}
     if isinstance(field.kind, Choice):
         return {**doc, "type": "string", "anyOf": [literal, {"pattern": EXPRESSION}]}
     return {**doc, **_or_expression(literal)}

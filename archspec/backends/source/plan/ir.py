@@ -43,8 +43,8 @@ class Slot:
 class CallPlan:
     """A torch call with its arguments as code; `listed` if it takes what it reads as one list.
 
-    A module is given what it reads at the positions `given`, if not all of it, and the keywords `options`; of several
-    results it takes the one at `item`.
+    It is given what it reads at the positions `given`, if not all of it, a module also the keywords `options`; of
+    several results it takes the one at `item`. `size_of` is the position of a value whose spatial axes are the argument `size`.
     """
 
     target: str
@@ -53,6 +53,7 @@ class CallPlan:
     given: tuple[int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     item: int | None = None
+    size_of: int | None = None
 
     @property
     def makes_module(self) -> bool:

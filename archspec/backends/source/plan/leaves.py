@@ -97,8 +97,8 @@ def _planned(
     first = rows[cursor.active[0]]
     if any(call.target != first.target or call.arguments.keys() != first.arguments.keys() for call in rows.values()):
         raise CannotPlan
-    form = (first.reads, first.options, first.item)
-    if any((call.reads, call.options, call.item) != form for call in rows.values()):
+    form = (first.reads, first.options, first.item, first.size_of)
+    if any((call.reads, call.options, call.item, call.size_of) != form for call in rows.values()):
         raise CannotPlan
     found = CallPlan(first.target, {}, first.listed, *form)
     for key in first.arguments:

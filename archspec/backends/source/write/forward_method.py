@@ -168,7 +168,7 @@ class ForwardWriter:
         if self.shapes is not None and slot.paths.get(0) in self.shapes and not differs:
             comment = f"# {shape_text(self.shapes[slot.paths[0]])}"
         self.lines.append(_Line(level, doc, (name,), comment))
-        self.typed[name] = typed or name in self.declared
+        self.typed[name] = name in self.declared or typed and self.typed.get(name, True)  # mypy takes the first type
 
     def _return(self) -> None:
         plan = self.plan
@@ -301,6 +301,8 @@ class ForwardWriter:
             own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
             return own or (self._is_held(pending.last) and self._is_kept(pending))
         reader = self.live.sole_reader(slot)
+        if isinstance(reader, Leaf) and reader.op.operand_names and len(reader.reads) > 1 and slot.named:
+            return True
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
             listed = reader.calls[0].listed
@@ -485,6 +487,8 @@ class ForwardWriter:
             return False
         if any(call.given is not None and len(set(call.given)) < len(call.given) for call in leaf.calls):
             return False
+        if any(call.size_of is not None and reads[call.size_of] is pending.slot for call in leaf.calls):
+            return False
         if leaf.op.methods and not isinstance(pending.doc, Text | Brackets):
             return False
         operator = bool(leaf.calls) and leaf.calls[0].is_operator
@@ -512,14 +516,16 @@ class ForwardWriter:
         if not statement.calls:
             return docs[0], True
         for call in statement.calls:
+            is_any = call.target == "torch.permute" and call is not statement.calls[0] and not typed
             code, typed = self._one_call(statement, call, found)
+            typed = typed and not is_any  # which torch declares for what it may be given by name
             found = [code]
         return found[0], typed
 
     def _one_call(self, leaf: Leaf, call: CallPlan, docs: list[Doc]) -> tuple[Doc, bool]:
         if call.is_operator:
             return layout.Chain(call.target, docs), False
-        if leaf.op.methods and not call.makes_module and call.target != "torch.narrow":
+        if leaf.op.methods and not call.makes_module and call.target not in ("torch.narrow", "torch.split"):
             arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
             method = f"{docs[0].flat()}.{call.target.removeprefix('torch.')}("
             sizes = arguments.get("shape")
@@ -530,6 +536,9 @@ class ForwardWriter:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
                 return Text(self._slice(docs[0].text, call, leaf)), True
+            if call.size_of is not None:
+                size = Named("size=", Text(f"{docs[call.size_of].flat()}.shape[2:]"))
+                inputs = [*(docs[place] for place in call.given or ()), size]
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
             given = docs if call.given is None else [docs[place] for place in call.given]
@@ -595,22 +604,29 @@ class ForwardWriter:
         docs: list[Doc] = [pending.doc] if pending is not None else [Text(self.variables[slot]) for slot in leaf.reads]
         busy = self.variables.in_use(position)
         names: list[str] = []
-        for place, slot in enumerate(leaf.outs):
+        for slot, label in zip(leaf.outs, self._part_names(leaf), strict=True):
             if not self.live.is_read(slot):
                 names.append("_")
                 continue
-            name = numbered(self._part_name(slot, place), lambda each: each in busy or each in names)
+            name = numbered(label, lambda each: each in busy or each in names)
             self.variables[slot] = name
             names.append(name)
             self.typed[name] = True
         self.lines.append(_Line(level, self._call(leaf, docs)[0], tuple(names)))
 
-    def _part_name(self, slot: Slot, place: int) -> str:
-        """Return what to call one of several results: by its part in what reads it, else by its number."""
-        reader = self.live.sole_reader(slot)
-        if isinstance(reader, Leaf) and len(reader.op.operand_names) >= len(reader.reads):
-            return reader.op.operand_names[reader.reads.index(slot)]
-        return f"{value_name(slot.label)}{place}" if slot.named and slot.label else f"x{place + 1}"
+    def _part_names(self, leaf: Leaf) -> list[str]:
+        """Return what to call several results: by their parts in what reads them, else by the steps that read them."""
+        readers = [self.live.sole_reader(slot) for slot in leaf.outs]
+        for place, (slot, reader) in enumerate(zip(leaf.outs, readers, strict=True)):
+            if isinstance(reader, Leaf) and len(reader.op.operand_names) == len(leaf.outs):
+                if len(reader.reads) > place and reader.reads[place] is slot:
+                    return list(reader.op.operand_names)
+        found = [value_name(str(each.name)) if each is not None and _is_explicit(each) else "" for each in readers]
+        if all(found) and len(set(found)) == len(found):
+            return found
+        if leaf.explicit:
+            return [f"{value_name(leaf.out.label)}{place}" for place in range(len(leaf.outs))]
+        return [f"x{place}" for place in range(1, 1 + len(leaf.outs))]
 
     def _several_results(self, statement: Instance, level: int) -> None:
         """Write a call of a class that returns more than its result."""
