@@ -13,7 +13,7 @@ from typing import Any
 from archspec.elaborate import Elaboration
 from archspec.errors import printable
 from archspec.graph import Node, Tree, outer_reads
-from archspec.ops.fields import REQUIRED, Padding, Sizes
+from archspec.ops.fields import REQUIRED, Factors, Padding, Sizes
 from archspec.report.yaml_text import flow
 
 _COMMENT_COLUMN = 100
@@ -109,8 +109,12 @@ class _Writer:
         return [f"{indent}- {block}: {{{', '.join([f'name: {flow(name)}', *source])}}}"]
 
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
-        source = {} if reads is None else {"from": reads[0] if len(reads) == 1 else reads}
-        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node)})}"
+        source: dict[str, Any] = {}
+        if reads is not None:
+            operands = [each for each in node.op.operands() if getattr(node.op, each) is not None]
+            inputs, further = reads[: len(reads) - len(operands)], reads[len(reads) - len(operands) :]
+            source = {"from": inputs[0] if len(inputs) == 1 else inputs, **dict(zip(operands, further, strict=True))}
+        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **{key: value for key, value in _written(node).items() if key not in source}})}"
         return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
 
 
@@ -133,6 +137,6 @@ def _written(node: Node) -> dict[str, Any]:
     """Return the arguments of a node, a size that all axes share as one number."""
     found = {name: value for name, value in node.op.args().items() if value is not None}
     for name, value in found.items():
-        if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
-            found[name] = value[0] if isinstance(value[0], int) else value
+        if isinstance(node.op.fields[name].kind, Factors | Padding | Sizes) and len(set(map(str, value))) == 1:
+            found[name] = value[0] if isinstance(value[0], int | float) else value
     return found

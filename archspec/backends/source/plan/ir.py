@@ -44,7 +44,8 @@ class CallPlan:
     """A torch call with its arguments as code; `listed` if it takes what it reads as one list.
 
     It is given what it reads at the positions `given`, if not all of it, a module also the keywords `options`; of
-    several results it takes the one at `item`. `size_of` is the position of a value whose spatial axes are the argument `size`.
+    several results it takes the one at `item`. `size_of` is the position of a value whose spatial axes are the
+    argument `size`.
     """
 
     target: str
