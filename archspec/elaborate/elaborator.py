@@ -499,6 +499,7 @@ class Elaborator:
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
         self.failures[step] += 1
+        shapes = [ref.shape for ref in application.reads if ref.shape is not None]
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written: list[str | None] = [*origins] if isinstance(origins, list) else [None, origins]
@@ -520,7 +521,8 @@ class Elaborator:
                 error.help = partial(padding_help, *args)
         elif error.code == "shape":
             odd = next(filter(None, (input_help(shape) for shape in self.inputs.values() if shape)), None)
-            error.help = odd or error.help
+            tokens = len(shapes) == 1 and len(shapes[0]) == 2 and step.op.wants == "image"
+            error.help = odd or error.help or ("`- to_image` before it makes an image of tokens" if tokens else None)
         scope = application.home.scope
         within = Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
         self.findings.complain(_op_fault(step, error), within)

@@ -27,6 +27,7 @@ class Attention(Op):
     arity = 3
     operand_names = ("q", "k", "v")
     commutative = False
+    wants = gives = "tokens"
     ranks = (1, 2, 3, 4)
     color = "#ead1dc"
     overwritable = True
@@ -143,6 +144,7 @@ class MultiHeadAttention(Op):
     counts = (1, 2, 3)
     operand_names = ("query", "key", "value")
     commutative = False
+    wants = gives = "tokens"
     ranks = (1,)
     in_chain = False
     weighted = True

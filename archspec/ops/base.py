@@ -108,6 +108,11 @@ class Op:
     batch_statistics: ClassVar[bool] = False
     """Whether training needs several values per channel, counted over the batch and the spatial axes."""
 
+    wants: ClassVar[str] = ""
+    """What its input is laid out as: an `image`, channels first, or `tokens`, features last; empty for either."""
+    gives: ClassVar[str] = ""
+    """What its output is laid out as; empty for what its input is, where the shapes are equal."""
+
     functional: ClassVar[bool] = False
     """Whether generated code may call the function form in `forward`, with no module in `__init__`."""
     on_line_of_input: ClassVar[bool] = False

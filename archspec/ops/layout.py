@@ -442,6 +442,7 @@ class Upsample(Op):
     """A larger image, by repeating or interpolating (torch.nn.Upsample)."""
 
     op = "upsample"
+    wants = gives = "image"
     torch = "nn.Upsample"
     also_called = (
         *("resize", "interpolate", "interpolation", "upsampling", "upsampling1d", "upsampling2d", "upsampling3d"),

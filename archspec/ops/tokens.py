@@ -22,6 +22,7 @@ class ToTokens(Op):
     """
 
     op = "to_tokens"
+    gives = "tokens"
     torch = "torch.transpose"
     also_called = (
         *("tokens", "tokenize", "tokenise", "flatten_spatial", "image_to_tokens", "to_sequence", "to_seq"),
@@ -46,6 +47,7 @@ class ToImage(Op):
     """
 
     op = "to_image"
+    gives = "image"
     torch = "torch.transpose"
     also_called = (
         *("tokens_to_image", "image_from_tokens", "from_tokens", "unflatten_spatial", "to_map", "to_feature_map"),
@@ -100,6 +102,7 @@ class WindowPartition(Op):
     """
 
     op = "window_partition"
+    gives = "tokens"
     torch = "WindowPartition"
     also_called = ("windowpartition", "partition", "to_windows", "partition_windows", "window_split", "windows")
     ranks = (2,)

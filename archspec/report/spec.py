@@ -114,7 +114,8 @@ class _Writer:
             operands = [each for each in node.op.operands() if getattr(node.op, each) is not None]
             inputs, further = reads[: len(reads) - len(operands)], reads[len(reads) - len(operands) :]
             source = {"from": inputs[0] if len(inputs) == 1 else inputs, **dict(zip(operands, further, strict=True))}
-        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **{key: value for key, value in _written(node).items() if key not in source}})}"
+        written = {key: value for key, value in _written(node).items() if key not in source}
+        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **written})}"
         return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
 
 
