@@ -227,7 +227,7 @@ class Op:
         return f"{text} ({self.names[position]})" if self.names else text
 
     @classmethod
-    def operands(cls) -> tuple[str, ...]:
+    def operand_fields(cls) -> tuple[str, ...]:
         """Return the arguments that name a further input of the op."""
         return tuple(name for name, field in cls.fields.items() if isinstance(field.kind, Operand))
 
@@ -241,7 +241,7 @@ class Op:
         """Return whether it reads this many inputs, those that arguments name among them."""
         if cls.arity is None:
             return count >= 2
-        return any(number <= count <= number + len(cls.operands()) for number in cls.counts or (cls.arity,))
+        return any(number <= count <= number + len(cls.operand_fields()) for number in cls.counts or (cls.arity,))
 
     @classmethod
     def inputs_text(cls) -> str:

@@ -199,7 +199,7 @@ class OpStep(Step):
         }
         self.constants = {name: value.evaluate(NOTHING) for name, value in values.items() if value.constant}
         self.made = tuple((name, value) for name, value in values.items() if not value.constant)
-        self.operands = tuple(values[name] for name in self.op.operands() if name in values)
+        self.operands = tuple(values[name] for name in self.op.operand_fields() if name in values)
 
     def all_arguments(self, environment: Environment, params: Environment) -> dict[str, Any]:
         """Return its arguments. Expressions of the document's defaults see `params` only."""

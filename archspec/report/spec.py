@@ -111,7 +111,7 @@ class _Writer:
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
         source: dict[str, Any] = {}
         if reads is not None:
-            operands = [each for each in node.op.operands() if getattr(node.op, each) is not None]
+            operands = [each for each in node.op.operand_fields() if getattr(node.op, each) is not None]
             inputs, further = reads[: len(reads) - len(operands)], reads[len(reads) - len(operands) :]
             source = {"from": inputs[0] if len(inputs) == 1 else inputs, **dict(zip(operands, further, strict=True))}
         written = {key: value for key, value in _written(node).items() if key not in source}

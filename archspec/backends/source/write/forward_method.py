@@ -301,8 +301,8 @@ class ForwardWriter:
             own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
             return own or (self._is_held(pending.last) and self._is_kept(pending))
         reader = self.live.sole_reader(slot)
-        if isinstance(reader, Leaf) and reader.op.operand_names and len(reader.reads) > 1 and slot.named:
-            return True
+        if isinstance(reader, Leaf) and reader.op.operand_names and slot.named:
+            return sum(other.named for other in reader.reads) > 1
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
             listed = reader.calls[0].listed
