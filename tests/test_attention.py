@@ -201,7 +201,7 @@ def test_onnx(name: str, tmp_path: Path) -> None:
             "decoder",
             [
                 "q, k, v = self.qkv(out).chunk(3, dim=-1)",
-                "self.cross(x, memory, memory, need_weights=False)[0]",
+                "self.cross(norm2, memory, memory, need_weights=False)[0]",
                 "F.softmax(x[..., 2:], dim=-1)",
             ],
         ),
