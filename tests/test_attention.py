@@ -304,6 +304,12 @@ def test_a_split_is_one_node_for_each_part() -> None:
     assert [node.op.args()["part"] for node in nodes[:2]] == [0, 1]
 
 
+@pytest.mark.parametrize("split", ["{parts: 3, part: 1}", "{name: s, parts: 1}", "{sizes: [2, 4], part: 1}"])
+def test_one_part_is_a_slice(split: str) -> None:
+    network = archspec.loads(f"input: [6, 8]\nlayers:\n- split: {split}\n- gelu{': {from: s.0}' * ('s,' in split)}\n")
+    assert all(check.passed for check in archspec.verify(network, compiler="none").checks)
+
+
 def test_features_are_the_last_axis() -> None:
     text = "input: [6, 8]\nlayers:\n- linear: '${input.features * 2}'\n- linear: $linear.features\n"
     assert archspec.loads(text).graph.nodes[-1].shape == (6, 16)

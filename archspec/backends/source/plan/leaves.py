@@ -29,7 +29,8 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
     """Plan an op. Uneven padding in some of the uses only becomes a statement of its own, under a condition."""
     reads = cursor.reads(applied)
     nodes = {use: each.made for use, each in applied.items()}
-    ops = {use: node.op.whole() for use, node in nodes.items() if isinstance(node, Node)}
+    several = any(each.more for each in applied.values())
+    ops = {use: node.op.whole() if several else node.op for use, node in nodes.items() if isinstance(node, Node)}
     calls = _calls(ops)
     symbols = _Symbols(step, applied, reads, cursor)
     targets = {use: [call.target for call in sequence] for use, sequence in calls.items()}
