@@ -82,12 +82,13 @@ class Elaborator:
                     raise UnknownShape
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
-                if isinstance(step, OpStep):
-                    reads = self._with_operands(step, namespace, environment, reads)
-                for ref in reads:
-                    if ref.parts:
-                        at = step.reads.span if step.reads is not None else step.span
-                        raise several_results(ref, namespace.called(ref), at)
+                if reads[0].parts:
+                    reads = self._parts(step, namespace, reads)
+                if step.operands:
+                    values = [(value.evaluate(environment), value.span) for value in step.operands]
+                    reads = (*reads, *(namespace.named(name, at, step.label) for name, at in values))
+                if len(reads) > 1:
+                    self._check_single(step, namespace, reads)
                 if step.repeat is not None:
                     previous = self._repeated(step, step.repeat, Application(namespace, namespace, environment, reads))
                 elif step.when is None or self._stands(step, environment):
@@ -167,16 +168,18 @@ class Elaborator:
             self._warn_of_double(step, value, namespace, reads)
         return reads
 
-    def _with_operands(
-        self, step: OpStep, namespace: Namespace, environment: Environment, reads: tuple[Ref, ...]
-    ) -> tuple[Ref, ...]:
-        """Return what an op reads: the parts of a `split` one by one, and the values that its arguments name."""
-        if len(reads) == 1 and reads[0].parts and step.op.operand_names:
-            reads = reads[0].parts
-        if not step.operands:
-            return reads
-        values = [(value.evaluate(environment), value.span) for value in step.operands]
-        return (*reads, *(namespace.named(name, at, step.label) for name, at in values))
+    def _parts(self, step: Step, namespace: Namespace, reads: tuple[Ref, ...]) -> tuple[Ref, ...]:
+        """Return the results of a step one by one, for an op that reads as many. Raises: Complaint for any other."""
+        if len(reads) > 1 or not isinstance(step, OpStep) or not step.op.operand_names:
+            self._check_single(step, namespace, reads)
+        return reads[0].parts
+
+    def _check_single(self, step: Step, namespace: Namespace, reads: tuple[Ref, ...]) -> None:
+        """Check that each value that a step reads is one. Raises: Complaint if a step has several results."""
+        for ref in reads:
+            if ref.parts:
+                at = step.reads.span if step.reads is not None else step.span
+                raise several_results(ref, namespace.called(ref), at)
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""

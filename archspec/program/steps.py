@@ -132,7 +132,7 @@ class Step:
 
     `span` is the place of its key. A `broken` step has an error of its own; it is not run. `fixed_name` is its name
     where no expression makes it, `merges` tells a merge of several values. `meant` is its label, or the op or block
-    that a misspelt one is most like.
+    that a misspelt one is most like. `operands` are arguments of an op that name a step, whose value it reads too.
     """
 
     label: str
@@ -145,6 +145,7 @@ class Step:
     fixed_name: str | None = None
     merges: bool = False
     meant: str = ""
+    operands: Sequence[Value] = ()
 
     def __post_init__(self) -> None:
         self.meant = self.meant or self.label
@@ -184,8 +185,6 @@ class OpStep(Step):
     """Its arguments without an expression."""
     made: Sequence[tuple[str, Value]] = ()
     """Its arguments that an expression makes."""
-    operands: Sequence[Value] = ()
-    """Its arguments that name a step, whose value it reads behind its inputs."""
 
     def settle(self) -> None:
         """Fill in what follows from the arguments."""
@@ -249,7 +248,7 @@ class ScopeStep(Step):
         # A `sequential` has an input of its own.
         self.outer_names = tuple(sorted(names if self.is_inline else names - {"input"}))
         reads = [_constant_names(step.reads) for step in self.steps]
-        reads += [_constant_names(each) for step in self.steps if isinstance(step, OpStep) for each in step.operands]
+        reads += [_constant_names(each) for step in self.steps for each in step.operands]
         reads += [step.outer_reads for step in self.steps if isinstance(step, ScopeStep)]
         known = [found for found in reads if found is not None]
         self.outer_reads = frozenset().union(*known) - {"input"} if len(known) == len(reads) else None
