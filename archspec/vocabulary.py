@@ -48,7 +48,7 @@ MISSING_OPS: Mapping[str, str] = {
     ),
     "window attention is `window_partition`, `linear` to queries, keys and values, `split`, `attention` and "
     "`window_reverse`; define it under `blocks:`": "window_attention wmsa shifted_window_attention swin_block",
-    "archspec has no `{word}`; `attention` is the softmax of scaled products, of `[q, k, v]`": (
+    "archspec has no `{word}`; `attention` is the softmax of scaled products, times the values": (
         "additive_attention deformable_attention non_local non_local_block linear_attention attention_block"
     ),
     f"archspec has no rotary embedding; {_OUTSIDE}": "rope rotary rotary_embedding rotary_position_embedding",

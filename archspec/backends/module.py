@@ -256,10 +256,7 @@ class _Lowering:
         for name, child in tree.children.items():
             if isinstance(child, Node):
                 self._leaf(scope, name, child)
-            elif all(
-                isinstance(part, Node) and not part.op.in_chain and not part.op.calls()[0].is_module
-                for part in child.children.values()
-            ):
+            elif all(isinstance(part, Node) and part.op.whole() is not part.op for part in child.children.values()):
                 for number, part in child.children.items():
                     assert isinstance(part, Node)
                     self._leaf(scope, f"{name}_{number}", part)

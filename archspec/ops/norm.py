@@ -158,6 +158,10 @@ class RMSNorm(_FeatureNorm):
     affine: bool = arg(Bool(), "whether a learned factor per channel follows", True, also_called=AFFINE_WORDS)
     axis: str = arg(Choice("channels", "last"), _AXIS_DOC, "channels", also_called=AXIS_WORDS)
 
+    @property
+    def in_chain(self) -> bool:  # type: ignore[override] # it is one module only where no axes are permuted
+        return len(self.calls()) == 1
+
     def weights(self) -> dict[str, Shape]:
         return {"weight": (self.features,)} if self.affine else {}
 
