@@ -208,6 +208,10 @@ layers:
             "  - gather: {name: q, from: [t, i]}\n  - relu: {from: input}\n  - multiply: [relu, q]\n",
             *("type", 5, "gather: expected an index of integers, got a buffer of floats", "no point"),
         ),
+        (
+            "  - parameter: {name: g, shape: [1], repeat: 2}\n  - relu\n  - add: g\n",
+            *("name", 3, "parameter: the copies have one name", '`name: "g${index}"`'),
+        ),
         ("  - relu\n  - add: [1, 2]\n", "argument", 4, "add: expected a tensor among the operands", "${...}"),
         ("  - relu\n  - add: [1]\n", "argument", 4, "add: expected two or more operands, got 1", "`add: NUMBER`"),
         ("  - relu\n  - concat: [relu, 2]\n", "type", 4, "concat: expected text, got the integer 2", ""),
