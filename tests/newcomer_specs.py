@@ -197,7 +197,7 @@ VALUES = [
     value("conv: {name: «my conv, filters: 8}", "name", "'my conv'", "did you mean `my_conv`?"),
     value("conv: {filters: «'${sqrt(9)}'}", "expression", "unknown function `sqrt(...)`", "`x ** 0.5`"),
     value("conv: {filters: «'${math.ceil(9.5)}'}", "expression", "unknown function `math.ceil(...)`", "`ceil(...)`"),
-    value("relu: {repeat: «'${range(3)}'}", "expression", "unknown function `range(...)`", "`repeat: n` counts"),
+    value("relu: {repeat: «'${list(3)}'}", "expression", "unknown function `list(...)`", "give lists already"),
     value("conv: {filters: «'${input.c}'}", "expression", "has no `c`", "did you mean `channels`?"),
     value("conv: {filters: «'${input.size()}'}", "expression", "unknown function `input.size(...)`", "`shape`"),
     value("conv: {filters: «'${True ? 3 : 4}'}", "expression", "is not a valid expression", "`a if condition else b`"),

@@ -194,6 +194,8 @@ def _scopes(graph: Graph) -> dict[str, str]:
             scope = scope.parent
         for scope in reversed(fresh):
             found[scope.path] = scope.block or scope.kind
+    for path in sorted(graph.lists()):
+        found[path] = "list"
     return found
 
 

@@ -5,8 +5,7 @@ a module at its own, so that state_dict keys, hooks, `model.layer1[0]` and the p
 that is a plain chain becomes an `nn.Sequential`. For any other, the data flow is written down as a `Plan`, and torch.fx
 makes a forward of it: straight-line code, no interpreter. Scopes with equal plans share one class.
 
-The weights start as torch's own constructors leave them: Kaiming uniform in convolutions and linear layers, ones and
-zeros in normalisations. `init="kaiming"` draws them as torchvision's VGG and MobileNetV2 do.
+`initial_weights.py` then draws the weights as the spec's `init:` says.
 """
 
 from __future__ import annotations
@@ -23,14 +22,12 @@ from torch import fx, nn
 from torch.nn import functional
 
 from archspec.backends import layers
+from archspec.backends.initial_weights import INITS, draw_weights
 from archspec.errors import UsageError, did_you_mean
 from archspec.graph import Graph, Node, Tree, outer_reads
 from archspec.ops.base import Call, Op
 from archspec.ops.torch_api import OPERATORS, numbers_of
 from archspec.shapes import Lead
-
-INITS = ("torch", "kaiming")
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 # Words that the code which fx writes uses itself: an argument of forward must not hide them.
 _TAKEN = frozenset({"self", "torch", "getattr", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "operator"})
@@ -91,7 +88,7 @@ def build_module(
     network: HasGraph | Graph,
     *,
     features: Iterable[str] | None = None,
-    init: str = "torch",
+    init: str = "spec",
     inplace: bool = True,
     own_class: bool = False,
 ) -> nn.Module:
@@ -101,7 +98,7 @@ def build_module(
         network: The network.
         features: Names of nodes or scopes. Forward then returns a dict of their values by these names, and steps that
             they do not need are left out; the value of a scope is that of its last step.
-        init: How the weights are drawn, one of `INITS`.
+        init: "spec" for initial weights as the spec's `init:` draws them, "torch" for torch's own defaults.
         inplace: Let activations write over what they read, where nothing else reads it (`overwrites`).
         own_class: Share no code with other modules of the same plan: torch.compile takes a piece of code eight times
             at most.
@@ -122,8 +119,8 @@ def build_module(
     module = _Lowering(graph, nodes, tuple(outputs.values()), inplace).network(names, own_class)
     if len(nodes) < len(graph.nodes):
         module.__left_out__ = frozenset(graph.state_dict().keys() - module.state_dict().keys())
-    if init == "kaiming":
-        kaiming(module)
+    if init == "spec":
+        draw_weights(module, nodes)
     return module
 
 
@@ -151,24 +148,6 @@ def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
         if node.path in live:
             live.update(node.inputs)
     return tuple(node for node in graph.nodes if node.path in live)
-
-
-def kaiming(module: nn.Module) -> None:
-    """Draw weights as torchvision's VGG and MobileNetV2 do.
-
-    Kaiming normal by fan-out in convolutions, N(0, 0.01) in linear layers, biases 0.
-
-    Source: https://arxiv.org/abs/1502.01852
-    """
-    for layer in module.modules():
-        if isinstance(layer, CONVOLUTIONS):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, 0.01)
-        else:
-            continue
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
 
 
 def construct(call: Call, **more: Any) -> nn.Module:
@@ -218,7 +197,13 @@ class _Scope:
             else:
                 module.register_buffer(name, tensor, persistent)
         for name, child in self.modules.items():
-            module.add_module(name, child)
+            listed, dot, number = name.partition(".")
+            if not dot:
+                module.add_module(name, child)
+                continue
+            if listed not in module._modules:
+                module.add_module(listed, nn.ModuleList())
+            module.get_submodule(listed).add_module(number, child)
         return module
 
     def plan(
@@ -239,7 +224,7 @@ class _Lowering:
 
     def __init__(self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...], inplace: bool) -> None:
         self.graph, self.outputs = graph, outputs
-        self.tree = Tree.of(nodes)
+        self.tree = Tree.of(nodes, graph.lists())
         if list(self.tree.items()) != list(nodes):
             raise ValueError("the nodes of a scope must follow one another")
         self.made_at = {node.path: position for position, node in enumerate(nodes)}
@@ -294,7 +279,9 @@ class _Lowering:
         returns = tuple(inner.numbers[path] for path in results)
         kind, class_name = _kind(nodes[0], tree.path)
         in_chain = inner.chain and returns == (inner.count - 1,)
-        if in_chain and kind != "block" and not any(hasattr(nn.Sequential, child) for child in inner.modules):
+        is_listed = any("." in child for child in inner.modules)
+        named_freely = not is_listed and not any(hasattr(nn.Sequential, child) for child in inner.modules)
+        if in_chain and kind != "block" and named_freely:
             scope.modules[name] = inner.fill(nn.Sequential())
         else:
             arguments = ("x",) if len(reads) == 1 else tuple(f"x{number}" for number in range(1, len(reads) + 1))

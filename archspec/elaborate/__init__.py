@@ -11,6 +11,7 @@ from typing import Any
 from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.initial import set_draws
 from archspec.elaborate.interface import InputShape, check_keys, check_unused, input_shapes, outputs, set_params
 from archspec.elaborate.limits import MAX_NODES, MAX_SCOPES, TooLarge
 from archspec.elaborate.namespace import Namespace, Ref
@@ -73,6 +74,8 @@ def elaborate(
         elaborator = Elaborator(program, params_set, findings, trace)
         elaborator.inputs = shapes
         results.update(_run(elaborator, declared))
+        if program.draws:
+            set_draws(elaborator.nodes, program, params_set, findings)
     graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results)
     if findings.only("unused"):
         with suppress(TooLarge):

@@ -12,22 +12,25 @@ from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.initial import own_draws
+from archspec.elaborate.interface import declared_inputs, given_params, named_outputs
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
 from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional, left_out
+from archspec.elaborate.places import value_place
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
-from archspec.graph import Applied, Node, Scope
-from archspec.names import step_name_fault
+from archspec.graph import EMPTY, Applied, Node, Scope
+from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
 from archspec.ops.merge import is_number, number_operands
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
-from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, Value
-from archspec.shapes import Lead, Shape
+from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, OpStep, Repeat, ScopeStep, Step, Value
+from archspec.shapes import Lead, Shape, shape_text
 from archspec.syntax import YamlList
 
 _NO_DOLLAR = "write the name without `$`"
@@ -83,6 +86,8 @@ class Elaborator:
             try:
                 if step.broken or failures and failures[step] > MAX_FAILURES:
                     raise UnknownShape
+                if isinstance(step, ChoiceStep) and not step.varies:
+                    step = self._chosen_if_it_stands(step, namespace, environment)  # noqa: PLW2901
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
                 if step.repeat is not None:
@@ -92,7 +97,7 @@ class Elaborator:
                 else:
                     previous = self._left_out(step, namespace, environment, reads)
             except Complaint as fault:
-                failures[step] += 1
+                failures[step.origin] += 1
                 self.findings.complain(fault, namespace.scope)
                 lost = self._lost(step, namespace)
                 previous = previous if step.is_free else lost
@@ -105,7 +110,7 @@ class Elaborator:
         """Bind the name of a step in error to a value of unknown shape."""
         name = step.fixed_name
         inline = isinstance(step, ScopeStep) and step.is_inline
-        known = step.name is None or name is not None and not step_name_fault(name)
+        known = step.name is None or name is not None and not step_place_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
             name = namespace.auto_name(step.meant) if name is None else name
@@ -128,6 +133,9 @@ class Elaborator:
         at = step.reads.span
         self._check_read_once(step, environment)
         value = step.reads.evaluate(environment)
+        is_left_out = step.when is not None and step.repeat is None and not self._stands(step, environment)
+        if is_left_out and not step.reads.constant:
+            return self._reads_of_left_out(step, value, namespace, previous)
         if isinstance(value, str):
             ref = namespace.named(value, at)
             if merge:
@@ -147,7 +155,7 @@ class Elaborator:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
-        if not merge and len(value) != 1 and not isinstance(step, CallStep):
+        if not merge and len(value) != 1 and not isinstance(step, CallStep | ChoiceStep):
             help = "merge them first: `add`, `multiply` or `concat`"
             raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
@@ -162,11 +170,26 @@ class Elaborator:
             for name, item in zip(value, yaml.items, strict=True)
         ]
         if None in found:
-            self.failures[step] += 1
+            self.failures[step.origin] += 1
         reads = tuple(ref or UNKNOWN_REF for ref in found)
         if merge:
             self._warn_of_double(step, value, namespace, reads)
         return reads
+
+    def _reads_of_left_out(self, step: Step, value: Any, namespace: Namespace, previous: Ref) -> tuple[Ref, ...]:
+        """Return what a step would read that is left out, of names that an expression makes: only the first must be.
+
+        So `from: ["part${index}", "act${index - 1}"]` may stand under `when: "${index > 0}"`.
+        """
+        assert step.reads is not None
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names:
+            return (previous,)
+        if step.merges and isinstance(value, str):
+            names = [None, *names]
+        first = previous if names[0] is None else namespace.named(names[0], step.reads.span)
+        others = [namespace.find(name) for name in names[1:] if isinstance(name, str)]
+        return (first, *[ref for ref in others if ref is not None])
 
     def _tensors(self, step: Step, value: list[Any], namespace: Namespace) -> tuple[Ref, ...]:
         """Return the tensors of a list of operands with numbers in it."""
@@ -219,6 +242,49 @@ class Elaborator:
                 help = "repeat an `inline` around the step: `inline: {repeat: ..., layers: [...]}`"
                 raise Complaint("expression", message, help, span=step.reads.span)
 
+    # Choices.
+
+    def _chosen_if_it_stands(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
+        """Return the step that a choice is; the choice itself if it may be left out and there is none to choose."""
+        if step.when is None:
+            return self._chosen(step, namespace, environment)
+        try:
+            option = step.option(self._choice(step, environment))
+        except (Complaint, UnknownShape):
+            return step
+        return step if option.faults else option.step
+
+    def _chosen(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
+        """Return the step that a choice is. Raises: Complaint if what is chosen is not there or does not fit."""
+        key = self._choice(step, environment)
+        found, faults = step.option(key)
+        if not faults and isinstance(found, CallStep) and found.block is not None:
+            if any(scope.definition is found.block for scope in namespace.scope.chain()):
+                faults = (Complaint("cycle", f"a block calls itself: `{key}`", span=step.span),)
+        if faults:
+            place = value_place(step.choice, namespace.scope, self.program)
+            note = f"`{step.label}` is `{key[:100]}`{f', from {place}' if place else ''}"
+            faults = tuple([fault.at(fault.span) for fault in faults])
+            for fault in faults:
+                fault.notes = (note,)
+            for fault in faults[1:]:
+                self.findings.complain(fault, namespace.scope)
+            raise faults[0]
+        if found.broken:
+            raise UnknownShape
+        return found
+
+    @staticmethod
+    def _choice(step: ChoiceStep, environment: Environment) -> str:
+        """Return the name of the op or block that a choice gives."""
+        assert step.choice is not None
+        found = step.choice.evaluate(environment)
+        if not isinstance(found, str):
+            help = "`when` leaves a step out; `identity` passes on what it reads"
+            message = f"`{step.label}`: expected the name of an op or a block, got {kind_of(found)}"
+            raise Complaint("type", message, help, span=step.span)
+        return found
+
     # Conditions and repeats.
 
     def _stands(self, step: Step, environment: Environment) -> bool:
@@ -245,7 +311,7 @@ class Elaborator:
     ) -> None:
         """Keep what became of a step."""
         reads = made.inputs if isinstance(made, Node) else tuple(ref.path for ref in application.reads)
-        scope.items.append(Applied(step, made, reads, result.path, application.environment, application.copy))
+        scope.items.append(Applied(step.origin, made, reads, result.path, application.environment, application.copy))
 
     def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
         """Apply a step as often as it is repeated, each copy to the value of the one before."""
@@ -257,7 +323,7 @@ class Elaborator:
         home = namespace
         if not step.siblings:
             name = namespace.explicit_name(step, environment)
-            scope = Scope("repeat", namespace.prefix + name, namespace.scope, span=step.span, step=step)
+            scope = Scope("repeat", namespace.prefix + name, namespace.scope, span=step.span, step=step.origin)
             home = namespace.children[name] = Namespace(scope, {}, [], positional=True)
         lost = 0
         self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
@@ -267,7 +333,7 @@ class Elaborator:
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
             lost += result.shape is None
-            if lost > MAX_FAILURES or self.failures and self.failures[step] > MAX_FAILURES:
+            if lost > MAX_FAILURES or self.failures and self.failures[step.origin] > MAX_FAILURES:
                 namespace.lossy = True  # the others will be as this one
                 break
             # The first copy is often unlike the others.
@@ -299,7 +365,7 @@ class Elaborator:
         try:
             return self._apply(step, application)
         except Complaint as fault:
-            self.failures[step] += 1
+            self.failures[step.origin] += 1
             path = application.home.scope.path if application.home is not application.namespace else ""
             scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
             self.findings.complain(fault, scope)
@@ -317,6 +383,8 @@ class Elaborator:
             too_large(self.findings, step.span, application.namespace.scope)
         if ABSENT_REF in application.reads and not step.is_free:
             raise self._absent(step, application)
+        if isinstance(step, ChoiceStep):
+            step = self._chosen(step, application.namespace, application.environment)
         if isinstance(step, OpStep):
             return self._op(step, application)
         self.limits.enter(step.span)
@@ -400,13 +468,17 @@ class Elaborator:
         """Apply the steps of a scope, and remember what came of them under `key`."""
         first = len(self.nodes)
         with self.limits.measure(scope.path) as measurement:
-            if block is not None:
-                namespace, environment = self._block(block, arguments, scope, application)
+            if block is not None and block.network is not None:
+                namespace, ref = self._network(step, block, block.network, arguments, scope, application)
+                application.home.children[name] = namespace
             else:
-                assert isinstance(step, ScopeStep)
-                namespace, environment = self._sequential(step, scope, application)
-            application.home.children[name] = namespace
-            ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
+                if block is not None:
+                    namespace, environment = self._block(block, arguments, scope, application)
+                else:
+                    assert isinstance(step, ScopeStep)
+                    namespace, environment = self._sequential(step, scope, application)
+                application.home.children[name] = namespace
+                ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
         if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
@@ -431,7 +503,9 @@ class Elaborator:
             help = (
                 f"name {len(names)} steps: `from: [...]`" if len(names) > 1 else "`inputs: [...]` gives a block several"
             )
-            raise Complaint("argument", f"{block.name}: expected {expected}, got {count}", help, span=step.span)
+            if block.network is not None and len(names) == 1:
+                help = "the network has one input; merge the values first: `add`, `multiply` or `concat`"
+            raise Complaint("argument", f"{step.label}: expected {expected}, got {count}", help, span=step.span)
         self.limits.nodes += len(block.params) // 16
         return {name: value.evaluate(application.environment) for name, value in step.arguments.items()}
 
@@ -448,6 +522,87 @@ class Elaborator:
         help = "a default sees the arguments above it"
         _fill(environment, block.params, help, arguments)
         return namespace, environment
+
+    # Networks.
+
+    def _network(
+        self,
+        step: Step,
+        block: BlockProgram,
+        network: Program,
+        arguments: Mapping[str, Any],
+        scope: Scope,
+        application: Application,
+    ) -> tuple[Namespace, Ref]:
+        """Apply the steps of a network that is a block. Return the names and the value that it gives.
+
+        It has its own params and blocks, so nothing that was met outside of it can be equal to what is met within.
+        """
+        assert isinstance(step, CallStep)
+        params = Environment({})
+        params.budget = self.params.budget
+        given_params(block, step, arguments, params)
+        inputs = dict(zip(block.inputs or ("input",), application.reads, strict=True))
+        scope.remark = _other_inputs(declared_inputs(network.document, params, self.findings), inputs)
+        namespace = Namespace(scope, inputs, block.steps)
+        scope.environment = Environment(params.values, None, namespace.find, namespace.visible)
+        scope.environment.budget = params.budget
+        outside = self.params, self.memo
+        self.params, self.memo = params, {}
+        first = len(self.nodes)
+        try:
+            found, last = self._values_of_network(block, network, namespace, scope.environment)
+        finally:
+            self.params, self.memo = outside
+        seen = Namespace(scope, inputs, block.steps)
+        seen.names, seen.lossy = found, namespace.lossy
+        scope.gives = {name: ref.path for name, ref in found.items()}
+        self._drop_unread(scope, first, [ref.path for ref in (last, *found.values())])
+        return seen, last
+
+    def _values_of_network(
+        self, block: BlockProgram, network: Program, namespace: Namespace, environment: Environment
+    ) -> tuple[dict[str, Ref], Ref]:
+        """Return the features of a network, or its outputs, by their names, and the value of the whole.
+
+        That is the last feature, or the first output. Steps below the last one that a feature needs are not applied.
+        """
+        last = namespace.first_input
+        if block.features:
+            missing = [target.partition(".")[0] for _, target, _ in block.features]
+            for step in block.steps:
+                last = self.run([step], namespace, environment, last)
+                while missing and missing[-1] in namespace.names and missing[-1] not in namespace.gaps.absent:
+                    missing.pop()
+                if not missing:
+                    break
+            wanted: Sequence[tuple[str, Any, Span]] = block.features
+        else:
+            last = self.run(block.steps, namespace, environment, last)
+            yaml = network.document.keys.get("outputs")
+            if yaml is None:
+                return {last.path.removeprefix(namespace.prefix): last} if last.shape is not None else {}, last
+            if yaml in network.document.broken:
+                return {}, UNKNOWN_REF
+            wanted = self.findings.guarded(partial(named_outputs, yaml, environment), namespace.scope) or ()
+        found: dict[str, Ref] = {}
+        for name, target, at in wanted:
+            ref = self.findings.guarded(partial(namespace.feature, target, at), namespace.scope)
+            found[name] = ref or UNKNOWN_REF
+        values = list(found.values()) or [UNKNOWN_REF]
+        return found, values[-1 if block.features else 0]
+
+    def _drop_unread(self, scope: Scope, first: int, results: list[str]) -> None:
+        """Take the nodes of a network, from `first` on, out of the graph that none of its `results` needs."""
+        live, made, kept = set(results), self.nodes[first:], []
+        for node in reversed(made):
+            if node.path in live:
+                live.update(node.inputs)
+                kept.append(node)
+        if len(kept) < len(made):
+            self.nodes[first:] = reversed(kept)
+            if self.trace:
+                _drop_items(scope, {node.path for node in made} - live)
 
     # Ops.
 
@@ -475,7 +630,8 @@ class Elaborator:
                     op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
                 ref = Ref(path, op.output, op.lead)
                 reads = tuple([ref.path for ref in given])
-                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
+                draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
+                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
                 if self.trace:
                     result = application.reads[0] if step.is_free else ref
                     self._place(home.scope, step, self.nodes[-1], application, result)
@@ -490,7 +646,7 @@ class Elaborator:
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
-        self.failures[step] += 1
+        self.failures[step.origin] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
             written = (
@@ -526,6 +682,30 @@ class Elaborator:
                 if error.code not in ("shape", "argument"):
                     message = f"{step.label}: {name}: {error.message}"
                     raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
+
+
+def _other_inputs(declared: Mapping[str, Shape | None], given: Mapping[str, Ref]) -> str:
+    """Return words for a network that gets other inputs than it was written for; a note on what is wrong within."""
+    for shape, ref in zip(declared.values(), given.values(), strict=True):
+        if shape and ref.shape and (len(shape), shape[0]) != (len(ref.shape), ref.shape[0]):
+            return f", written for {shape_text(shape)} and given {shape_text(ref.shape)}"
+    return ""
+
+
+def _drop_items(scope: Scope, dropped: set[str]) -> bool:
+    """Take what became of steps out of a traced scope where it is `dropped`. Return whether anything is left."""
+    items: list[Applied] = []
+    for item in scope.items:
+        made = item.made
+        if isinstance(made, Scope):
+            if not _drop_items(made, dropped):
+                continue
+            ends = item.result in dropped  # a feature from the midst of a scope
+            items.append(item._replace(result=made.items[-1].result) if ends else item)
+        elif (made.path if made is not None else item.result) not in dropped:
+            items.append(item)
+    scope.items[:] = items
+    return bool(items)
 
 
 def _order_words(label: str, name: str, namespace: Namespace, previous: Ref) -> tuple[str, str | None]:

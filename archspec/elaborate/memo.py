@@ -75,8 +75,9 @@ class Entry:
         for node in nodes[self.first : self.last]:
             within = scopes.get(id(node.scope)) or _moved_scope(node.scope, cut, path, scopes)
             inputs = [source.path if name == read else path + name[cut:] for name in node.inputs]
-            nodes.append(Node(path + node.path[cut:], node.op, tuple(inputs), node.span, within, node.origins))
-        scope.environment = old.environment
+            path_here = path + node.path[cut:]
+            nodes.append(Node(path_here, node.op, tuple(inputs), node.span, within, node.origins, node.draws))
+        scope.take(old)
         return self.moved(scope, source, self.result)
 
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:

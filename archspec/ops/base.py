@@ -98,6 +98,11 @@ class Op:
     """The same in words, where it is not a plain factor."""
     weighted: ClassVar[bool] = False
     """Whether its MACs count: convolutions and linear layers, which make the depth of a network."""
+    initial: ClassVar[Mapping[str, str]] = {}
+    """What torch draws each tensor from, by its name in the module: those that `init:` may draw otherwise.
+
+    A rule that names no tensor is about the first one.
+    """
     batch_statistics: ClassVar[bool] = False
     """Whether training needs several values per channel, counted over the batch and the spatial axes."""
 

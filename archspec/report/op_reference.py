@@ -100,6 +100,9 @@ def _section(op: type[Op]) -> list[str]:
     doc = (inspect.getdoc(op) or "").split("\n\n")
     paragraphs = [" ".join(part.split()) for part in doc]
     facts = f"Inputs: {ranks_text(op)}. Counted work: {work_text(op)}."
+    if op.initial:
+        drawn = ", ".join(f"{name} {how}" for name, how in op.initial.items())
+        facts += f" Torch draws its {drawn}; `init` draws them otherwise."
     if op.also_called:
         facts += f" Also called: {', '.join(op.also_called)}."
     return [

@@ -12,8 +12,10 @@ from typing import Any
 
 from archspec.elaborate import Elaboration
 from archspec.errors import printable
-from archspec.graph import Node, Tree, outer_reads
+from archspec.graph import Graph, Node, Tree, outer_reads
+from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED, Padding, Sizes
+from archspec.ops.initial import Draw
 from archspec.report.yaml_text import flow
 
 _COMMENT_COLUMN = 100
@@ -22,7 +24,8 @@ _COMMENT_COLUMN = 100
 def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
     """Return the elaborated network as the text of a spec, which loads to an equal graph."""
     graph, document = elaboration.graph, elaboration.program.document
-    writer = _Writer()
+    shared = _shared_draws(graph)
+    writer = _Writer(shared)
     names = {name: name for name in graph.inputs}
     layers = writer.steps(graph.tree(), names, next(iter(names)), "  ") or [_NO_LAYER]
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
@@ -31,6 +34,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
         f"name: {flow(graph.name)}",
         *(f"{key}: {flow(document.text(key))}" for key in ("description", "reference") if document.text(key)),
         f"input: {flow(inputs['input'] if list(inputs) == ['input'] else inputs)}",
+        *(["", "init:", *(f"  {op}: {flow(_rule(op, draws))}" for op, draws in shared.items())] if shared else []),
         *(["", "blocks:", *writer.blocks] if writer.blocks else []),
         "",
         "layers:",
@@ -58,7 +62,8 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Mapping[str, Mapping[str, Draw]]) -> None:
+        self.shared = shared
         self.blocks: list[str] = []
         self.count = 0
 
@@ -119,7 +124,9 @@ class _Writer:
             source = {"from": [next(tensors) if number is None else number for number in numbers]}
         elif reads is not None:
             source = {"from": reads[0] if len(reads) == 1 else reads}
-        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node)})}"
+        own = {tensor: draw for tensor, draw in node.draws.items() if tensor not in self.shared.get(node.op.op, ())}
+        init = {"init": _rule(node.op.op, own)} if own else {}
+        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node), **init})}"
         return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
 
 
@@ -145,4 +152,35 @@ def _written(node: Node) -> dict[str, Any]:
     for name, value in found.items():
         if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
             found[name] = value[0] if isinstance(value[0], int) else value
+    return found
+
+
+# Initial weights.
+
+
+def _shared_draws(graph: Graph) -> dict[str, dict[str, Draw]]:
+    """Return how tensors are drawn that every layer of an op draws alike: said once, at the top."""
+    found: dict[str, dict[str, Draw | None]] = {}
+    mixed: set[tuple[str, str]] = set()
+    for node in graph.nodes:
+        for tensor in node.op.initial.keys() & node.op.weights().keys() if node.op.initial else ():
+            draw = node.draws.get(tensor)
+            if found.setdefault(node.op.op, {}).setdefault(tensor, draw) != draw:
+                mixed.add((node.op.op, tensor))
+    shared = {
+        op: {tensor: draw for tensor, draw in draws.items() if draw is not None and (op, tensor) not in mixed}
+        for op, draws in found.items()
+    }
+    return {op: draws for op, draws in shared.items() if draws}
+
+
+def _rule(op: str, draws: Mapping[str, Draw]) -> Any:
+    """Return how tensors are drawn as a spec writes it."""
+    main = next(iter(OPS[op].initial))
+    found: dict[str, Any] = {}
+    for tensor in (name for name in OPS[op].initial if name in draws):
+        written = draws[tensor].written()
+        if tensor == main and len(draws) == 1:
+            return written
+        found.update(written if tensor == main and isinstance(written, dict) else {tensor: written})
     return found

@@ -32,6 +32,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "int": int,
     "round": round,
     "range": range,
+    "zip": zip,
+    "enumerate": enumerate,
+    "reversed": lambda values: values[::-1],
+    "sorted": sorted,
+    "str": str,
     "make_divisible": make_divisible,
     "math.ceil": math.ceil,
     "math.floor": math.floor,
@@ -133,14 +138,15 @@ def names_in(tree: ast.AST) -> set[str]:
     if isinstance(tree, ast.Name):
         return {tree.id}
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    bound = {
-        node.target.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.comprehension) and isinstance(node.target, ast.Name)
-    }
+    bound = {target.id for node in ast.walk(tree) if isinstance(node, ast.comprehension) for target in targets_of(node)}
     modules = {"math", "torch"}
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
     return found - bound - modules
+
+
+def targets_of(loop: ast.comprehension) -> list[ast.Name]:
+    """Return the names that a `for` of a comprehension binds."""
+    return [node for node in ast.walk(loop.target) if isinstance(node, ast.Name)]
 
 
 def is_constant(tree: ast.expr) -> bool:
@@ -223,7 +229,7 @@ class _Evaluator:
                 arguments = list(map(self.value, tree.args))
                 keywords = {str(keyword.arg): self.value(keyword.value) for keyword in tree.keywords}
                 found = FUNCTIONS[called](*arguments, **keywords)
-                return list(found) if called == "range" else found
+                return list(found) if called in ("range", "zip", "enumerate") else found
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=("inf" | "-inf") as text)]):
                 return float(text)
         raise Unprintable
@@ -254,16 +260,16 @@ class _Evaluator:
                 found.append(self.value(tree.elt))
                 return
             loop = tree.generators[level]
-            if not isinstance(loop.target, ast.Name):
-                raise Unprintable
-            hidden = self.bound.get(loop.target.id, self)
+            names = [target.id for target in targets_of(loop)]
+            hidden = {name: self.bound[name] for name in names if name in self.bound}
             for entry in self.value(loop.iter):
-                self.bound[loop.target.id] = entry
+                values = [entry] if isinstance(loop.target, ast.Name) else entry
+                self.bound.update(zip(names, values, strict=True))
                 if all(self.value(test) for test in loop.ifs):
                     run(level + 1)
-            self.bound.pop(loop.target.id, None)
-            if hidden is not self:
-                self.bound[loop.target.id] = hidden
+            for name in names:
+                self.bound.pop(name, None)
+            self.bound.update(hidden)
 
         run(0)
         return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import MISSING, Binding
+from archspec.document import Document
 from archspec.ops.base import Op, makes_module
 from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES, numbers_of
 from archspec.shapes import Shape
@@ -75,6 +76,17 @@ class CallPlan:
 
 Name = str | ast.expr
 """The name of a module: text, or an expression if it differs between the copies of a loop."""
+
+
+def entry_of(name: Name) -> tuple[str, ast.expr] | None:
+    """Return the list and the number of a module called `convs.0`, or by an f-string like that; None of any other."""
+    match name:
+        case str():
+            listed, dot, number = name.rpartition(".")
+            return (listed, ast.Constant(int(number))) if dot else None
+        case ast.JoinedStr(values=[ast.Constant(value=str(text)), ast.FormattedValue(value=number)]):
+            return (text[:-1], number) if text.endswith(".") else None
+    return None
 
 
 @dataclass(eq=False)
@@ -386,6 +398,8 @@ class ClassPlan:
     size_arguments: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Arguments that are sizes of inputs: the number of the input and of its axis."""
     is_network: bool = False
+    stands_for: Document | None = None
+    """The spec that the class stands for, where that is a block of the network."""
 
     def order(self) -> list[int]:
         """Return the places of its results in the order in which they are made, which is that of the returned tuple."""

@@ -10,12 +10,13 @@ from typing import Any
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import Bindings, Candidate, CannotPlan, ClassBindings, plain
 from archspec.backends.source.plan.cursor import Cursor, common_shape
-from archspec.backends.source.plan.ir import Branch, CallPlan, Free, Leaf, Let, Name, Slot, Statement
+from archspec.backends.source.plan.ir import Branch, CallPlan, Free, Leaf, Let, Name, Slot, Statement, entry_of
 from archspec.backends.source.trees import Unprintable, all_same, literal, names_in
 from archspec.backends.source.uses.trace import name_of
 from archspec.errors import Complaint
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Applied, Node
+from archspec.names import list_of
 from archspec.ops.base import Call, Op, symbolic_calls
 from archspec.ops.merge import number_operands
 from archspec.ops.symbolic import symbolic, tree_of
@@ -380,6 +381,8 @@ def label_of(step: Step) -> str:
         stem = _stem(step)
         if stem:
             return stem
+    if step.fixed_name and list_of(step.fixed_name):
+        return list_of(step.fixed_name).removesuffix("s") + step.fixed_name.rpartition(".")[2]
     if isinstance(step, ScopeStep):
         return step.fixed_name or (step.repeat.binds if step.repeat else "") or "layers"
     return step.fixed_name or step.label
@@ -390,7 +393,9 @@ def _stem(step: Step) -> str:
     assert step.name is not None
     found = compile_text(str(step.name.yaml.plain()))
     parts = found.parts if isinstance(found, Template) else ()
-    return parts[0].rstrip("_") if parts and isinstance(parts[0], str) else ""
+    if not parts or not isinstance(parts[0], str):
+        return ""
+    return parts[0][:-1].removesuffix("s") if parts[0].endswith(".") else parts[0].rstrip("_")
 
 
 def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True) -> Name:
@@ -404,7 +409,7 @@ def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True)
     if all_same(names):
         return names[0]
     template = cursor.bindings.expressed(cursor.active, names, [lambda: _name_template(step, applied, cursor)])
-    if template is not None:
+    if template is not None and ("." not in names[0] or entry_of(template) is not None):
         return template
     if stateful:
         raise CannotPlan

@@ -28,6 +28,7 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Slot,
     Statement,
+    entry_of,
     names_used,
     walk,
 )
@@ -575,6 +576,22 @@ def _bodies(statement: Statement) -> list[list[Statement]]:
     return [statement.statements] if isinstance(statement, Chain | Listing | Loop) else []
 
 
+def gather_lists(plan: ClassPlan) -> None:
+    """Make an nn.ModuleList of modules that stand in a list, where they all follow one another."""
+    entries: dict[str, list[Statement]] = {}
+    for statement in walk(plan.statements):
+        entry = entry_of(statement.name)
+        if entry is not None:
+            entries.setdefault(entry[0], []).append(statement)
+    for name, found in entries.items():
+        start = next((place for place, each in enumerate(plan.statements) if each is found[0]), len(plan.statements))
+        if plan.statements[start : start + len(found)] != found or not all(isinstance(e.name, str) for e in found):
+            continue
+        for each in found:
+            each.name = str(each.name).rpartition(".")[2]
+        plan.statements[start : start + len(found)] = [Listing(name, [], [], True, statements=found)]
+
+
 def part_long_sums(plan: ClassPlan) -> None:
     """Work out an operator between very many values in several steps: Python compiles no expression of any depth."""
 
@@ -611,4 +628,5 @@ RULES: tuple[Callable[[ClassPlan], None], ...] = (
     name_often,
     drop_unused,
     part_long_sums,
+    gather_lists,
 )

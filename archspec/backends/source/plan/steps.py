@@ -14,9 +14,9 @@ from archspec.backends.source.plan.leaves import child_name, label_of, leaf
 from archspec.backends.source.plan.loops import plan_copies
 from archspec.backends.source.trees import Unprintable, all_same
 from archspec.backends.source.uses.elements import Layout, chain_layout
-from archspec.backends.source.uses.trace import Trace, by_step, environment_of, flat, is_empty, name_of
+from archspec.backends.source.uses.trace import Trace, by_step, chosen, environment_of, flat, is_empty, name_of
 from archspec.graph import Applied, Node, Scope
-from archspec.program.steps import CallStep, OpStep, ScopeStep, Step
+from archspec.program.steps import CallStep, ChoiceStep, OpStep, ScopeStep, Step
 
 Uses = Mapping[int, Applied]
 """What one step made in every use."""
@@ -174,6 +174,8 @@ class StepPlanner:
 
     def single(self, step: Step, applied: Uses, cursor: Cursor) -> list[Statement]:
         """Return the statements of a step that stands once in every use."""
+        if isinstance(step, ChoiceStep):
+            return self._chosen(step, applied, cursor)
         if isinstance(step, ScopeStep) and step.is_inline:
             return self._inline(step, applied, cursor)
         if isinstance(step, OpStep):
@@ -182,6 +184,38 @@ class StepPlanner:
             classes = [self.class_of(_scope(applied[use])) for use in cursor.active]
             return [instance(step, applied, cursor, classes)]
         return self._container(step, applied, cursor)
+
+    def _chosen(self, step: ChoiceStep, applied: Uses, cursor: Cursor) -> list[Statement]:
+        """Return the statements of a step whose op or block the uses choose: a branch if they differ."""
+        keys = {use: chosen(applied[use]) for use in cursor.active}
+        key = keys[cursor.active[0]]
+        present = [use for use in cursor.active if keys[use] == key]
+        option = step.option(key).step
+        if len(present) == len(cursor.active):
+            return self.single(option, applied, cursor)
+        environments = {use: applied[use].environment for use in cursor.active}
+
+        def is_chosen() -> ast.expr | None:
+            tree = cursor.translated(step.choice, environments)
+            return None if tree is None else ast.Compare(tree, [ast.Eq()], [ast.Constant(key)])
+
+        stands = [use in present for use in cursor.active]
+        test = cursor.bindings.express(cursor.active, stands, [is_chosen], f"use_{key}")
+        inner, other = (
+            cursor.narrowed(uses) for uses in (present, [use for use in cursor.active if use not in present])
+        )
+        ways = [
+            self.single(each, {use: applied[use] for use in way.active}, way)
+            for each, way in ((option, inner), (step, other))
+        ]
+        paths = {use: applied[use].result for use in cursor.active}
+        results = [way.find(way.active, [paths[use] for use in way.active]) for way in (inner, other)]
+        out = Slot(paths, _joined_sizes(results[0], results[1], paths, cursor), label_of(option), step.name is not None)
+        out.shape = results[0].shape if results[0].shape == results[1].shape else None
+        cursor.add(out)
+        branch = Branch(outs=[out], test=test, statements=ways[0], otherwise=ways[1])
+        branch.result, branch.other_result = results
+        return [branch]
 
     def _inline(self, step: ScopeStep, applied: Uses, cursor: Cursor) -> list[Statement]:
         if any(applied[use].reads[0] != cursor.previous.paths.get(use) for use in cursor.active):

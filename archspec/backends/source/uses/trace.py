@@ -234,8 +234,12 @@ def flat(items: Iterable[Applied]) -> Iterator[Applied]:
 
 
 def name_of(applied: Applied) -> str:
-    """Return the last part of the path of what a step made: its name as a module."""
-    return applied.made.path.rpartition(".")[2] if applied.made is not None else ""
+    """Return the name of what a step made as a module of the scope that it stands in; in a list, `convs.0`."""
+    made = applied.made
+    if made is None:
+        return ""
+    home = made.scope if isinstance(made, Node) else made.parent
+    return made.path[len(home.path) + 1 :] if home is not None and home.path else made.path
 
 
 def by_step(items: Iterable[Applied]) -> dict[Step, list[Applied]]:
@@ -245,6 +249,12 @@ def by_step(items: Iterable[Applied]) -> dict[Step, list[Applied]]:
         assert isinstance(applied.step, Step)
         found.setdefault(applied.step, []).append(applied)
     return found
+
+
+def chosen(applied: Applied) -> str:
+    """Return the op or block that a step of a choice made."""
+    made = applied.made
+    return made.op.op if isinstance(made, Node) else (made.block or "") if made is not None else ""
 
 
 def all_steps(steps: Iterable[Step]) -> Iterator[Step]:

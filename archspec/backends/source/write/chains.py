@@ -361,8 +361,8 @@ def has_module(statement: Statement) -> bool:
 
 def number_of(statement: Statement, place: int) -> int:
     """Return the number of a module in a list: its name, or else its place."""
-    name = statement.name
-    return int(name) if isinstance(name, str) and name.isdecimal() else place
+    number = statement.name.rpartition(".")[2] if isinstance(statement.name, str) else ""
+    return int(number) if number.isdecimal() else place
 
 
 def is_simple(statements: Sequence[Statement]) -> bool:

@@ -22,6 +22,7 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Slot,
     Statement,
+    entry_of,
     walk,
 )
 from archspec.backends.source.strings import quoted
@@ -141,6 +142,10 @@ class ForwardWriter:
         self.declared: set[str] = set()  # variables with a type hint
         self.lists: dict[Statement, tuple[Listing, int]] = {}  # modules of lists, and their place
         self.attribute_of: dict[Statement, str] = {}
+        for name, entries in init.entries.items():
+            for each in entries:
+                if has_module(each) and isinstance(each.name, str):
+                    self.lists[each] = Listing(name), number_of(each, 0)
 
     # The method.
 
@@ -596,6 +601,9 @@ class ForwardWriter:
             listing, place = self.lists[statement]
             return f"{self._attribute(listing)}[{place}]"
         name_ = statement.name
+        entry = entry_of(name_)
+        if entry is not None:
+            return f"self.{entry[0]}[{text(self.init.in_forward(entry[1]))}]"
         if self.plan.base == "ModuleList" and isinstance(name_, str):
             return f"self[{self._place(statement)}]"
         if isinstance(name_, str) and name_.isidentifier():
@@ -821,7 +829,8 @@ def _is_light(statement: Statement) -> bool:
 def _stem(name: ast.expr) -> str:
     """Return the text that the name of a module in a loop starts with."""
     if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
-        return str(name.values[0].value).rstrip("_")
+        found = str(name.values[0].value)
+        return found[:-1].removesuffix("s") if found.endswith(".") else found.rstrip("_")
     return ""
 
 
