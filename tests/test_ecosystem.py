@@ -82,8 +82,8 @@ def check_same(graph: Graph, *kinds: str) -> None:
             for ours, theirs in zip(expected, found, strict=True):
                 assert torch.equal(theirs.nan_to_num(), ours.nan_to_num()), f"{kind}, training: {training}"
             keys = {key.replace("_holder.", "") for key in other.state_dict()}
-            passing = {node.path for node in graph.nodes if not node.op.persistent}  # TorchScript keeps these buffers
-            assert keys - (passing if kind == "script" else set()) == set(state), kind
+            passing = {node.path for node in graph.nodes if not node.op.persistent}  # TorchScript and fx keep these
+            assert keys - passing == set(state), kind
 
 
 @SCRIPT_WARNS
