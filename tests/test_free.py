@@ -27,11 +27,11 @@ layers:
   - conv: {name: patches, filters: $dim, kernel: 4, stride: 4}
   - reshape: ["$dim", 16]
   - permute: {name: tokens, order: [1, 0]}
+  - buffer: {name: kept, values: [[1, 2, 3, 4, 5, 6, 7, 8]], batch: true}
   - parameter: {name: class_token, shape: [1, $dim], batch: true, init: {trunc_normal: 0.02}}
   - parameter: {name: registers, shape: [2, $dim], init: {normal: 0.02}}
   - concat: [class_token, registers, tokens]
   - buffer: {name: grid, values: 0.25, shape: [19, 1], persistent: false}
-  - buffer: {name: kept, values: [[1, 2, 3, 4, 5, 6, 7, 8]], batch: true}
   - add: [concat, grid, kept]
   - block
   - block: {scaled: false}
