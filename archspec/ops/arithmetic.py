@@ -335,7 +335,6 @@ class Gather(Op):
     ranks = ANY_RANK
     commutative = False
     broadcasts = True
-    overwritable = True
     example = "[table, index]"
 
     def infer(self) -> Shape:

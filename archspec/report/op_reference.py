@@ -80,7 +80,7 @@ def ranks_text(op: type[Op]) -> str:
     names = {0: "features", 1: "1-D", 2: "2-D", 3: "3-D"}
     if op.ranks and max(op.ranks) >= len(names):
         return f"{1 + min(op.ranks)} to {1 + max(op.ranks)} axes"
-    return ", ".join(names[rank] for rank in op.ranks)
+    return ", ".join(names[rank] for rank in op.ranks) or "none"
 
 
 def as_reference() -> str:
