@@ -140,12 +140,20 @@ class ModuleWriter:
                 return [Brackets(f"{c.target}(", call_arguments(c.target, c.arguments)) for c in modules_of(statement)]
             case Copies():
                 loop = f"for _ in range({text(statement.count)})"
-                return [Comprehension(self.module(statement.statement, level), loop, star=True)]
+                return [self._comprehension(statement.statement, loop, level)]
             case Loop():
                 source, targets = self._source(statement, level), targets_of(statement)
                 inner = next(each for each in statement.statements if not isinstance(each, Let))
-                return [Comprehension(self.module(inner, level), f"for {targets} in {source}", star=True)]
+                return [self._comprehension(inner, f"for {targets} in {source}", level)]
         return [self.module(statement, level)]
+
+    def _comprehension(self, statement: Statement, loop: str, level: int) -> Doc:
+        """Return the modules that a statement makes in each round of a loop."""
+        made = modules_of(statement) if isinstance(statement, Leaf) else []
+        if len(made) < 2:
+            return Comprehension(self.module(statement, level), loop, star=True)
+        modules = ", ".join(doc.flat() for doc in self._elements(statement, level))
+        return Comprehension(Text("module"), loop, star=True, more=(f"for module in ({modules})",))
 
     def _lets(self, statements: Sequence[Statement], level: int) -> None:
         """Write the local values of a chain that is written as one expression."""
@@ -341,7 +349,7 @@ class _ModuleList:
 
 
 def _unstarred(doc: Comprehension) -> Comprehension:
-    return Comprehension(doc.element, doc.loop)
+    return Comprehension(doc.element, doc.loop, more=doc.more)
 
 
 # Asking.

@@ -323,6 +323,8 @@ class InitWriter(ModuleWriter):
         if not within_loop:
             self._keep_for_loop(loop, level)
         self.heads[loop] = self._head(loop)
+        if all(isinstance(each, Let | Loop) or is_function(each) for each in walk([loop])):
+            return  # `forward` alone has something to do in it
         self._loop(loop, level)
         self._attributes(loop.statements, level + 1, within_loop=True)
         self._end_loop(loop, level)
