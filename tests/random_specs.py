@@ -587,8 +587,9 @@ class _Generator:
             self.reading = Interpreter(self.spec, partial=True)
         except Invalid:
             return False
-        if "" in self.reading.outputs:  # the last value is a free tensor that is left out
-            return False
+        leads = {"": Lead.NONE, **{node.path: node.op.lead for node in self.reading.nodes}}
+        if any(leads.get(path, Lead.BATCH) is not Lead.BATCH for path in self.reading.outputs):
+            return False  # an output depends on the input
         unread = {*self.reading.unread()}
         return not any(node.path in unread and node.op.lead is not Lead.BATCH for node in self.reading.nodes)
 

@@ -76,6 +76,8 @@ class Elaborator:
         self.inputs: Mapping[str, Shape | None] = {}
         self.free: dict[str, Op] = {}
         """The free tensors by their paths, but for those of scopes that were copied."""
+        self.free_ops: dict[tuple[Any, ...] | None, Op] = {}
+        """The free tensors by what they depend on."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
@@ -611,7 +613,10 @@ class Elaborator:
         home = application.home
         name = home.new_name(step, application.environment)
         path = home.prefix + name
-        arguments = step.all_arguments(application.environment, self.params) if step.made else step.constants
+        known = self._known_free(step, application.environment)
+        arguments = (
+            step.all_arguments(application.environment, self.params) if step.made and not known else step.constants
+        )
         if step.takes_numbers and step.reads is not None:
             numbers = number_operands(step.reads.evaluate(application.environment))
             arguments = {**arguments, "numbers": numbers} if numbers else arguments
@@ -623,9 +628,10 @@ class Elaborator:
         else:
             leads = tuple([ref.lead for ref in given])
             try:
-                op = applied(step.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+                leads = leads if leads.count(Lead.BATCH) < len(leads) else ()
+                op = known or applied(step.op, shapes, arguments, leads)  # type: ignore[arg-type]
                 if step.is_free:
-                    self.free[path] = op
+                    self._keep_free(step, application.environment, path, op)
                 elif op.leads:
                     op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
                 ref = Ref(path, op.output, op.lead)
@@ -641,6 +647,26 @@ class Elaborator:
                 ref = Ref(given[0].path, shapes[0]) if given and step.op.infer is Op.infer else UNKNOWN_REF
         home.bind(name, ref)
         return application.reads[0] if step.is_free else ref
+
+    def _free_key(self, step: OpStep, environment: Environment) -> tuple[Any, ...] | None:
+        """Return what a free tensor depends on; None if that is more than plain values."""
+        if not step.is_free or step.defaults:
+            return None
+        names = sorted(set().union(*(value.names for _, value in step.made)))
+        values = [environment.find(name) for name in names]
+        types = tuple(map(type, values))
+        return (step, types, *values) if {int, float, str, bool}.issuperset(types) else None
+
+    def _known_free(self, step: OpStep, environment: Environment) -> Op | None:
+        """Return the free tensor that a step made of the same values before: thousands of numbers may be in it."""
+        return self.free_ops.get(self._free_key(step, environment)) if step.is_free and step.made else None
+
+    def _keep_free(self, step: OpStep, environment: Environment, path: str, op: Op) -> None:
+        """Remember a free tensor, for the steps that read it and for the step's next use."""
+        self.free[path] = op
+        key = self._free_key(step, environment) if step.made else None
+        if key is not None:
+            self.free_ops[key] = op
 
     def _complain_of_op(
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application

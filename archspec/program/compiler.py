@@ -351,6 +351,9 @@ class _Compiler:
             fault = step_place_fault(step.fixed_name)
             if fault:
                 self.findings.add(fault.at(step.name.span))
+        if step.is_free and step.repeat is not None and not step.siblings:
+            help = f'give each copy a name: `name: "{step.fixed_name}${{index}}"`'
+            self.findings.add(Diagnostic("name", f"{step.label}: the copies have one name", step.span, help=help))
         step.broken = step.broken or self.findings.count > before
 
     def _repeat(self, yaml: Yaml) -> Repeat | None:
