@@ -304,9 +304,25 @@ class InitWriter(ModuleWriter):
         if not within_loop:
             self._keep_for_loop(loop, level)
         self.heads[loop] = self._head(loop)
+        index = loop.index
+        if index not in self._read_by_init(loop):  # it numbered the modules of a list, which are appended
+            loop.index = ""
         self._loop(loop, level)
         self._attributes(loop.statements, level + 1, within_loop=True)
         self._end_loop(loop, level)
+        loop.index = index
+
+    @staticmethod
+    def _read_by_init(loop: Loop) -> set[str]:
+        """Return the names that `__init__` reads in the body of a loop."""
+        found: set[str] = set()
+        for statement in walk(loop.statements):
+            is_entry = entry_of(statement.name) is not None
+            read = (tree for tree in statement.expressions() if not (is_entry and tree is statement.name))
+            found = found.union(*map(names_in, read))
+        if loop.counter:
+            found |= names_in(loop.counter.after)
+        return found
 
     def _keep_for_loop(self, loop: Loop, level: int) -> None:
         """Keep in attributes what the same loop in `forward` reads from around it."""
