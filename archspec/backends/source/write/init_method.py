@@ -16,6 +16,7 @@ from archspec.backends.source.plan.ir import (
     Let,
     Listing,
     Loop,
+    Slot,
     Statement,
     entry_of,
     walk,
@@ -250,7 +251,7 @@ class InitWriter(ModuleWriter):
             return
         name = _chosen_name(branch)
         choice = self.choice(branch, level) if name else None
-        if name and choice is not None and branch.statements[0].reads == branch.otherwise[0].reads:
+        if name and choice is not None and all(reads == branch.statements[0].reads for reads in _reads_of_ways(branch)):
             attribute = name if name in self.attributes and _is_named(branch) else self._new_attribute(name)
             self.chosen[branch] = attribute
             self.add(level, f"self.{attribute} = ", choice)
@@ -420,6 +421,14 @@ def _is_held(statement: Statement) -> bool:
     if isinstance(statement, Branch | Let | Loop) or is_function(statement):
         return False
     return isinstance(statement.name, ast.expr) or statement.name.isidentifier()
+
+
+def _reads_of_ways(branch: Branch) -> list[list[Slot]]:
+    """Return what the one step of each way of a branch reads, those of a branch in it too."""
+    found: list[list[Slot]] = []
+    for way in (branch.statements, branch.otherwise):
+        found += _reads_of_ways(way[0]) if isinstance(way[0], Branch) else [way[0].reads]
+    return found
 
 
 def _is_named(branch: Branch) -> bool:
