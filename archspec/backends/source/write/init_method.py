@@ -22,7 +22,14 @@ from archspec.backends.source.plan.ir import (
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, folded, has_module, is_simple, name_code
+from archspec.backends.source.write.chains import (
+    ModuleWriter,
+    folded,
+    has_module,
+    is_one_expression,
+    is_simple,
+    name_code,
+)
 from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
@@ -88,8 +95,8 @@ class InitWriter(ModuleWriter):
 
     def _sequential_class(self) -> None:
         plan = self.plan
-        self._lets(plan.statements, 2)
-        if is_simple(plan.statements):
+        self._lets(plan.statements, 2, plan.keyed)
+        if is_one_expression(plan.statements, plan.keyed):
             items = self._items(plan.statements, plan.keyed, 2)
             self.add(2, "", Brackets("super().__init__(", items, tall=True))
             return
