@@ -20,7 +20,7 @@ import yaml
 
 from archspec.errors import Complaint
 from archspec.expressions import make_divisible
-from archspec.names import step_name_fault
+from archspec.names import step_place_fault
 from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.shapes import SPATIAL_AXES, Lead, Shape
@@ -84,6 +84,7 @@ class Frame:
     count: int = 0
     conditional: set[str] = field(default_factory=set)  # the names of steps that may be left out
     absent: set[str] = field(default_factory=set)  # those of which none stands so far
+    lists: dict[str, int] = field(default_factory=dict)  # how many steps stand in each list
     in_conditional: int = 0  # how many `inline` steps that may be left out are around
 
     def visible(self) -> dict[str, Ref]:
@@ -97,6 +98,10 @@ class Frame:
         return found
 
     def find(self, name: str) -> Ref:
+        if name.startswith("../"):
+            if self.outer is None:
+                raise Invalid(f"nothing around: {name}")
+            return self.outer.find(name[3:])
         head, *rest = name.split(".")
         if not rest:
             try:
@@ -104,15 +109,17 @@ class Frame:
             except KeyError:
                 raise Invalid(f"no step {name}") from None
         frame: Frame | None = self
-        while frame and head not in frame.names:
+        while frame and head not in {*frame.names, *frame.lists}:
             frame = frame.outer
         try:
-            for part in rest:
+            while True:
                 assert frame is not None
-                frame, head = frame.scopes[head], part
-            assert frame is not None
-            return frame.names[head]
-        except (KeyError, AssertionError):
+                if head in frame.lists:
+                    head = f"{head}.{rest.pop(0)}"
+                if not rest:
+                    return frame.names[head]
+                frame, head = frame.scopes[head], rest.pop(0)
+        except (KeyError, IndexError, AssertionError):
             raise Invalid(f"no step {name}") from None
 
     def fresh_name(self, label: str) -> str:
@@ -120,21 +127,38 @@ class Frame:
             return str(self.count)
         numbers: Iterable[int] = range(1, 10_000)
         names = (label if number == 1 else f"{label}_{number}" for number in numbers)
-        return next(name for name in names if name not in self.names and name not in self.inputs)
+        return next(name for name in names if name not in {*self.names, *self.inputs, *self.lists})
+
+    def check_list(self, name: str) -> None:
+        """Note that a step stands in a list, if its name says so, and check that it may."""
+        listed, dot, number = name.partition(".")
+        if not dot:
+            if name in self.lists:
+                raise Invalid(f"{name} is a list")
+            return
+        if listed in self.names or listed in self.inputs or int(number) > self.lists.get(listed, 0):
+            raise Invalid(f"the name {name}")
 
     def bind(self, name: str, ref: Ref, conditional: bool = False) -> None:
+        self.check_list(name)
         taken = name in self.names and not (conditional and name in self.absent)
-        if step_name_fault(name) or taken or name in self.inputs:
+        if step_place_fault(name) or taken or name in self.inputs:
             raise Invalid(f"the name {name}")
         self.names[name] = ref
+        if "." in name:
+            listed, _, number = name.partition(".")
+            self.lists[listed] = max(self.lists.get(listed, 0), int(number) + 1)
         self.count += 1
         self.absent.discard(name)
         self.conditional |= {name} if conditional else set()
 
     def leave_out(self, name: str, ref: Ref) -> None:
         taken = name in self.names and name not in self.absent
-        if step_name_fault(name) or name in self.inputs or taken and name not in self.conditional:
+        if step_place_fault(name) or name in self.inputs or taken and name not in self.conditional:
             raise Invalid(f"the name {name}")
+        self.check_list(name)
+        if "." in name:
+            self.lists.setdefault(name.partition(".")[0], 0)
         if not taken:
             self.names[name] = ref
             self.absent.add(name)
@@ -152,6 +176,12 @@ _FUNCTIONS = {
     "ceil": math.ceil,
     "floor": math.floor,
     "make_divisible": make_divisible,
+    "range": lambda *ends: list(range(*ends)),
+    "zip": lambda *lists: [list(each) for each in zip(*lists, strict=False)],
+    "enumerate": lambda values: [list(each) for each in enumerate(values)],
+    "reversed": lambda values: values[::-1],
+    "sorted": sorted,
+    "str": str,
 }
 _EXPRESSION = re.compile(r"\$\$|\$\{([^}]*)\}|\$([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 
@@ -227,6 +257,9 @@ class Interpreter:
 
     def step(self, step: Step, frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
         key, body = (step, None) if isinstance(step, str) else next(iter(step.items()))
+        key = evaluate(key, names, frame)
+        if key not in (*OPS, *self.spec.get("blocks", ()), "sequential", "inline"):
+            raise Invalid(f"no op {key}")
         known = body if isinstance(body, dict) else {}
         common = {name: known[name] for name in ("name", "from", "when", "repeat") if known.get(name) is not None}
         arguments = {name: value for name, value in known.items() if name not in common}
@@ -539,6 +572,7 @@ def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
 
 
 _NAMES = ("stem", "a", "b1", "conv1", "features", "x_2", "head-3", "Body", "left", "right", "z", "q9", "mixed", "tail")
+_LISTED = (*["list.0", "list.1", "list.2", "other.0", "other.1", "list.${index}", "other.${index}"] * 2,)
 
 
 class _Generator:
@@ -612,6 +646,7 @@ class _Generator:
             self.fill_scope(steps)
             self.decorate(steps, frame)
             self.alternative(steps)
+            self.choose(steps)
 
     def fill_scope(self, steps: list[Step]) -> None:
         """Give the scope at the end of a list its steps; take it out where none fit."""
@@ -662,6 +697,23 @@ class _Generator:
             steps.pop()
             assert self.holds()
 
+    def choose(self, steps: list[Step]) -> None:
+        """Try to have a param in place of the op or block of the last step."""
+        if not steps or not self.chance(0.12):
+            return
+        old = steps[-1]
+        key, body = (old, None) if isinstance(old, str) else next(iter(old.items()))
+        if key in ("sequential", "inline") or "$" in key or key in self.unfinished:
+            return
+        param, known = f"kind_{key}", set(self.spec["params"])
+        self.spec["params"][param] = key
+        steps[-1] = self.random.choice([f"${param}", f"${{{param}}}"]) if body is None else {f"${param}": body}
+        if not self.holds():
+            steps[-1] = old
+            if param not in known:
+                del self.spec["params"][param]
+            assert self.holds()
+
     def mapping(self, key: str, body: Any) -> dict[str, Any]:
         """The value of a step as the mapping that it is short for."""
         if body is None or isinstance(body, dict):
@@ -675,7 +727,7 @@ class _Generator:
 
     def decoration(self, what: str) -> Any:
         if what == "name":
-            return self.random.choice([*_NAMES, *_NAMES, "c${index}", "${'n' + 'm'}", "7"])
+            return self.random.choice([*_NAMES, *_NAMES, "c${index}", "${'n' + 'm'}", "7", *_LISTED])
         if what == "when":
             choices = [True, False, "${True}", "${1 > 2}", "${input.channels > 3}", "${index != 1}", "${index == 0}"]
             return self.random.choice(choices)
@@ -738,7 +790,8 @@ class _Generator:
 
     def source(self, frame: Frame) -> str:
         """The name of any value in sight, dotted ones too."""
-        return self.random.choice([*frame.visible(), *_dotted(frame)])
+        around = [f"../{name}" for name in frame.outer.visible()] if frame.outer else []
+        return self.random.choice([*frame.visible(), *_dotted(frame), *around])
 
     def op(self, shape: Shape, source: str | None, names: Mapping[str, Any]) -> Step:
         rank = len(shape) - 1
@@ -757,6 +810,8 @@ class _Generator:
     def merge(self, last: Ref, frame: Frame) -> Step:
         fitting = [name for name, ref in frame.visible().items() if ref.shape == last.shape]
         fitting += [name for name in _dotted(frame) if frame.find(name).shape == last.shape]
+        if frame.outer is not None:
+            fitting += [f"../{name}" for name, ref in frame.outer.visible().items() if ref.shape == last.shape]
         fitting = fitting or [self.source(frame)]
         op = self.random.choice(MERGES)
         source: Any = self.random.choice(fitting)
@@ -816,7 +871,7 @@ class _Generator:
         same = [name for name, known in names.items() if type(known) is int and known == value]
         if same and self.chance(0.8):
             return f"${self.random.choice(same)}"
-        kind = self.random.randrange(5)
+        kind = self.random.randrange(8)
         if kind == 0:
             self.spec["params"][f"p{value}".replace("-", "_")] = value
             return f"$p{value}".replace("-", "_")
@@ -826,6 +881,12 @@ class _Generator:
             return f"${{sum([x for x in [{value}, 0]])}}"
         if kind == 3:
             return f"${{({value} * 2) // 2}}"
+        if kind == 5:
+            return f"${{[x + i for i, x in enumerate([{value}])][0]}}"
+        if kind == 6:
+            return f"${{reversed(zip(range(2), sorted([{value}, {value} + 1])))[1][1]}}"
+        if kind == 7:
+            return f"${{len(str('x')) * {value}}}"
         return f"${{max({value}, {value} - 1)}}"
 
     def finish(self) -> None:
@@ -855,7 +916,7 @@ class _Generator:
 def _mentioned(value: Any) -> Iterator[str]:
     """Every word of every expression."""
     if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
             yield from _mentioned(item)
     elif isinstance(value, str) and "$" in value:
         yield from _WORD.findall(value)

@@ -319,6 +319,21 @@ CASES = [
 """,
     ),
     Case("ask_plainly", unit("hs: false", "{relu: {when: '${not hs}'}}, {conv: 8}", "", "hs: true")),
+    Case(
+        "gather_lists",
+        unit("", "{conv: {name: convs.0, filters: 8}}, {conv: {name: convs.1, filters: 8}}", ""),
+        """
++ convs = ModuleList
+- convs.0 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (x) -> %1
++ 0 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (x) -> %1
+- convs.1 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (%1) -> %2
++ 1 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (%1) -> %2
+""",
+    ),
+    Case(
+        "gather_lists",
+        unit("", "{conv: {name: convs.0, filters: 8}}, batch_norm, {conv: {name: convs.1, filters: 8}}", ""),
+    ),
     Case("part_long_sums", many(250), parted(250)),
     Case("part_long_sums", many(101)),
     Case(

@@ -133,7 +133,21 @@ def test_the_generator_uses_the_whole_language() -> None:
         seen.update(list(data))
         seen.update(node.op.op for node in interpret(data).nodes)
         text = str(data)
-        words = ("'from'", "'when'", "'repeat'", "'let'", "'name'", "'inline'", "'sequential'", "'inputs'", "'stage'")
+        words = (
+            "'from'",
+            "'when'",
+            "'repeat'",
+            "'let'",
+            "'name'",
+            "'inline'",
+            "'sequential'",
+            "'inputs'",
+            "'stage'",
+            "$kind_",
+            "../",
+            "'list.",
+            "enumerate",
+        )
         seen.update(word for word in (*words, "${index", "$widths", "$stages", ".channels") if word in text)
     assert set(OPS) <= set(seen)
     assert min(seen.values()) >= 3

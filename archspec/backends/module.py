@@ -231,6 +231,8 @@ class _Lowering:
         self.last_read = {path: position for position, node in enumerate(nodes) for path in node.inputs}
         self.last_read.update(dict.fromkeys(outputs, len(nodes)))
         self.overwriting = overwrites(nodes, outputs) if inplace else frozenset()
+        # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
+        self.made = {node.path: self._modules(node) for node in Tree.of(nodes).items()}
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
@@ -240,6 +242,11 @@ class _Lowering:
         returns = tuple(scope.numbers[path] for path in self.outputs)
         plan = scope.plan(self.graph.name, inputs, returns, names)
         return scope.fill(_new_class(plan)() if own_class else _class_of(plan)())
+
+    def _modules(self, node: Node) -> list[nn.Module]:
+        """Return the modules of a node."""
+        options = {"inplace": True} if node.path in self.overwriting else {}
+        return [construct(call, **options) for call in node.op.calls() if call.is_module]
 
     def _fill(self, scope: _Scope, tree: Tree[Node]) -> None:
         for name, child in tree.children.items():
@@ -256,10 +263,10 @@ class _Lowering:
         reads = tuple(scope.numbers[path] for path in node.inputs)
         if node.op.leads:
             reads = _fitted(scope, node, reads)
-        options = {"inplace": True} if node.path in self.overwriting else {}
+        modules = iter(self.made[node.path])
         for call in node.op.calls():
             if call.is_module:
-                scope.modules[name] = construct(call, **options)
+                scope.modules[name] = next(modules)
                 step = Step(name, name, reads)
             else:
                 step = _function_step(name, call, reads)

@@ -292,11 +292,13 @@ class ChoiceStep(Step):
     def option(self, key: str) -> Option:
         """Return the step with the op or block `key`."""
         assert self.compile is not None
-        if key not in self.options:
+        found = self.options.get(key)
+        if found is None:
             found = self.compile(key)
             found.step.written = self
-            self.options[key] = found
-        return self.options[key]
+            if not found.faults:  # there is no end of those that are wrong
+                self.options[key] = found
+        return found
 
     def _mentions(self) -> set[str]:
         assert self.choice is not None

@@ -95,8 +95,8 @@ class ModuleWriter:
         return Brackets(f"{call.target}(", call_arguments(call.target, call.arguments))
 
     def _sequential(self, chain: Chain, level: int) -> Doc:
-        self._lets(chain.statements, level)
-        if is_simple(chain.statements):
+        self._lets(chain.statements, level, chain.keyed)
+        if is_one_expression(chain.statements, chain.keyed):
             return Brackets("nn.Sequential(", self._items(chain.statements, chain.keyed, level), tall=True)
         label = chain.name if isinstance(chain.name, str) and chain.name.isidentifier() else chain.out.label
         name = self.local(label if label.isidentifier() else "layers")
@@ -155,9 +155,9 @@ class ModuleWriter:
         modules = ", ".join(doc.flat() for doc in self._elements(statement, level))
         return Comprehension(Text("module"), loop, star=True, more=(f"for module in ({modules})",))
 
-    def _lets(self, statements: Sequence[Statement], level: int) -> None:
+    def _lets(self, statements: Sequence[Statement], level: int, keyed: bool) -> None:
         """Write the local values of a chain that is written as one expression."""
-        if is_simple(statements):
+        if is_one_expression(statements, keyed):
             for statement in statements:
                 if isinstance(statement, Let):
                     self.let(statement, level)
@@ -371,6 +371,11 @@ def number_of(statement: Statement, place: int) -> int:
     """Return the number of a module in a list: its name, or else its place."""
     number = statement.name.rpartition(".")[2] if isinstance(statement.name, str) else ""
     return int(number) if number.isdecimal() else place
+
+
+def is_one_expression(statements: Sequence[Statement], keyed: bool) -> bool:
+    """Return whether a chain is written as one: of modules by name, only without one that is chosen."""
+    return is_simple(statements) and not (keyed and any(isinstance(each, Branch) for each in statements))
 
 
 def is_simple(statements: Sequence[Statement]) -> bool:

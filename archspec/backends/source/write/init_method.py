@@ -17,12 +17,20 @@ from archspec.backends.source.plan.ir import (
     Let,
     Listing,
     Loop,
+    Slot,
     Statement,
     entry_of,
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, folded, has_module, is_simple, name_code
+from archspec.backends.source.write.chains import (
+    ModuleWriter,
+    folded,
+    has_module,
+    is_one_expression,
+    is_simple,
+    name_code,
+)
 from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds, tensor
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
@@ -93,8 +101,8 @@ class InitWriter(ModuleWriter):
 
     def _sequential_class(self) -> None:
         plan = self.plan
-        self._lets(plan.statements, 2)
-        if is_simple(plan.statements):
+        self._lets(plan.statements, 2, plan.keyed)
+        if is_one_expression(plan.statements, plan.keyed):
             items = self._items(plan.statements, plan.keyed, 2)
             self.add(2, "", Brackets("super().__init__(", items, tall=True))
             return
@@ -269,7 +277,7 @@ class InitWriter(ModuleWriter):
             return
         name = _chosen_name(branch)
         choice = self.choice(branch, level) if name else None
-        if name and choice is not None and branch.statements[0].reads == branch.otherwise[0].reads:
+        if name and choice is not None and all(reads == branch.statements[0].reads for reads in _reads_of_ways(branch)):
             attribute = name if name in self.attributes and _is_named(branch) else self._new_attribute(name)
             self.chosen[branch] = attribute
             self.add(level, f"self.{attribute} = ", choice)
@@ -325,9 +333,25 @@ class InitWriter(ModuleWriter):
         self.heads[loop] = self._head(loop)
         if all(isinstance(each, Let | Loop) or is_function(each) for each in walk([loop])):
             return  # `forward` alone has something to do in it
+        index = loop.index
+        if index not in self._read_by_init(loop):  # it numbered the modules of a list, which are appended
+            loop.index = ""
         self._loop(loop, level)
         self._attributes(loop.statements, level + 1, within_loop=True)
         self._end_loop(loop, level)
+        loop.index = index
+
+    @staticmethod
+    def _read_by_init(loop: Loop) -> set[str]:
+        """Return the names that `__init__` reads in the body of a loop."""
+        found: set[str] = set()
+        for statement in walk(loop.statements):
+            is_entry = entry_of(statement.name) is not None
+            read = (tree for tree in statement.expressions() if not (is_entry and tree is statement.name))
+            found = found.union(*map(names_in, read))
+        if loop.counter:
+            found |= names_in(loop.counter.after)
+        return found
 
     def _keep_for_loop(self, loop: Loop, level: int) -> None:
         """Keep in attributes what the same loop in `forward` reads from around it."""
@@ -425,6 +449,14 @@ def _is_held(statement: Statement) -> bool:
     if isinstance(statement, Branch | Let | Loop) or is_function(statement):
         return False
     return isinstance(statement.name, ast.expr) or statement.name.isidentifier()
+
+
+def _reads_of_ways(branch: Branch) -> list[list[Slot]]:
+    """Return what the one step of each way of a branch reads, those of a branch in it too."""
+    found: list[list[Slot]] = []
+    for way in (branch.statements, branch.otherwise):
+        found += _reads_of_ways(way[0]) if isinstance(way[0], Branch) else [way[0].reads]
+    return found
 
 
 def _is_named(branch: Branch) -> bool:
