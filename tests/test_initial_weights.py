@@ -168,7 +168,7 @@ layers:
         - flatten
         - linear: 12
         - relu
-        - linear: {units: 12, init: {bias: 0.5}}
+        - linear: {units: 12, init: {bias: {uniform: 0.5}}}
   - linear: {name: fc, units: $num_classes}
 """
 
