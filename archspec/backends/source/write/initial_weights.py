@@ -25,6 +25,7 @@ from archspec.ops.initial import FANS, Draw
 
 MAX_NAMES = 4
 """How many endings or names a condition lists, where a common one will not do."""
+_TENSORS = ("weight", "bias")
 _POSITIONAL = ("a", "b", "val")
 _OPTIONAL_BIAS = "nn.Conv"
 """Classes whose bias is declared as optional: a type checker asks whether it is there."""
@@ -52,6 +53,8 @@ def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list
         if node.op.initial:
             layer = _Layer(node.path, tuple(name for name in node.op.weights() if name in node.op.initial), node.draws)
             families.setdefault(_family(node), []).append(layer)
+        for name, family in node.op.submodules.items():
+            families.setdefault(family, []).append(_Layer(f"{node.path}.{name}", _TENSORS, {}))
     if not any(layer.draws for layers in families.values() for layer in layers):
         return []
     writer = _Writer(local("m"), local("name"))
