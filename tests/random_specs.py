@@ -69,6 +69,7 @@ class Node(NamedTuple):
     path: str
     op: Op
     inputs: tuple[str, ...]
+    draws: dict[str, Any]
 
 
 @dataclass
@@ -219,6 +220,7 @@ class Interpreter:
     def __init__(self, spec: Spec, partial: bool = False) -> None:
         self.spec, self.partial = spec, partial
         self.nodes: list[Node] = []
+        self.inits: list[tuple[dict[str, Any], Mapping[str, Any], Frame | None]] = []
         self.ends: dict[int, tuple[Ref, Frame, Mapping[str, Any]]] = {}
         self.params: dict[str, Any] = {}
         pending = dict(spec.get("params", {}))
@@ -230,6 +232,7 @@ class Interpreter:
         shapes = evaluate(spec["input"], self.params)
         shapes = shapes if isinstance(shapes, dict) else {"input": shapes}
         self.inputs: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
+        self.inits.append((spec.get("init", {}), self.params, None))
         self.top = Frame("", {name: Ref(name, shape) for name, shape in self.inputs.items()})
         last = self.steps(spec["layers"], self.top, self.params, next(iter(self.top.inputs.values())))
         self.outputs = self._outputs(last)
@@ -383,7 +386,9 @@ class Interpreter:
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, frame)
             frame.in_conditional += conditional
+            self.inits.append((arguments.get("init", {}), let, frame))
             result = self.steps(arguments["layers"], frame, let, reads[0])
+            self.inits.pop()
             frame.in_conditional -= conditional
             return result
         if any(ref.absent for ref in reads):
@@ -396,7 +401,9 @@ class Interpreter:
             let = dict(names)
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, inner)
+            self.inits.append((arguments.get("init", {}), let, inner))
             ref = self.steps(arguments["layers"], inner, let, reads[0])
+            self.inits.pop()
             home.scopes[called] = inner
         else:
             ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
@@ -425,7 +432,10 @@ class Interpreter:
                 raise Invalid(f"{key} needs {name}")
             given = name in arguments
             values[name] = evaluate(arguments[name], names, frame) if given else evaluate(default, values, inner)
-        return self.steps(block["layers"], inner, values, reads[0]), inner
+        self.inits.append((block.get("init", {}), values, inner))
+        result = self.steps(block["layers"], inner, values, reads[0])
+        self.inits.pop()
+        return result, inner
 
     def op(
         self,
@@ -436,6 +446,10 @@ class Interpreter:
         names: Mapping[str, Any],
         reads: tuple[Ref, ...],
     ) -> Ref:
+        own: dict[str, Any] = {}
+        if "init" in arguments and "init" not in OPS[key].fields:
+            own = {key: arguments["init"]}
+            arguments = {name: value for name, value in arguments.items() if name != "init"}
         given = evaluate(self.spec.get("defaults", {}).get(key, {}), self.params)
         given = {**given, **evaluate(arguments, names, frame)}
         try:
@@ -446,8 +460,26 @@ class Interpreter:
             raise Invalid(error.message) from None
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:
             raise Invalid("too large")
-        self.nodes.append(Node(path, op, tuple(ref.path for ref in reads)))
+        draws = self.draws(op, [*self.inits, (own, names, frame)])
+        self.nodes.append(Node(path, op, tuple(ref.path for ref in reads), draws))
         return Ref(path, op.output, op.lead)
+
+    def draws(self, op: Op, inits: list[tuple[dict[str, Any], Mapping[str, Any], Frame | None]]) -> dict[str, Any]:
+        """How each tensor of an op is drawn: by the last of the rules that speaks of it."""
+        found: dict[str, Any] = {}
+        weights = op.weights() if op.initial else {}
+        shape = weights.get("weight", ())
+        area = math.prod(shape[2:])
+        fans = {"fan_in": shape[1] * area, "fan_out": shape[0] * area} if len(shape) > 1 else {}
+        for rules, names, frame in inits:
+            if op.op not in rules:
+                continue
+            rule = evaluate(rules[op.op], {**names, **fans}, frame)
+            whole = rule if isinstance(rule, dict) else {"weight": rule}
+            tensors = {name: value for name, value in whole.items() if name in ("weight", "bias")}
+            scheme = {name: value for name, value in whole.items() if name not in tensors}
+            found |= tensors | ({"weight": scheme} if scheme else {})
+        return {name: found[name] for name in weights if found.get(name, "torch") != "torch"}
 
     def unread(self) -> list[str]:
         """Paths of the nodes, and names of the inputs, that nothing reads."""
@@ -908,9 +940,66 @@ class _Generator:
         for key in ("params", "defaults", "blocks"):
             if not self.spec[key]:
                 del self.spec[key]
+        _initialise(self.spec, Random(str(self.spec)))
         reading = interpret(self.spec)
         self.spec["expect"] = {"params": sum(node.op.params for node in reading.nodes), "layers": len(reading.nodes)}
         self.spec = {"archspec": 1, "name": "random", "description": "made at random, $1", **self.spec}
+
+
+# Initial weights, put into a spec that is finished.
+
+_WEIGHTS = (
+    *({"kaiming_normal": "fan_out"}, {"normal": 0.25}, {"trunc_normal": 0.125}, "xavier_uniform", "torch", 0.5),
+    *({"uniform": "${1 / fan_out ** 0.5}"}, {"normal": ["${1 / fan_in}", 0.5]}, {"bias": "zeros"}, "orthogonal"),
+    *({"kaiming_uniform": {"mode": "fan_out", "nonlinearity": "sigmoid"}, "bias": {"uniform": [0.5, 1]}},),
+    *({"weight": "xavier_normal", "bias": "${1 / fan_in}"}, {"normal": 1, "bias": "torch"}),
+)
+_NORMS = (
+    "zeros",
+    {"weight": {"normal": [1, 0.5]}, "bias": 0.25},
+    {"bias": {"trunc_normal": 0.5}},
+    "torch",
+    {"bias": 1},
+)
+_LINEAR = ("conv", "depthwise_conv", "conv_transpose", "linear")
+
+
+def _initialise(spec: Spec, random: Random) -> None:
+    """Put rules for initial weights at the top, into blocks and scopes, and on steps."""
+    if random.random() < 0.2:
+        return
+    drawn = [name for name, op in OPS.items() if op.initial and "init" not in op.fields]
+
+    def rule(op: str, sees_input: bool = False) -> Any:
+        if sees_input and random.random() < 0.2:
+            return {"normal": "${1 / input.channels}"}
+        return random.choice(_WEIGHTS if op in _LINEAR else _NORMS)
+
+    def rules(sees_input: bool = False) -> dict[str, Any]:
+        return {op: rule(op, sees_input) for op in drawn if random.random() < 0.8}
+
+    def within(steps: list[Step], sees_input: bool) -> None:
+        for step in steps:
+            key, body = (step, None) if isinstance(step, str) else next(iter(step.items()))
+            if not isinstance(body, dict):
+                if isinstance(body, list) and key in ("sequential", "inline"):
+                    within(body, key == "sequential" or sees_input)
+                continue
+            if "layers" in body:
+                within(body["layers"], key == "sequential" or sees_input)
+                if random.random() < 0.6:
+                    body["init"] = rules(key == "sequential" or sees_input)
+            elif key in drawn and random.random() < 0.3:
+                body["init"] = rule(key, sees_input)
+
+    named = isinstance(spec["input"], dict) and list(spec["input"]) != ["input"]
+    within(spec["layers"], not named)
+    for block in spec.get("blocks", {}).values():
+        within(block["layers"], "inputs" not in block)
+        if random.random() < 0.6:
+            block["init"] = rules("inputs" not in block)
+    if random.random() < 0.8:
+        spec["init"] = rules()
 
 
 def _mentioned(value: Any) -> Iterator[str]:

@@ -32,6 +32,7 @@ def described(graph: Graph) -> dict[str, Any]:
         "name": graph.name,
         "inputs": list(graph.inputs.items()),
         "nodes": [(node.path, node.op.op, node.op.args(), node.inputs, node.shape) for node in graph.nodes],
+        "draws": [{name: draw.written() for name, draw in node.draws.items()} for node in graph.nodes],
         "outputs": list(graph.outputs.items()),
     }
 
@@ -55,6 +56,7 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
         "name": "random",
         "inputs": list(expected.inputs.items()),
         "nodes": [(node.path, node.op.op, node.op.args(), node.inputs, node.op.output) for node in expected.nodes],
+        "draws": [node.draws for node in expected.nodes],
         "outputs": list(expected.outputs.items()),
     }
     traced = elaborate(net.document, trace=True).graph  # works out what is otherwise reused
@@ -70,7 +72,15 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
 
 def placed(node: Node) -> list[Any]:
     """A node, with where it comes from."""
-    return [node.path, node.op, node.inputs, node.span, node.origins, [(str(s), s.path) for s in node.scope.chain()]]
+    return [
+        node.path,
+        node.op,
+        node.inputs,
+        node.span,
+        node.origins,
+        node.draws,
+        [(str(s), s.path) for s in node.scope.chain()],
+    ]
 
 
 def renamed(graph: Graph, random: Random) -> Graph:
