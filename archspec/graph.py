@@ -6,7 +6,7 @@ A value is named by its path: the dotted path of the node that makes it, or the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from archspec.errors import Span
@@ -29,9 +29,10 @@ def copied(value: Any) -> Any:
 class Scope:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
-    `copy` is `(position, count)` where the scope is one copy of a repeat. `step` is the typed step that made it,
-    `definition` the block, `environment` the values its steps saw, and `items` what they made, in order, if elaboration
-    was asked for a trace: for back ends that give structure back.
+    `copy` is `(position, count)` where the scope is one copy of a repeat. `weights_of` is the path of the scope whose
+    modules it calls again, for one that a `use` made. `step` is the typed step that made it, `definition` the block,
+    `environment` the values its steps saw, and `items` what they made, in order, if elaboration was asked for a trace:
+    for back ends that give structure back.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Scope:
         "definition",
         "environment",
         "items",
+        "weights_of",
         "__weakref__",
     )
 
@@ -58,7 +60,9 @@ class Scope:
         span: Span | None = None,
         step: object = None,
         definition: object = None,
+        weights_of: str | None = None,
     ) -> None:
+        self.weights_of = weights_of
         self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
         self.step, self.definition = step, definition
         self.environment: Environment | None = None
@@ -75,12 +79,16 @@ class Scope:
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep what the scope is and what it was given, not the program that it came from."""
         values = self.environment.values if self.environment is not None else None
-        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values)
+        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values, self.weights_of)
 
     def moved(self, path: str, parent: Scope) -> Scope:
         """Return the same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
         found.environment = self.environment
+        if self.weights_of is not None:
+            # What a `use` calls stands in the same scope as the `use`, or further inside.
+            around = self.parent.path if self.parent is not None else ""
+            found.weights_of = moved_path(self.weights_of, around, parent.path)
         return found
 
     def chain(self) -> Iterator[Scope]:
@@ -108,9 +116,10 @@ def _scope(
     copy: tuple[int, int] | None,
     span: Span | None,
     values: dict[str, Any] | None,
+    weights_of: str | None,
 ) -> Scope:
     """Return a scope as it was before it was pickled or copied."""
-    scope = Scope(kind, path, parent, block, copy, span)
+    scope = Scope(kind, path, parent, block, copy, span, weights_of=weights_of)
     scope.environment = Environment(values) if values is not None else None
     return scope
 
@@ -135,9 +144,10 @@ class Node:
     """One layer: an op at a path, and the paths of the values it reads, in order.
 
     `span` is the place of its step; `origins` tells where each argument was written that is not the op's own default.
+    `weights_of` is the path of the node whose module it calls again, if a `use` made it.
     """
 
-    __slots__ = ("path", "op", "inputs", "span", "scope", "origins")
+    __slots__ = ("path", "op", "inputs", "span", "scope", "origins", "weights_of")
 
     def __init__(
         self,
@@ -147,7 +157,9 @@ class Node:
         span: Span,
         scope: Scope,
         origins: Mapping[str, ArgumentOrigin] | None = None,
+        weights_of: str | None = None,
     ) -> None:
+        self.weights_of = weights_of
         self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
         self.origins: Mapping[str, ArgumentOrigin] = origins or EMPTY
 
@@ -217,11 +229,26 @@ class Tree(Generic[Item]):
                 yield child
 
 
+def moved_path(path: str, old: str, new: str) -> str:
+    """Return a path inside the scope at `old` as it is inside the scope at `new`."""
+    inner = path[len(old) + 1 :] if old else path
+    return f"{new}.{inner}" if new else inner
+
+
 def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
     """Return the paths of the values from outside that the nodes of a scope read, in order, each once."""
     nodes = list(scope.items())
     inside = {node.path for node in nodes}
     return tuple(dict.fromkeys(path for node in nodes for path in node.inputs if path not in inside))
+
+
+def needed_paths(nodes: Sequence[Node], paths: Iterable[str]) -> set[str]:
+    """Return the paths of the values that those at `paths` depend on, these among them; `nodes` in data-flow order."""
+    live = set(paths)
+    for node in reversed(nodes):
+        if node.path in live:
+            live.update(node.inputs)
+    return live
 
 
 class Applied(NamedTuple):
@@ -242,12 +269,20 @@ class Applied(NamedTuple):
 class Graph:
     """A network: its inputs, its nodes in data-flow order, its outputs.
 
-    `inputs` maps names to shapes; `outputs` maps output names to the paths of their values.
+    `inputs` maps names to shapes; `outputs` maps output names to the paths of their values. `training` are the names of
+    the outputs that only training asks for.
     """
 
     def __init__(
-        self, name: str, inputs: Mapping[str, Shape], nodes: tuple[Node, ...], outputs: Mapping[str, str]
+        self,
+        name: str,
+        inputs: Mapping[str, Shape],
+        nodes: tuple[Node, ...],
+        outputs: Mapping[str, str],
+        training: Iterable[str] = (),
     ) -> None:
+        self.training = frozenset(training)
+        self._evaluation: Graph | None = None
         self.name = name
         self.inputs = dict(inputs)
         self.nodes = nodes
@@ -268,21 +303,31 @@ class Graph:
         """Return the nodes as the tree of scopes that their paths form."""
         return Tree.of(self.nodes)
 
+    @property
+    def evaluation(self) -> Graph:
+        """What runs in evaluation: the network without its outputs for training, and what only they need."""
+        if not self.training:
+            return self
+        if self._evaluation is None:
+            outputs = {name: path for name, path in self.outputs.items() if name not in self.training}
+            live = needed_paths(self.nodes, outputs.values())
+            nodes = tuple([node for node in self.nodes if node.path in live])
+            self._evaluation = Graph(self.name, self.inputs, nodes, outputs)
+        return self._evaluation
+
     def state_dict(self) -> dict[str, Shape]:
         """Key and shape of every parameter and buffer, in the order in which the modules register them."""
         return {
             f"{node.path}.{name}": shape
             for node in self.nodes
+            if node.weights_of is None
             for tensors in (node.op.weights(), node.op.buffers())
             for name, shape in tensors.items()
         }
 
     def unused(self) -> list[str]:
         """Return paths of nodes, and names of inputs, whose value reaches no output; in data-flow order."""
-        live = set(self.outputs.values())
-        for node in reversed(self.nodes):
-            if node.path in live:
-                live.update(node.inputs)
+        live = needed_paths(self.nodes, self.outputs.values())
         paths = [*self.inputs, *[node.path for node in self.nodes]]
         return [path for path in paths if path not in live]
 
@@ -298,10 +343,12 @@ class Graph:
                     "op": node.op.op,
                     "path": node.path,
                     "shape": list(node.shape),
+                    **({} if node.weights_of is None else {"weights_of": node.weights_of}),
                 }
                 for node in self.nodes
             ],
             "outputs": self.outputs,
+            **({"training": [name for name in self.outputs if name in self.training]} if self.training else {}),
         }
 
     def to_json(self) -> str:
@@ -311,7 +358,8 @@ class Graph:
         # Outputs keep their order, which a caller of the network sees.
         rest = {key: json.dumps(value) for key, value in data.items() if key != "nodes"}
         lines = [f'  "inputs": {rest["inputs"]}', f'  "name": {rest["name"]}', f'  "nodes": [\n{nodes}\n  ]']
-        return "{\n" + ",\n".join([*lines, f'  "outputs": {rest["outputs"]}']) + "\n}\n"
+        lines += [f'  "{key}": {rest[key]}' for key in ("outputs", "training") if key in rest]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def structural_hash(self) -> str:
         """SHA-256 of the structure: ops, arguments, shapes and edges as seen from the outputs. Names do not count.
@@ -322,6 +370,7 @@ class Graph:
         import hashlib
 
         numbers: dict[str, int] = {name: position for position, name in enumerate(self.inputs)}
+        modules: dict[str, int] = {}  # by the path of what owns a shared module, the number of its first call
         digest = hashlib.sha256(json.dumps(list(self.inputs.values())).encode())
         for root in self.outputs.values():
             stack = [(root, False)]
@@ -335,9 +384,15 @@ class Graph:
                     stack.extend((source, False) for source in reversed(node.inputs))
                     continue
                 numbers[path] = len(numbers)
-                line = [node.op.op, node.op.args(), [numbers[source] for source in node.inputs]]
+                line: list[Any] = [node.op.op, node.op.args(), [numbers[source] for source in node.inputs]]
+                owner = node.weights_of or path
+                if owner in modules:
+                    line.append(modules[owner])
+                modules.setdefault(owner, numbers[path])
                 digest.update(json.dumps(line, sort_keys=True).encode())
         digest.update(json.dumps([numbers[path] for path in self.outputs.values()]).encode())
+        if self.training:
+            digest.update(json.dumps([name in self.training for name in self.outputs]).encode())
         return digest.hexdigest()
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
@@ -352,7 +407,8 @@ class Graph:
             found.add_node(name, op="input", args={}, shape=shape, params=0, macs=0)
         for node in self.nodes:
             op = node.op
-            found.add_node(node.path, op=op.op, args=op.args(), shape=node.shape, params=op.params, macs=op.macs())
+            params = op.params if node.weights_of is None else 0
+            found.add_node(node.path, op=op.op, args=op.args(), shape=node.shape, params=params, macs=op.macs())
             for position, source in enumerate(node.inputs):
                 found.add_edge(source, node.path, key=position)
         return found

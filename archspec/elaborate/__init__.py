@@ -11,7 +11,15 @@ from typing import Any
 from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
 from archspec.elaborate.findings import ScopedFindings
-from archspec.elaborate.interface import InputShape, check_keys, check_unused, input_shapes, outputs, set_params
+from archspec.elaborate.interface import (
+    InputShape,
+    check_keys,
+    check_unused,
+    input_shapes,
+    outputs,
+    set_params,
+    training_outputs,
+)
 from archspec.elaborate.limits import MAX_NODES, MAX_SCOPES, TooLarge
 from archspec.elaborate.namespace import Namespace, Ref
 from archspec.errors import MAX_FINDINGS, Diagnostic
@@ -63,6 +71,7 @@ def elaborate(
     elaborator: Elaborator | None = None
     shapes: dict[str, Shape] = {}
     results: dict[str, str] = {}
+    training: frozenset[str] = frozenset()
     with suppress(TooLarge):
         if len(findings) >= MAX_FINDINGS:
             raise TooLarge
@@ -73,7 +82,8 @@ def elaborate(
         elaborator = Elaborator(program, params_set, findings, trace)
         elaborator.inputs = shapes
         results.update(_run(elaborator, declared))
-    graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results)
+        training = training_outputs(document, results, findings)
+    graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results, training)
     if findings.only("unused"):
         with suppress(TooLarge):
             check_unused(document, graph, findings)

@@ -75,7 +75,9 @@ class Entry:
         for node in nodes[self.first : self.last]:
             within = scopes.get(id(node.scope)) or _moved_scope(node.scope, cut, path, scopes)
             inputs = [source.path if name == read else path + name[cut:] for name in node.inputs]
-            nodes.append(Node(path + node.path[cut:], node.op, tuple(inputs), node.span, within, node.origins))
+            shared = node.weights_of  # of a `use` in the scope, which stands in it too
+            owner = path + shared[cut:] if shared is not None else None
+            nodes.append(Node(path + node.path[cut:], node.op, tuple(inputs), node.span, within, node.origins, owner))
         scope.environment = old.environment
         return self.moved(scope, source, self.result)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from archspec.errors import MAX_CANDIDATES, Complaint, Span, did_you_mean, kind_of, listed
 from archspec.expressions import Environment, Tensor
@@ -25,6 +26,21 @@ class Ref(Tensor):
 
 
 UNKNOWN_REF = Ref("", None)
+
+
+class Maker(NamedTuple):
+    """How a step was applied, for a `use` to apply it again.
+
+    `environment` and `arguments` are what its expressions saw and gave, `origin` is the name of the step in the same
+    scope that has the weights, itself if it is no `use`; its nodes are those from `first` up to `last`.
+    """
+
+    step: Step
+    environment: Environment
+    arguments: Mapping[str, Any]
+    origin: str
+    first: int
+    last: int
 
 
 class Gaps:
@@ -70,6 +86,7 @@ class Namespace:
         "steps",
         "lossy",
         "gaps",
+        "makers",
     )
 
     def __init__(
@@ -89,6 +106,7 @@ class Namespace:
         self.count = 0
         self.labels: dict[str, int] = {}
         self.gaps = NO_GAPS
+        self.makers: dict[str, Maker] = {}  # filled where the spec has a `use`
         self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
 
     # What a name refers to.
@@ -300,6 +318,7 @@ class Namespace:
         """Return this namespace moved to `scope`, an equal scope at another place, for looking up names."""
         found = Namespace(scope, {}, self.steps)
         found.lossy = self.lossy
+        found.makers = self.makers
         found.names = {name: move(ref) for name, ref in self.names.items()}
         found.children = {name: partial(self._moved_child, name, found, move) for name in self.children}
         return found

@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from archspec.schema.check import validate
 from archspec.schema.hints import call_help
-from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, schema
+from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, TRAINING, USE, schema
 
-__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "call_help", "schema", "validate"]
+__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "TRAINING", "USE", "call_help", "schema", "validate"]

@@ -21,6 +21,7 @@ from archspec.backends.source.plan.ir import (
     ClassPlan,
     Copies,
     Instance,
+    InTraining,
     Leaf,
     Let,
     Listing,
@@ -565,7 +566,7 @@ def _bodies(statement: Statement) -> list[list[Statement]]:
     """Return the lists of statements within a statement."""
     if isinstance(statement, Branch):
         return [statement.statements, statement.otherwise]
-    return [statement.statements] if isinstance(statement, Chain | Listing | Loop) else []
+    return [statement.statements] if isinstance(statement, Chain | Listing | Loop | InTraining) else []
 
 
 def part_long_sums(plan: ClassPlan) -> None:
@@ -589,6 +590,36 @@ def part_long_sums(plan: ClassPlan) -> None:
     part(plan.statements)
 
 
+def skip_in_evaluation(plan: ClassPlan) -> None:
+    """Put the steps that only outputs for training need under `if self.training`."""
+    if not plan.training:
+        return
+    assert plan.outputs is not None
+    live = {slot for name, slot in zip(plan.outputs, plan.results, strict=True) if name not in plan.training}
+    statements: list[Statement] = []
+    for statement in reversed(plan.statements):
+        inner = list(walk([statement]))
+        made = {slot for each in inner for slot in each.outs}
+        if isinstance(statement, Let) or made & live:
+            live.update(slot for each in inner for slot in _reads(each))
+            statements.append(statement)
+        elif statements and isinstance(statements[-1], InTraining):
+            statements[-1].statements.insert(0, statement)
+        else:
+            statements.append(InTraining(statements=[statement]))
+    plan.statements = statements[::-1]
+
+
+def _reads(statement: Statement) -> list[Slot]:
+    """Return what a statement reads, the values in which its ways or rounds start and end among them."""
+    found = list(statement.reads)
+    if isinstance(statement, Branch):
+        found += [slot for slot in (statement.result, statement.other_result) if slot is not None]
+    elif isinstance(statement, Loop):
+        found += [slot for value in statement.values for slot in (value.initial, value.last) if slot is not None]
+    return found
+
+
 RULES: tuple[Callable[[ClassPlan], None], ...] = (
     cancel_permutes,
     fuse_layer_norms,
@@ -602,4 +633,5 @@ RULES: tuple[Callable[[ClassPlan], None], ...] = (
     name_often,
     drop_unused,
     part_long_sums,
+    skip_in_evaluation,
 )

@@ -12,10 +12,12 @@ from archspec.backends.source.plan.ir import (
     Branch,
     CallPlan,
     ClassPlan,
+    InTraining,
     Leaf,
     Let,
     Listing,
     Loop,
+    Reuse,
     Statement,
     walk,
 )
@@ -102,6 +104,10 @@ class InitWriter(ModuleWriter):
                     if not within_loop:
                         self._functions(statement.statements, level)
                     self._set(statement.name, self.module(statement, level), level)
+                case Reuse():
+                    pass
+                case InTraining():
+                    self._attributes(statement.statements, level)
                 case Leaf():
                     if not within_loop:
                         self._functions([statement], level)
@@ -250,8 +256,13 @@ class InitWriter(ModuleWriter):
         if not within_loop:
             self._keep_for_loop(loop, level)
         self.heads[loop] = self._head(loop)
+        mark = len(self.lines)
         self._loop(loop, level)
+        inner = len(self.lines)
         self._attributes(loop.statements, level + 1, within_loop=True)
+        if len(self.lines) == inner and not loop.counter:  # it makes no modules
+            del self.lines[mark:]
+            return
         self._end_loop(loop, level)
 
     def _keep_for_loop(self, loop: Loop, level: int) -> None:
@@ -337,7 +348,7 @@ def _read_in_forward(statements: Sequence[Statement]) -> set[str]:
                 if isinstance(statement.source, ast.Name):  # its length
                     found |= names_in(statement.source)
                 found |= _read_in_forward(statement.statements)
-            case Listing():
+            case Listing() | InTraining():
                 found |= _read_in_forward(statement.statements)
             case Leaf():
                 calls = (call for call in statement.calls if not call.makes_module)
@@ -363,7 +374,7 @@ def _chosen_name(branch: Branch) -> str:
     first, other = branch.statements[0], branch.otherwise[0]
     if isinstance(other, Branch):
         return _chosen_name(other)
-    if any(isinstance(each, Branch | Let | Loop | Listing) for each in (first, other)):
+    if any(isinstance(each, Branch | Let | Loop | Listing | Reuse) for each in (first, other)):
         return ""
     if any(isinstance(each, Leaf) and (each.module() is None or len(each.calls) != 1) for each in (first, other)):
         return ""
