@@ -27,6 +27,7 @@ from archspec.errors import UsageError, did_you_mean
 from archspec.graph import Graph, Node, Tree, needed_paths, outer_reads
 from archspec.ops.base import Call
 from archspec.ops.torch_api import OPERATORS
+from archspec.sharing import Called, SharedScopes, inner_path
 
 INITS = ("torch", "kaiming")
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -278,8 +279,8 @@ class _Lowering:
         self.overwriting = overwrites(nodes, outputs) if inplace else frozenset()
         self.evaluated = evaluated
         self.in_evaluation = needed_paths(nodes, [outputs[place] for place in evaluated])
-        self.shared = _SharedScopes(self.tree, nodes)
-        self.calls: dict[str, _Called] = {}
+        self.shared = SharedScopes(self.tree, nodes)
+        self.calls: dict[str, Called] = {}
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
@@ -303,7 +304,7 @@ class _Lowering:
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
         reads = tuple(scope.numbers[path] for path in node.inputs)
         options = {"inplace": True} if node.path in self.overwriting else {}
-        owner = "" if node.weights_of is None else _inner(node.weights_of, node.path[: -len(name) - 1])
+        owner = "" if node.weights_of is None else inner_path(node.weights_of, node.path[: -len(name) - 1])
         if "." in owner and not node.op.weights() and not node.op.buffers():
             owner = ""  # a function may stand in its place
         for call in node.op.calls():
@@ -327,9 +328,7 @@ class _Lowering:
         inner = _Scope(numbers={path: number for number, path in enumerate(reads)})
         uses = self.shared.uses.get(tree.path)
         if uses:
-            called = self.calls[tree.path] = _Called.of(
-                [tree, *uses], tuple(path[len(tree.path) :] for path in results)
-            )
+            called = self.calls[tree.path] = Called.of([tree, *uses], tuple(path[len(tree.path) :] for path in results))
             reads = called.reads_of(tree)
             inner = _Scope(numbers={path: number for number, path in enumerate(called.names)})
             self._fill(inner, called.body(tree))
@@ -351,7 +350,7 @@ class _Lowering:
         """Call the module of an earlier scope again."""
         owner = self.shared.owners[tree.path]
         called = self.calls[owner]
-        target = _inner(owner, tree.path[: -len(name) - 1])
+        target = inner_path(owner, tree.path[: -len(name) - 1])
         reads = tuple(scope.numbers[path] for path in called.reads_of(tree))
         self._call(scope, Step(name, target, reads), [tree.path + inner for inner in called.results])
 
@@ -385,102 +384,6 @@ class _Lowering:
             self._is_evaluated(other, other.path + path[len(tree.path) :])
             for other in self.shared.alike.get(tree.path, ())
         )
-
-
-class _SharedScopes:
-    """Which scopes call the module of another one.
-
-    `owners` has the path of the scope that has the module, by the path of one that a `use` made; `uses` these by their
-    owner; `alike` the scopes that stand for a scope in them, that of an owner or one inside it.
-    """
-
-    def __init__(self, tree: Tree[Node], nodes: Iterable[Node]) -> None:
-        self.owners: dict[str, str] = {}
-        for node in nodes:
-            if node.weights_of is not None:
-                for scope in node.scope.chain():
-                    if scope.weights_of is not None:
-                        self.owners[scope.path] = scope.weights_of
-        self.uses: dict[str, list[Tree[Node]]] = {}
-        self.alike: dict[str, list[Tree[Node]]] = {}
-        if self.owners:
-            self._enter(tree)
-
-    def _enter(self, tree: Tree[Node]) -> None:
-        for child in tree.children.values():
-            if isinstance(child, Tree):
-                owner = self.owners.get(child.path)
-                if owner is not None:
-                    self.uses.setdefault(owner, []).append(child)
-                    self._pair(child, child.path, owner)
-                self._enter(child)
-
-    def _pair(self, tree: Tree[Node], path: str, owner: str) -> None:
-        self.alike.setdefault(owner + tree.path[len(path) :], []).append(tree)
-        for child in tree.children.values():
-            if isinstance(child, Tree):
-                self._pair(child, path, owner)
-
-
-@dataclass(frozen=True)
-class _Called:
-    """How a module that is called several times reads and returns.
-
-    `places` are those, among all reads from outside in the order in which they stand, of the first of each input: two
-    reads are one input if they are the same value in every call. `results` are paths within the scope.
-    """
-
-    places: tuple[int, ...]
-    inputs: tuple[int, ...]
-    results: tuple[str, ...]
-
-    @classmethod
-    def of(cls, scopes: Sequence[Tree[Node]], results: tuple[str, ...]) -> _Called:
-        """Return how the scopes share a module."""
-        columns: dict[tuple[str, ...], int] = {}
-        places: list[int] = []
-        inputs: list[int] = []
-        for place, column in enumerate(zip(*map(_outer_occurrences, scopes), strict=True)):
-            if column not in columns:
-                places.append(place)
-            inputs.append(columns.setdefault(column, len(columns)))
-        return cls(tuple(places), tuple(inputs), results)
-
-    @property
-    def names(self) -> list[str]:
-        """What the inputs are called within the scope."""
-        return [f"#{number}" for number in range(len(self.places))]
-
-    def reads_of(self, scope: Tree[Node]) -> tuple[str, ...]:
-        """Return the paths of what one of the scopes reads, input by input."""
-        found = _outer_occurrences(scope)
-        return tuple(found[place] for place in self.places)
-
-    def body(self, scope: Tree[Node]) -> Tree[Node]:
-        """Return the scope with its inputs in place of what it reads from outside."""
-        inside = {node.path for node in scope.items()}
-        inputs = iter(self.inputs)
-        nodes = []
-        for node in scope.items():
-            reads = tuple(path if path in inside else f"#{next(inputs)}" for path in node.inputs)
-            nodes.append(Node(node.path, node.op, reads, node.span, node.scope, node.origins, node.weights_of))
-        here = Tree.of(nodes)
-        for part in scope.path.split("."):
-            inner = here.children[part]
-            assert isinstance(inner, Tree)
-            here = inner
-        return here
-
-
-def _outer_occurrences(scope: Tree[Node]) -> list[str]:
-    """Return what the nodes of a scope read from outside, as often as they read it."""
-    inside = {node.path for node in scope.items()}
-    return [path for node in scope.items() for path in node.inputs if path not in inside]
-
-
-def _inner(path: str, around: str) -> str:
-    """Return a path as it is within the scope at `around`."""
-    return path.removeprefix(f"{around}.") if around else path
 
 
 def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:

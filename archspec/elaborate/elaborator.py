@@ -104,7 +104,8 @@ class Elaborator:
         known = step.name is None or name is not None and not step_name_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
-            name = namespace.auto_name(step.meant) if name is None else name
+            meant = step.label if isinstance(step, UseStep) and step.stem not in namespace.names else step.meant
+            name = namespace.auto_name(meant) if name is None else name
             if is_conditional(step) and name not in namespace.names:
                 namespace.bind_for_now(name, UNKNOWN_REF)
             namespace.names.setdefault(name, UNKNOWN_REF)

@@ -15,6 +15,7 @@ from archspec.errors import printable
 from archspec.graph import Node, Tree, outer_reads
 from archspec.ops.fields import REQUIRED, Padding, Sizes
 from archspec.report.yaml_text import flow
+from archspec.sharing import Called, SharedScopes, inner_path
 
 _COMMENT_COLUMN = 100
 
@@ -22,9 +23,14 @@ _COMMENT_COLUMN = 100
 def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
     """Return the elaborated network as the text of a spec, which loads to an equal graph."""
     graph, document = elaboration.graph, elaboration.program.document
-    writer = _Writer()
+    tree = graph.tree()
+    writer = _Writer(SharedScopes(tree, graph.nodes))
     names = {name: name for name in graph.inputs}
-    layers = writer.steps(graph.tree(), names, next(iter(names)), "  ") or [_NO_LAYER]
+    layers = writer.steps(tree, names, next(iter(names)), "  ") or [_NO_LAYER]
+    outputs = {
+        name: {"from": path, "when": "training"} if name in graph.training else path
+        for name, path in graph.outputs.items()
+    }
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
         *_origin(elaboration, overrides),
@@ -36,7 +42,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
         "layers:",
         *layers,
         "",
-        f"outputs: {flow(graph.outputs)}",
+        f"outputs: {flow(outputs)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -58,7 +64,9 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedScopes) -> None:
+        self.shared = shared
+        self.calls: dict[str, Called] = {}
         self.blocks: list[str] = []
         self.count = 0
 
@@ -73,10 +81,15 @@ class _Writer:
         """
         lines: list[str] = []
         for name, child in scope.children.items():
-            reads = child.inputs if isinstance(child, Node) else outer_reads(child)
+            reads = child.inputs if isinstance(child, Node) else self._reads(child)
             called = [names[path] if path in names else self._inside(scope, path) for path in reads]
             source = None if reads == (previous,) else called
-            if isinstance(child, Node):
+            owner = child.weights_of if isinstance(child, Node) else self.shared.owners.get(child.path)
+            if owner is not None:
+                lines.append(self._use(name, inner_path(owner, scope.path), source, child, indent))
+                *_, last = [child] if isinstance(child, Node) else child.items()
+                previous = last.path
+            elif isinstance(child, Node):
                 lines.append(self._op(name, child, source, indent))
                 previous = child.path
             else:
@@ -89,9 +102,34 @@ class _Writer:
     def _inside(scope: Tree[Node], path: str) -> str:
         return path[len(scope.path) + 1 :] if scope.path else path
 
+    def _reads(self, scope: Tree[Node]) -> tuple[str, ...]:
+        """Return what a scope reads from outside; one that a `use` made, as that which it uses."""
+        owner = self.shared.owners.get(scope.path, scope.path)
+        if owner in self.calls:
+            return self.calls[owner].reads_of(scope)
+        uses = self.shared.uses.get(owner)
+        if not uses:
+            return outer_reads(scope)
+        self.calls[owner] = Called.of([scope, *uses], ())
+        return self.calls[owner].reads_of(scope)
+
+    @staticmethod
+    def _use(name: str, owner: str, called: list[str] | None, made: Node | Tree[Node], indent: str) -> str:
+        """Return the line of a step that applies an earlier one again."""
+        source = {} if called is None else {"from": called[0] if len(called) == 1 else called}
+        line = f"{indent}- use: {flow({'step': owner, 'name': name, **source})}"
+        node = made if isinstance(made, Node) else next(made.items())
+        at = node.span
+        if isinstance(made, Tree):
+            at = next((scope.span for scope in node.scope.chain() if scope.path == made.path and scope.span), at)
+        return f"{line.ljust(_COMMENT_COLUMN)}  # {at}"
+
     def _scope(
         self, name: str, scope: Tree[Node], reads: tuple[str, ...], called: list[str] | None, indent: str
     ) -> list[str]:
+        if scope.path in self.calls:
+            shared = self.calls[scope.path]
+            scope, reads = shared.body(scope), tuple(shared.names)
         source = [] if called is None else [f"from: {flow(called[0] if len(called) == 1 else called)}"]
         if len(reads) == 1:
             head = [
