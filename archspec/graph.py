@@ -242,9 +242,43 @@ def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for node in nodes for path in node.inputs if path not in inside))
 
 
-def needed_paths(nodes: Sequence[Node], paths: Iterable[str]) -> set[str]:
-    """Return the paths of the values that those at `paths` depend on, these among them; `nodes` in data-flow order."""
-    live = set(paths)
+def needed_paths(nodes: Sequence[Node], paths: Iterable[str], *, owners: bool = False) -> set[str]:
+    """Return the paths of the values that those at `paths` depend on, these among them.
+
+    What one call of a module needs, every other call of it computes too.
+
+    Args:
+        nodes: The nodes of a network, in data-flow order.
+        paths: The values.
+        owners: Whether what has the modules that a `use` calls is needed too.
+    """
+    live = _dependencies(nodes, set(paths))
+    if all(node.weights_of is None for node in nodes):
+        return live
+    shared = {scope.weights_of for node in nodes if node.weights_of is not None for scope in node.scope.chain()}
+    while True:
+        owned = {node.weights_of or node.path for node in nodes if node.path in live}
+        called = {
+            scope.path
+            for node in nodes
+            if node.path in live
+            for scope in node.scope.chain()
+            if scope.weights_of is not None or scope.path in shared
+        }
+        more = {
+            node.path
+            for node in nodes
+            if (node.weights_of or node.path) in owned
+            and (owners and node.weights_of is None or any(scope.path in called for scope in node.scope.chain()))
+        }
+        found = _dependencies(nodes, live | more)
+        if found == live:
+            return live
+        live = found
+
+
+def _dependencies(nodes: Sequence[Node], live: set[str]) -> set[str]:
+    """Return `live` with the paths of the values that these depend on."""
     for node in reversed(nodes):
         if node.path in live:
             live.update(node.inputs)

@@ -152,32 +152,8 @@ def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
 
 def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
     """Return the nodes that the values at `paths` depend on, in data-flow order."""
-    live = needed_paths(graph.nodes, paths)
-    if any(node.weights_of is not None for node in graph.nodes):
-        live = _with_owners(graph, live)
+    live = needed_paths(graph.nodes, paths, owners=True)
     return tuple(node for node in graph.nodes if node.path in live)
-
-
-def _with_owners(graph: Graph, live: set[str]) -> set[str]:
-    """Return `live` with what owns the modules that a `use` in it calls, and as much of each call of a module."""
-    while True:
-        owned = {node.weights_of or node.path for node in graph.nodes if node.path in live}
-        called = {
-            scope.path
-            for node in graph.nodes
-            if node.path in live
-            for scope in node.scope.chain()
-            if scope.weights_of is not None
-        }
-        more = {
-            node.path
-            for node in graph.nodes
-            if node.path in owned or node.weights_of in owned and any(s.path in called for s in node.scope.chain())
-        }
-        found = needed_paths(graph.nodes, live | more)
-        if found == live:
-            return live
-        live = found
 
 
 def kaiming(module: nn.Module) -> None:

@@ -478,10 +478,16 @@ class Elaborator:
         failures = self.findings.count
         try:
             ref = self._applied_again(step, target, name, application)
+            if ref.shape is not None and self.findings.count == failures:
+                check_same(step, target, home.prefix + name, self.nodes[first:], application.reads)
+        except Complaint as fault:
+            self.failures[step] += 1
+            self.findings.complain(fault, self._place_of_copy(step, home.prefix + name, application))
+            ref = UNKNOWN_REF
+            home.bind(name, ref)
         finally:
             self.memo = memo
         if ref.shape is not None and self.findings.count == failures:
-            check_same(step, target, home.prefix + name, self.nodes[first:], application.reads)
             for node, owner in zip(self.nodes[first:], target.nodes, strict=True):
                 node.weights_of = owner.weights_of or owner.path
         maker = target.maker
@@ -500,7 +506,10 @@ class Elaborator:
             copies = self._standing(made, made.repeat, entries, target.namespace, maker.environment)
             ref = self._copies(made, made.repeat, entries, copies, inner, name, step)
         elif isinstance(made, CallStep):
-            self._arguments(made, inner)  # how many values it reads
+            try:
+                self._arguments(made, inner)  # how many values it reads
+            except Complaint as error:
+                raise Complaint(error.code, f"use: {error.message}", error.help, span=step.span) from None
             ref = self._scope(made, made.block, dict(maker.arguments), inner, name, step)
         else:
             ref = self._scope(made, None, {}, inner, name, step)
@@ -577,9 +586,13 @@ class Elaborator:
         elif error.code == "shape":
             odd = next(filter(None, (input_help(shape) for shape in self.inputs.values() if shape)), None)
             error.help = odd or error.help
+        self.findings.complain(_op_fault(step, error), self._place_of_copy(step, path, application))
+
+    @staticmethod
+    def _place_of_copy(step: Step, path: str, application: Application) -> Scope:
+        """Return the scope to name in a finding about a step: that around it, or the copy that it is."""
         scope = application.home.scope
-        within = Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
-        self.findings.complain(_op_fault(step, error), within)
+        return Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
 
     def _check_arguments(self, step: OpStep, arguments: Mapping[str, Any]) -> None:
         """Report what is wrong with the arguments of a step whose input is in error."""
