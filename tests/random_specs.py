@@ -66,6 +66,17 @@ class Node(NamedTuple):
     path: str
     op: Op
     inputs: tuple[str, ...]
+    weights_of: str | None = None
+
+
+class Maker(NamedTuple):
+    """How a step was applied, for a `use` of it."""
+
+    key: str
+    arguments: dict[str, Any]
+    frame: Frame
+    names: Mapping[str, Any]
+    reads: tuple[Ref, ...]
 
 
 @dataclass
@@ -81,6 +92,7 @@ class Frame:
     count: int = 0
     conditional: set[str] = field(default_factory=set)  # the names of steps that may be left out
     absent: set[str] = field(default_factory=set)  # those of which none stands so far
+    makers: dict[str, Maker] = field(default_factory=dict)
     in_conditional: int = 0  # how many `inline` steps that may be left out are around
 
     def visible(self) -> dict[str, Ref]:
@@ -202,12 +214,15 @@ class Interpreter:
         self.outputs = self._outputs(last)
 
     def _outputs(self, last: Ref) -> dict[str, str]:
+        self.training: set[str] = set()
         wanted = evaluate(self.spec.get("outputs", last.path), self.params, self.top)
         if "outputs" not in self.spec:
             return {last.path: last.path}
         if not isinstance(wanted, dict):
             wanted = {name: name for name in (wanted if isinstance(wanted, list) else [wanted])}
-        return {name: self.top.find(target).path for name, target in wanted.items()}
+        self.training = {name for name, target in wanted.items() if isinstance(target, dict) and "when" in target}
+        found = {name: target["from"] if isinstance(target, dict) else target for name, target in wanted.items()}
+        return {name: self.top.find(target).path for name, target in found.items()}
 
     def steps(self, steps: list[Step], frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
         if not steps and not self.partial:
@@ -227,6 +242,8 @@ class Interpreter:
                 common["from"] = body
             elif key in ("sequential", "inline"):
                 arguments["layers"] = body
+            elif key == "use":
+                arguments["step"] = body
             else:
                 first = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
                 arguments[next(iter(first))] = body
@@ -269,6 +286,8 @@ class Interpreter:
         entries = list(count) if isinstance(count, list) else list(range(count))
         name = common.get("name")
         group = name is not None and not {"index", binds} & set(re.findall(r"\w+", name)) or None
+        if group and key == "use":
+            raise Invalid("copies of a use have no group")
         copies = []
         for index, entry in enumerate(entries):
             inner = {**names, "index": index, **({binds: entry} if binds else {})}
@@ -310,8 +329,65 @@ class Interpreter:
             result = self.steps(arguments["layers"], frame, let, reads[0])
             frame.in_conditional -= conditional
             return result
+        if key == "use":
+            return self.use(arguments, name, home, names, reads, conditional)
         called = home.fresh_name(key) if name is None else name
+        ref = self.made(key, arguments, called, home, frame, names, reads)
+        home.makers[called] = Maker(key, arguments, frame, names, reads)
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
+        return ref
+
+    def use(
+        self,
+        arguments: dict[str, Any],
+        name: str | None,
+        home: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+        conditional: bool,
+    ) -> Ref:
+        target = evaluate(arguments["step"], names, home)
+        within, (*scopes, last) = home, target.split(".")
+        for scope in scopes:
+            if scope not in within.makers or scope not in within.scopes or scope in within.absent:
+                raise Invalid(f"no step {target}")
+            within = within.scopes[scope]
+        if last not in within.makers or last in within.absent:
+            raise Invalid(f"no step {target}")
+        maker = within.makers[last]
+        called = name or home.fresh_name("use" if last.isdecimal() else last)
+        path, first = home.prefix + target, len(self.nodes)
+        ref = self.made(maker.key, maker.arguments, called, home, maker.frame, maker.names, reads)
+        old = [node for node in self.nodes[:first] if node.path == path or node.path.startswith(f"{path}.")]
+        new = self.nodes[first:]
+        if [n.path[len(path) :] for n in old] != [n.path[len(home.prefix + called) :] for n in new]:
+            raise Invalid("a use that has other steps")
+        for place, (one, other) in enumerate(zip(old, new, strict=True), start=first):
+            if (one.op.weights(), one.op.buffers(), one.op.calls()) != (
+                other.op.weights(),
+                other.op.buffers(),
+                other.op.calls(),
+            ):
+                raise Invalid("a use that needs other weights")
+            self.nodes[place] = other._replace(weights_of=one.weights_of or one.path)
+        home.makers[called] = maker
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
+        return ref
+
+    def made(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        called: str,
+        home: Frame,
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> Ref:
+        """The value of a step that is called so."""
         if key in OPS:
+            if key not in MERGES and len(reads) != 1:
+                raise Invalid(f"{key} of {len(reads)} values")
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
         elif key == "sequential":
             inner = Frame(f"{home.prefix}{called}.", {"input": reads[0]}, frame, positional=True)
@@ -323,7 +399,6 @@ class Interpreter:
         else:
             ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
             home.scopes[called] = inner
-        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
         return ref
 
     def call(
@@ -608,6 +683,8 @@ class _Generator:
             return {"from": body}
         if key in ("sequential", "inline"):
             return {"layers": body}
+        if key == "use":
+            return {"step": body}
         fields = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
         return {next(iter(fields)): body}
 
@@ -622,11 +699,15 @@ class _Generator:
 
     def step(self, last: Ref, frame: Frame, names: Mapping[str, Any]) -> Step:
         kinds = ["op"] * 12 + ["merge"] * 3 + ["back"]
+        if frame.makers:
+            kinds += ["use"] * 2
         if self.depth < 3:
             kinds += ["sequential", "inline", "block", "block", "call", "call"]
         kind = self.random.choice(kinds)
         if kind == "merge":
             return self.merge(last, frame)
+        if kind == "use":
+            return self.use(last, frame)
         if kind in ("sequential", "inline"):
             return self.scope(kind)
         if kind == "block":
@@ -637,6 +718,22 @@ class _Generator:
         source = self.source(frame) if kind == "back" else None
         shape = frame.find(source).shape if source else last.shape
         return self.op(shape, source, names)
+
+    def use(self, last: Ref, frame: Frame) -> Step:
+        """Another use of a step, mostly of a value that it can take."""
+        targets = dict(frame.makers)
+        for name, scope in frame.scopes.items():
+            targets |= {f"{name}.{inner}": maker for inner, maker in scope.makers.items() if self.chance(0.3)}
+        fitting = [name for name, maker in targets.items() if [ref.shape for ref in maker.reads] == [last.shape]]
+        if fitting and self.chance(0.6):
+            return {"use": self.random.choice(fitting)}
+        target = self.random.choice([*targets])
+        visible = {**frame.visible(), **{name: frame.find(name) for name in _dotted(frame)}}
+        sources = []
+        for ref in targets[target].reads:
+            same = [name for name, other in visible.items() if other.shape[0] == ref.shape[0]] or [*visible]
+            sources.append(self.random.choice(same))
+        return {"use": {"step": target, "from": sources[0] if len(sources) == 1 else sources}}
 
     def source(self, frame: Frame) -> str:
         """The name of any value in sight, dotted ones too."""
@@ -732,9 +829,13 @@ class _Generator:
             targets = [*dict.fromkeys([*unread, *([last] if self.chance(0.5) else [])])]
             plain = all(target in self.reading.top.visible() for target in targets)
             kind = self.random.randrange(4 if plain else 2)
+            mapping: dict[str, Any] = {f"out{position}": target for position, target in enumerate(targets)}
+            if len(targets) > 1 and self.chance(0.4):
+                for name in self.random.sample([*mapping], self.random.randint(1, len(targets) - 1)):
+                    mapping[name] = {"from": mapping[name], "when": "training"}
             self.spec["outputs"] = [
                 targets,
-                {f"out{position}": target for position, target in enumerate(targets)},
+                mapping,
                 f"${{{targets!r}}}",
                 targets[0] if len(targets) == 1 else targets,
             ][kind]
@@ -744,7 +845,8 @@ class _Generator:
             if not self.spec[key]:
                 del self.spec[key]
         reading = interpret(self.spec)
-        self.spec["expect"] = {"params": sum(node.op.params for node in reading.nodes), "layers": len(reading.nodes)}
+        params = sum(node.op.params for node in reading.nodes if node.weights_of is None)
+        self.spec["expect"] = {"params": params, "layers": len(reading.nodes)}
         self.spec = {"archspec": 1, "name": "random", "description": "made at random, $1", **self.spec}
 
 
