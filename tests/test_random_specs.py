@@ -143,7 +143,18 @@ def test_the_generator_uses_the_whole_language() -> None:
         seen.update(list(data))
         seen.update(node.op.op for node in interpret(data).nodes)
         text = str(data)
-        words = ("'from'", "'when'", "'repeat'", "'let'", "'name'", "'inline'", "'sequential'", "'inputs'", "'stage'", "'use'")
+        words = (
+            "'from'",
+            "'when'",
+            "'repeat'",
+            "'let'",
+            "'name'",
+            "'inline'",
+            "'sequential'",
+            "'inputs'",
+            "'stage'",
+            "'use'",
+        )
         words += ("training",)
         seen.update(word for word in (*words, "${index", "$widths", "$stages", ".channels") if word in text)
     assert set(OPS) <= set(seen)

@@ -230,7 +230,9 @@ class _Scope:
         for name in self.functions:
             del self.modules[name]
         steps = tuple(
-            _function_step(step.name, self.functions[step.name], step.reads) if step.target in self.functions else step
+            _function_step(step.name, self.functions[step.target], step.reads)
+            if step.target in self.functions
+            else step
             for step in self.steps
         )
         return Plan(class_name, inputs, steps, returns, names, evaluated)

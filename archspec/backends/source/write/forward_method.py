@@ -409,9 +409,12 @@ class ForwardWriter:
                     self._listing(statement, level)
                 case InTraining():
                     self._flush(level)
+                    mark = len(self.lines)
                     self._add(level, "if self.training:")
                     self._emit(statement.statements, level + 1)
                     self._flush(level + 1)
+                    if len(self.lines) == mark + 1:  # values that have other names already
+                        del self.lines[mark:]
                 case Loop():
                     self._flush(level)
                     self._loop(statement, level)
