@@ -35,7 +35,7 @@ from archspec.graph import Graph
 
 TORCHVISION = {
     "alexnet_torchvision": "alexnet",
-    **{name: name for name in ("googlenet", "squeezenet1_0", "mobilenet_v2", "wide_resnet50_2")},
+    **{name: name for name in ("googlenet", "inception_v3", "squeezenet1_0", "mobilenet_v2", "wide_resnet50_2")},
     **{name: name for depth in (11, 13, 16, 19) for name in (f"vgg{depth}", f"vgg{depth}_bn")},
     **{name: name for name in (f"resnet{depth}" for depth in (18, 34, 50, 101, 152))},
     **{name: name for name in (f"efficientnet_b{number}" for number in range(8))},
@@ -51,7 +51,8 @@ def reference(name: str) -> nn.Module | None:
             import timm  # which imports torchvision
 
             return timm.create_model(TIMM[name])
-        options = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
+        more = {"googlenet": {"aux_logits": False, "init_weights": True}, "inception_v3": {"init_weights": False}}
+        options = more.get(name, {})
         return models.get_model(TORCHVISION[name], weights=None, **options)
     except ImportError:
         return None

@@ -55,7 +55,8 @@ def test_the_zoo_is_complete() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_loads_and_holds_what_it_expects(name: str) -> None:
-    assert archspec.load(name).check() == ()
+    found = [finding.code for finding in archspec.load(name).check()]
+    assert found == (["statistics"] if name == "inception_v3" else [])  # its head ends in one pixel
 
 
 @pytest.mark.parametrize("name", FILES)
