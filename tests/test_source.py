@@ -44,6 +44,7 @@ SMALL = {
     "alexnet": 67,
     "googlenet": 64,
     "googlenet_paper": 64,
+    "inception_v3": 299,
     "nin": 67,
     "squeezenet1_0": 67,
     "alexnet_torchvision": 67,
@@ -86,16 +87,16 @@ def shapes(module: Any) -> dict[str, tuple[int, ...]]:
 def outputs_of(network: Network, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Compute the outputs of a graph, node by node, with the weights of `state`."""
     values = dict(inputs)
-    for node in network.graph.nodes:
+    for node in network.graph.evaluation.nodes:
 
-        def load(module: Any, path: str = node.path) -> None:
+        def load(module: Any, path: str = node.weights_of or node.path) -> None:
             own = {key: state[f"{path}.{key}"] for key in module.state_dict()}
             module.load_state_dict(own, assign=True)
             module.eval()
 
         with torch.device("meta"):
             values[node.path], _ = execute(node.op.calls(), [values[path] for path in node.inputs], load)
-    return {name: values[path] for name, path in network.graph.outputs.items()}
+    return {name: values[path] for name, path in network.graph.evaluation.outputs.items()}
 
 
 def check(network: Network, text: str) -> None:
@@ -142,8 +143,9 @@ def test_keys_and_shapes(name: str) -> None:
         module = module_class(text)()
         outputs = module.eval()(*(torch.empty(1, *shape) for shape in network.graph.inputs.values()))
     assert list(shapes(module).items()) == list(network.graph.state_dict().items())
-    found = [tuple(tensor.shape[1:]) for tensor in ([outputs] if len(network.graph.outputs) == 1 else outputs.values())]
-    assert found == [network.graph.shape(path) for path in network.graph.outputs.values()]
+    wanted = network.graph.evaluation.outputs.values()
+    found = [tuple(tensor.shape[1:]) for tensor in ([outputs] if len(wanted) == 1 else outputs.values())]
+    assert found == [network.graph.shape(path) for path in wanted]
     check_arguments(text, lambda **params: load(name, **params))
 
 

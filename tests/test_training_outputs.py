@@ -77,7 +77,7 @@ def test_what_is_wrong(outputs: str, code: str, message: str) -> None:
     lines[-1] = f"outputs: {outputs}"
     with pytest.raises(SpecError) as error:
         archspec.loads("\n".join(lines))
-    found = [each for each in error.value.diagnostics if each.code == code][0]
+    found = next(each for each in error.value.diagnostics if each.code == code)
     assert found.message.startswith(message)
     assert found.help
     assert found.span is not None

@@ -36,7 +36,7 @@ def ops(net: archspec.Network) -> Counter[str]:
 
 
 def output_shapes(net: archspec.Network) -> list[tuple[int, ...]]:
-    return [net.graph.node(path).shape for path in net.graph.outputs.values()]
+    return [net.graph.node(path).shape for path in net.graph.evaluation.outputs.values()]
 
 
 def skips(net: archspec.Network) -> bool:
