@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 from archspec._data import specs_folder
-from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean
+from archspec.errors import MAX_FINDINGS, Diagnostic, Findings, Source, Span, SpecError, did_you_mean, listed
 from archspec.files import MAX_BYTES, read
 from archspec.header import ENDING, read_spec
 from archspec.names import MAX_NAME, value_name_fault
@@ -28,13 +28,14 @@ MAX_TOTAL = 4 * MAX_BYTES
 MAX_KEPT = 64 << 10
 """Characters: a process does not keep what longer texts come to, of which it has some fifty times their size."""
 _RELATIVE = "write the path relative to this file"
-MERGED = ("params", "blocks", "defaults", "expect")
-INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "blocks")
+_RELATION = "a file extends or includes"
+MERGED = ("params", "blocks", "defaults", "init", "expect")
+INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "init", "blocks")
 
 
 @dataclass
 class Library:
-    """What a block finds around it: the blocks it may call, and the defaults of its ops.
+    """What a block finds around it: the blocks it may call, the defaults of its ops, and how their weights are drawn.
 
     `sees_params` tells the blocks of the document itself from included ones, which see their arguments only.
     """
@@ -42,6 +43,7 @@ class Library:
     sees_params: bool
     blocks: dict[str, Block] = field(default_factory=dict)
     defaults: dict[str, dict[str, Yaml]] = field(default_factory=dict)
+    init: dict[str, Yaml] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,6 +54,13 @@ class Block:
     span: Span
     yaml: YamlMap
     library: Library
+    network: Document | None = None
+    """The spec that the block stands for, where it is a `network`."""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the block stands for a spec, which may be in error and then missing."""
+        return "network" in self.yaml.entries
 
 
 @dataclass(eq=False)
@@ -63,6 +72,8 @@ class Document:
 
     source: Source
     files: tuple[tuple[str, str], ...] = ()
+    bases: tuple[str, ...] = ()
+    """The names of the files that it extends, nearest first."""
     keys: dict[str, Yaml] = field(default_factory=dict)
     key_spans: dict[str, Span] = field(default_factory=dict)
     params: dict[str, Yaml] = field(default_factory=dict)
@@ -74,6 +85,8 @@ class Document:
     """The document's keys that are wrong, or may be there under a misspelt name."""
     broken: set[Yaml] = field(default_factory=set)
     """The values in which the schema found an error: themselves, the steps and the document's keys around them."""
+    stem: str = ""
+    """What a network without a name is called, if not as its file."""
 
     def __eq__(self, other: object) -> bool:
         return self is other or isinstance(other, Document) and bool(self.files) and self.files == other.files
@@ -97,7 +110,7 @@ class Document:
         written = self.text("name")
         if written:
             return written
-        stem = os.path.splitext(os.path.basename(self.source.name))[0]
+        stem = self.stem or os.path.splitext(os.path.basename(self.source.name))[0]
         made = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")[: MAX_NAME - len("net_")]
         return f"net_{made}" if value_name_fault(made) else made
 
@@ -221,18 +234,19 @@ class _Reader:
         self.files: list[tuple[str, str]] = []
         self.count = self.size = 0
         self.libraries: dict[object, Library] = {}
+        self.networks: dict[str, Document] = {}
 
-    def document(self, path: str, reference: YamlScalar | None = None) -> Document:
+    def document(self, path: str, reference: YamlScalar | None = None, relation: str = _RELATION) -> Document:
         """Return the document of the file at `path`, which `reference` names; without one it is the first file."""
-        with self._visit(path, reference) as yaml:
+        with self._visit(path, reference, relation) as yaml:
             return self.lay(yaml, path)
 
     @contextmanager
-    def _visit(self, path: str, reference: YamlScalar | None) -> Iterator[YamlMap]:
+    def _visit(self, path: str, reference: YamlScalar | None, relation: str = _RELATION) -> Iterator[YamlMap]:
         """Read a file, and hold it on the trail while those that it names are read, so that a cycle is seen."""
         depth = len(self.trail)
         try:
-            yield self._read(path, partial(self._enter, reference))
+            yield self._read(path, partial(self._enter, reference, relation))
         except SpecError as error:
             if reference is None:
                 raise
@@ -240,7 +254,7 @@ class _Reader:
             raise SpecError([replace(d, span=d.span or place) for d in error.diagnostics]) from None
         del self.trail[depth:]
 
-    def _enter(self, reference: YamlScalar | None, real: str) -> None:
+    def _enter(self, reference: YamlScalar | None, relation: str, real: str) -> None:
         """Put the real path of an open file on the trail. Raises: SpecError if it must not be read, or is there."""
         if reference is None:
             self.root = self.zoo if _is_inside(real, self.zoo) else os.path.dirname(real)
@@ -249,7 +263,7 @@ class _Reader:
         if real in self.trail:
             names = " -> ".join(os.path.basename(step) for step in (*self.trail[self.trail.index(real) :], real))
             place = reference.span if reference else None
-            raise SpecError(Diagnostic("cycle", f"a file extends or includes itself: {names}", place))
+            raise SpecError(Diagnostic("cycle", f"{relation} itself: {names}", place))
         self.trail.append(real)
 
     def _check_inside(self, real: str, reference: YamlScalar) -> None:
@@ -273,9 +287,15 @@ class _Reader:
     def _validated(self, yaml: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
         return _validated(yaml, table()) if len(yaml.source.text) <= MAX_KEPT else validate(yaml)
 
-    def lay(self, yaml: YamlMap, path: str | None) -> Document:
-        """Return the document of one file over what it extends."""
-        found, broken = self._validated(yaml)
+    def lay(self, yaml: YamlMap, path: str | None, checked: set[Yaml] | None = None) -> Document:
+        """Return the document of one file over what it extends.
+
+        Args:
+            yaml: What the file holds.
+            path: The file; None for a text.
+            checked: For a spec within a file that the schema was asked about: the values that it found an error in.
+        """
+        found, broken = self._validated(yaml) if checked is None else ([], checked)
         extends = yaml.get("extends")
         document = Document(yaml.source)
         if isinstance(extends, YamlScalar) and isinstance(extends.value, str):
@@ -283,6 +303,7 @@ class _Reader:
                 document = self.document(self._target(extends, path), extends)
             except SpecError as error:
                 raise SpecError([*found, *error.diagnostics]) from None
+            document.bases = (document.source.name, *document.bases)
             document.source = yaml.source
         # What was said of the base alone does not hold of this network: what it is called, and the figures it has.
         for key in ("name", "description", "extends", "include"):
@@ -308,6 +329,7 @@ class _Reader:
         if isinstance(expect, YamlMap):
             document.expect.update(expect.entries)
         _add_defaults(document.library, defaults)
+        _add_init(document.library, yaml.get("init"))
 
     def _blocks(self, yaml: YamlMap, path: str | None, library: Library, document: Document) -> dict[str, Block]:
         """Return the blocks that one file brings: its own, which belong to `library`, and the included ones."""
@@ -321,9 +343,48 @@ class _Reader:
         own = yaml.get("blocks")
         if isinstance(own, YamlMap):
             entries = own.entries.items()
-            brought = (Block(name, own.keys[name], b, library) for name, b in entries if isinstance(b, YamlMap))
+            brought = [Block(name, own.keys[name], b, library) for name, b in entries if isinstance(b, YamlMap)]
+            for block in brought:
+                if block.is_network:
+                    block.network = self._network(block, path, document)
             self._add(blocks, brought, document, None)
         return blocks
+
+    def _network(self, block: Block, path: str | None, document: Document) -> Document | None:
+        """Return the spec that a block stands for, by its name or written in its place; None if it is in error."""
+        reference, depth = block.yaml.entries["network"], len(self.trail)
+        try:
+            if isinstance(reference, YamlMap):
+                found = self.lay(reference, path, document.broken)
+                found.stem = block.name
+            elif isinstance(reference, YamlScalar) and isinstance(reference.value, str):
+                found = self._network_file(reference, path)
+            else:
+                return None  # the schema has said so
+        except SpecError as error:  # the rest of the file is looked at all the same
+            del self.trail[depth:]
+            for finding in error.diagnostics:
+                document.findings.add(finding)
+            return None
+        for finding in found.diagnostics:
+            document.findings.add(finding)
+        document.broken |= found.broken
+        missing = [key for key in ("input", "layers") if key not in found.keys and key not in found.doubtful]
+        if missing:
+            message = f"{block.name}: expected a network, got a spec without {listed(missing)}"
+            help = "a file that brings blocks only is included: `include: [...]`"
+            document.findings.add(Diagnostic("document", message, reference.span, help=help))
+        return None if missing else found
+
+    def _network_file(self, reference: YamlScalar, path: str | None) -> Document:
+        """Return the document of a file that is the network of a block, read once however many blocks name it."""
+        target = self._target(reference, path)
+        real = _real(target)
+        if real in self.networks and real not in self.trail:
+            self.files.append((real, ""))  # the files behind a name may change
+        else:
+            self.networks[real] = self.document(target, reference, "a network contains")
+        return self.networks[real]
 
     def _add(self, blocks: dict[str, Block], more: Iterable[Block], document: Document, at: Span | None) -> None:
         for block in more:
@@ -356,6 +417,7 @@ class _Reader:
                 document.findings.add(Diagnostic("key", message, yaml.keys[key], help=help))
         library = self.libraries[real] = Library(sees_params=False)
         _add_defaults(library, yaml.get("defaults"))
+        _add_init(library, yaml.get("init"))
         library.blocks.update(self._blocks(yaml, target, library, document))
         return library
 
@@ -366,8 +428,9 @@ class _Reader:
         """
         library = Library(sees_params=False)
         _add_defaults(library, yaml.get("defaults"))
+        _add_init(library, yaml.get("init"))
         library.blocks.update(self._blocks(yaml, path, library, document))
-        own = {key: value.plain() for key in ("defaults", "blocks") if (value := yaml.get(key)) is not None}
+        own = {key: value.plain() for key in ("defaults", "init", "blocks") if (value := yaml.get(key)) is not None}
         others = tuple(id(block) for block in library.blocks.values() if block.library is not library)
         library = self.libraries.setdefault((json.dumps(own), others), library)
         only = yaml.get("only")
@@ -447,3 +510,9 @@ def _add_defaults(library: Library, defaults: Yaml | None) -> None:
     for op, arguments in defaults.entries.items():
         if isinstance(arguments, YamlMap):
             library.defaults.setdefault(op, {}).update(arguments.entries)
+
+
+def _add_init(library: Library, init: Yaml | None) -> None:
+    """Add the rules of a file: each takes the place of the whole rule for its op."""
+    if isinstance(init, YamlMap):
+        library.init.update(init.entries)

@@ -183,6 +183,8 @@ class Complaint(Exception):
         self.code, self.message, self.help, self.span = code, message, help, span
         self.argument, self.final = argument, final
         self.words: Callable[[], tuple[str, str | None]] | None = None
+        self.notes: tuple[str, ...] = ()
+        """What the finding says of itself, before the scopes around it."""
 
     @classmethod
     def later(cls, code: str, words: Callable[[], tuple[str, str | None]], span: Span) -> Complaint:
@@ -197,12 +199,14 @@ class Complaint(Exception):
             return self  # it has a place
         place = self.span or span
         message = prefix + self.message
-        return Complaint(self.code, message, self.help, span=place, argument=self.argument, final=self.final)
+        found = Complaint(self.code, message, self.help, span=place, argument=self.argument, final=self.final)
+        found.notes = self.notes
+        return found
 
     def diagnostic(self, notes: tuple[str, ...] = ()) -> Diagnostic:
         """Return the finding to tell the user."""
         message, help = self.words() if self.words is not None else (self.message, self.help)
-        return Diagnostic(self.code, message, self.span, notes, help() if callable(help) else help)
+        return Diagnostic(self.code, message, self.span, (*self.notes, *notes), help() if callable(help) else help)
 
 
 class Findings:

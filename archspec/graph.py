@@ -6,12 +6,13 @@ A value is named by its path: the dotted path of the node that makes it, or the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from archspec.errors import Span
 from archspec.expressions import Environment
 from archspec.ops.base import Op
+from archspec.ops.initial import Draw
 from archspec.shapes import Shape, shape_text
 from archspec.syntax import Yaml
 
@@ -26,13 +27,18 @@ def copied(value: Any) -> Any:
     return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+EMPTY: Mapping[str, Any] = {}
+"""A mapping that many layers share, since most have no arguments of their own; nobody changes it."""
+
+
 class Scope:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
     `copy` is `(position, count)` where the scope is one copy of a repeat. `weights_of` is the path of the scope whose
     modules it calls again, for one that a `use` made. `step` is the typed step that made it, `definition` the block,
     `environment` the values its steps saw, and `items` what they made, in order, if elaboration was asked for a trace:
-    for back ends that give structure back.
+    for back ends that give structure back. Of a network that is a block, `gives` holds the paths of its values by their
+    names, and `remark` tells where it was written for another input.
     """
 
     __slots__ = (
@@ -47,6 +53,8 @@ class Scope:
         "environment",
         "items",
         "weights_of",
+        "gives",
+        "remark",
         "__weakref__",
     )
 
@@ -67,6 +75,13 @@ class Scope:
         self.step, self.definition = step, definition
         self.environment: Environment | None = None
         self.items: list[Applied] = []
+        self.gives: Mapping[str, str] = EMPTY
+        self.remark = ""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network within another."""
+        return getattr(self.definition, "network", None) is not None
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -84,12 +99,22 @@ class Scope:
     def moved(self, path: str, parent: Scope) -> Scope:
         """Return the same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
-        found.environment = self.environment
+        found.take(self)
         if self.weights_of is not None:
             # What a `use` calls stands in the same scope as the `use`, or further inside.
             around = self.parent.path if self.parent is not None else ""
             found.weights_of = moved_path(self.weights_of, around, parent.path)
         return found
+
+    def take(self, other: Scope) -> None:
+        """Take over what the steps of an equal scope at another place saw and gave."""
+        self.environment, self.remark = other.environment, other.remark
+        if other.gives:
+            before = other.path + "."
+            self.gives = {
+                name: f"{self.path}.{path.removeprefix(before)}" if path.startswith(before) else path
+                for name, path in other.gives.items()
+            }
 
     def chain(self) -> Iterator[Scope]:
         """Yield this scope and those around it, innermost first, without the network itself."""
@@ -99,7 +124,7 @@ class Scope:
             here = here.parent
 
     def __str__(self) -> str:
-        made = f"block {self.block}" if self.block else self.kind
+        made = f"{'network' if self.is_network else 'block'} {self.block}{self.remark}" if self.block else self.kind
         copy = f", copy {self.copy[0] + 1} of {self.copy[1]}" if self.copy else ""
         path = self.parent.path if self.parent and self.parent.kind == "repeat" else self.path
         return f"in {made}{copy}, used{f' as {path}' if path else ''} at {self.span}"
@@ -136,18 +161,15 @@ class ArgumentOrigin(NamedTuple):
         return self.yaml.span
 
 
-EMPTY: Mapping[str, Any] = {}
-"""A mapping that many layers share, since most have no arguments of their own; nobody changes it."""
-
-
 class Node:
     """One layer: an op at a path, and the paths of the values it reads, in order.
 
     `span` is the place of its step; `origins` tells where each argument was written that is not the op's own default.
+    `draws` tells how initial weights are drawn, by the tensor's name in the module, where torch's default is not meant.
     `weights_of` is the path of the node whose module it calls again, if a `use` made it.
     """
 
-    __slots__ = ("path", "op", "inputs", "span", "scope", "origins", "weights_of")
+    __slots__ = ("path", "op", "inputs", "span", "scope", "origins", "draws", "weights_of")
 
     def __init__(
         self,
@@ -157,11 +179,13 @@ class Node:
         span: Span,
         scope: Scope,
         origins: Mapping[str, ArgumentOrigin] | None = None,
+        draws: Mapping[str, Draw] = EMPTY,
         weights_of: str | None = None,
     ) -> None:
         self.weights_of = weights_of
         self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
         self.origins: Mapping[str, ArgumentOrigin] = origins or EMPTY
+        self.draws = draws
 
     @property
     def shape(self) -> Shape:
@@ -172,6 +196,16 @@ class Node:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition(".")[2]
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a free tensor: one that the network holds, and no step has made."""
+        return self.op.arity == 0
+
+    def key(self, tensor: str) -> str:
+        """Return the key in the state_dict of one of its tensors; a free tensor's is its path."""
+        owner = self.weights_of or self.path
+        return f"{owner}.{tensor}" if tensor else owner
 
     def __repr__(self) -> str:
         return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
@@ -198,8 +232,11 @@ class Tree(Generic[Item]):
         self.children: dict[str, Item | Tree[Item]] = {}
 
     @classmethod
-    def of(cls, items: Iterable[Item]) -> Tree[Item]:
+    def of(cls, items: Iterable[Item], lists: Collection[str] = ()) -> Tree[Item]:
         """Return the tree that the dotted paths of `items` form; its root has an empty path.
+
+        What stands in one of the `lists` (paths) is a child of the scope around that, as `convs.0`: the steps of
+        several lists may take turns.
 
         Raises:
             ValueError: Two items have one path, or one is at the path of a scope.
@@ -208,13 +245,19 @@ class Tree(Generic[Item]):
         for item in items:
             here = root
             *outer, name = item.path.split(".")
+            prefix = ""
             for part in outer:
+                if lists and (f"{here.path}.{part}" if here.path else part) in lists:
+                    prefix = f"{part}."
+                    continue
+                part, prefix = prefix + part, ""  # noqa: PLW2901
                 if part not in here.children:
                     here.children[part] = cls(f"{here.path}.{part}" if here.path else part)
                 inner = here.children[part]
                 if not isinstance(inner, Tree):
                     raise ValueError(f"{item.path} lies inside {inner.path}, which is a node")
                 here = inner
+            name = prefix + name
             if name in here.children:
                 raise ValueError(f"{item.path} is there twice")
             here.children[name] = item
@@ -233,6 +276,17 @@ def moved_path(path: str, old: str, new: str) -> str:
     """Return a path inside the scope at `old` as it is inside the scope at `new`."""
     inner = path[len(old) + 1 :] if old else path
     return f"{new}.{inner}" if new else inner
+
+
+def _in_order_of_modules(scope: Tree[Node]) -> Iterator[Node]:
+    """Yield the nodes of a scope as its module registers them: free parameters, free buffers, then the others."""
+    free = [child for child in scope.children.values() if isinstance(child, Node) and child.is_free]
+    yield from sorted(free, key=lambda node: not node.op.weights())
+    for child in scope.children.values():
+        if isinstance(child, Tree):
+            yield from _in_order_of_modules(child)
+        elif not child.is_free:
+            yield child
 
 
 def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
@@ -322,6 +376,7 @@ class Graph:
         self.nodes = nodes
         self.outputs = dict(outputs)
         self._by_path: dict[str, Node] | None = None
+        self._lists: frozenset[str] | None = None
 
     def node(self, path: str) -> Node:
         """Return the node at `path`. Raises: KeyError if there is none."""
@@ -335,7 +390,29 @@ class Graph:
 
     def tree(self) -> Tree[Node]:
         """Return the nodes as the tree of scopes that their paths form."""
-        return Tree.of(self.nodes)
+        return Tree.of(self.nodes, self.lists())
+
+    def lists(self) -> frozenset[str]:
+        """Return the paths of the lists of steps: `convs`, where steps are called `convs.0` and `convs.1`."""
+        if self._lists is None:
+            self._lists = frozenset(self._find_lists())
+        return self._lists
+
+    def _find_lists(self) -> Iterator[str]:
+        known: set[int] = set()
+        last = None
+        for node in self.nodes:
+            if node.scope is not last:
+                last = node.scope
+                start = len(last.path) + 1 if last.path else 0
+                for scope in last.chain():
+                    if id(scope) in known or scope.parent is None:
+                        break
+                    known.add(id(scope))
+                    if "." in scope.path[len(scope.parent.path) + 1 if scope.parent.path else 0 :]:
+                        yield scope.path.rpartition(".")[0]
+            if node.path.find(".", start) >= 0:
+                yield node.path.rpartition(".")[0]
 
     @property
     def evaluation(self) -> Graph:
@@ -350,13 +427,20 @@ class Graph:
         return self._evaluation
 
     def state_dict(self) -> dict[str, Shape]:
-        """Key and shape of every parameter and buffer, in the order in which the modules register them."""
+        """Key and shape of every parameter and buffer, in the order in which the modules register them.
+
+        A module has its own parameters first, then its own buffers, then what its children have.
+        """
+        nodes: Iterable[Node] = self.nodes
+        if any(node.is_free for node in nodes) or self.lists():
+            nodes = _in_order_of_modules(Tree.of(nodes))
         return {
-            f"{node.path}.{name}": shape
-            for node in self.nodes
+            node.key(name): shape
+            for node in nodes
             if node.weights_of is None
             for tensors in (node.op.weights(), node.op.buffers())
             for name, shape in tensors.items()
+            if node.op.persistent
         }
 
     def unused(self) -> list[str]:

@@ -47,6 +47,18 @@ def step_name_fault(name: str) -> Complaint | None:
     return _too_long(name) or _keyword(name) or _dunder(name)
 
 
+def list_of(name: str) -> str:
+    """Return the list in which a step of this name stands, `convs` for `convs.0`; empty if it stands in none."""
+    found, dot, number = name.rpartition(".")
+    is_number = number.isdecimal() and number.isascii() and str(int(number[:MAX_NAME])) == number
+    return found if dot and is_number and not found.isdecimal() and _STEP.fullmatch(found) else ""
+
+
+def step_place_fault(name: str) -> Complaint | None:
+    """Return why `name` cannot be the name of a step, which may stand in a list, or None."""
+    return step_name_fault(list_of(name) or name) or _too_long(name)
+
+
 def output_name_fault(name: str) -> Complaint | None:
     """Return why `name` cannot be the name of an output, or None: names of steps, dotted ones too, can."""
     if not all(map(_STEP.fullmatch, name.split("."))):

@@ -5,10 +5,23 @@ A shape never holds the batch: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H
 
 from __future__ import annotations
 
+from enum import IntEnum
 from math import gcd, prod
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
+
+
+class Lead(IntEnum):
+    """What stands before the shape of a tensor: the batch, an axis of size 1, or nothing.
+
+    Free tensors have no batch. What is computed from them alone has none either.
+    """
+
+    NONE = 0
+    ONE = 1
+    BATCH = 2
+
 
 LIMIT = 2**63
 """Integers of a spec stay below this, in both directions."""

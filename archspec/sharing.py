@@ -84,7 +84,8 @@ class Called:
         nodes = []
         for node in scope.items():
             reads = tuple(path if path in inside else f"#{next(inputs)}" for path in node.inputs)
-            nodes.append(Node(node.path, node.op, reads, node.span, node.scope, node.origins, node.weights_of))
+            made = Node(node.path, node.op, reads, node.span, node.scope, node.origins, node.draws, node.weights_of)
+            nodes.append(made)
         here = Tree.of(nodes)
         for part in scope.path.split("."):
             inner = here.children[part]

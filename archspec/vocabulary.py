@@ -23,7 +23,7 @@ SAME = 0.8
 # What archspec does not have.
 
 _OUTSIDE = "write that part in torch, around `archspec.build(...)`"
-_ARITHMETIC = "archspec has no elementwise arithmetic beside `add` and `multiply` yet"
+_ARITHMETIC = "archspec has no `{word}`; `archspec ops` lists the arithmetic that there is"
 _BLOCK = "that is a group of steps: define it under `blocks:`, as specs/{} does"
 
 _GROUP_WORD = re.compile("(?:block|module|unit|stage|cell|head|neck|stem)s?[0-9]*$")
@@ -47,9 +47,8 @@ MISSING_OPS: Mapping[str, str] = {
         "transformer_layer transformer_block encoder_layer decoder_layer window_attention rope "
         "deformable_attention non_local non_local_block linear_attention attention_block msa wmsa"
     ),
-    "archspec has no free parameters yet; `scale` learns a factor per channel, `conv` and `linear` have a `bias`": (
-        "parameter param variable buffer constant const class_token cls_token bias position_embedding "
-        "positional_embedding pos_embed positional_encoding bias_add weight"
+    "a learned tensor is a `parameter`, which `add` reads by its name; `conv` and `linear` have a `bias`": (
+        "bias bias_add positional_encoding positional_embedding"
     ),
     "a patch embedding is a `conv` whose kernel and stride are the size of a patch": "patch_embed patch_embedding",
     f"archspec has no deformable convolution; `conv` with `dilation` has a wide window of fixed form, or {_OUTSIDE}": (
@@ -58,7 +57,7 @@ MISSING_OPS: Mapping[str, str] = {
     "archspec has no control flow that depends on data; `when` leaves a step out and `repeat` copies it, "
     "both decided by params": ("if else elif while for for_each loop switch cond case scan try early_exit"),
     "archspec has no routing that depends on data; every step runs for every sample": (
-        "moe mixture_of_experts router top_k argmax argmin where gather scatter nonzero masked_fill masking mask "
+        "moe mixture_of_experts router top_k argmax argmin where scatter nonzero masked_fill masking mask "
         "sort unique gather_nd"
     ),
     "boxes are chosen outside of the network: name what that reads in `outputs`": (
@@ -67,14 +66,11 @@ MISSING_OPS: Mapping[str, str] = {
     "a spec runs no code; build the layer from ops, as a block, or " + _OUTSIDE: (
         "lambda function custom python module code call import script"
     ),
-    "archspec has no products of two computed matrices yet; `linear` multiplies by a learned one": (
-        "matmul mat_mul einsum bmm mm batch_matmul dot bilinear_layer tensordot"
+    "archspec has no `{word}`; `matmul` multiplies two matrices, `linear` multiplies by a learned one": (
+        "einsum dot bilinear_layer tensordot"
     ),
-    _ARITHMETIC: (
-        "sub subtract minus div divide neg negative exp log sqrt square abs pow power reciprocal rsqrt maximum "
-        "minimum sign floor ceil round erf sin cos"
-    ),
-    "archspec has no `{word}` yet; `relu6` clamps to 0..6": "clamp clip clip_by_value hardtanh hard_tanh",
+    _ARITHMETIC: "reciprocal rsqrt sign floor ceil round erf sin cos",
+    "archspec has no `{word}`; `clamp: {min: -1, max: 1}` does the same": "hardtanh hard_tanh",
     "archspec has no `{word}`; `archspec ops` lists the activations that there are": (
         "celu rrelu hardshrink softshrink tanhshrink softsign log_sigmoid threshold maxout snake squareplus "
         "star_relu thresholded_relu softmin aconc relu2"
@@ -89,12 +85,11 @@ MISSING_OPS: Mapping[str, str] = {
         "norm normalization normalisation norm_layer"
     ),
     "archspec has no `{word}` yet; it has `batch_norm`, `layer_norm`, `group_norm` and `instance_norm`": (
-        "rms_norm normalize l2_norm l2_normalize unit_norm filter_response_norm sync_batch_norm weight_norm "
+        "rms_norm filter_response_norm sync_batch_norm weight_norm "
         "spectral_norm weight_standardization mean_variance_normalization group_norm_act grn global_response_norm"
     ),
-    "archspec has no such reduction yet; `global_avg_pool` and `global_max_pool` reduce the spatial axes": (
-        "mean reduce_mean reduce_sum reduce_max max min std var variance cumsum norm_l2 logsumexp amax amin "
-        "spatial_attention spatial_gate cbam channel_mean channel_max"
+    "archspec has no `{word}`; `mean`, `max` and `sum` reduce axes by their names": (
+        "std var variance cumsum norm_l2 logsumexp amin spatial_attention spatial_gate cbam channel_mean channel_max"
     ),
     "archspec has no `{word}` yet; `max_pool` and `avg_pool` are the poolings with a window": (
         "lp_pool fractional_max_pool max_unpool spp sppf spatial_pyramid_pooling gem stochastic_pool"

@@ -1,74 +1,175 @@
-"""archspec's networks against torchvision's own: the same logits, and how fast both run.
+"""Compare the zoo with torchvision's classification networks: figures, keys and logits, and how fast both run.
 
-    python benchmarks/torchvision_parity.py [--how eager] [--device cuda] [--dtype bfloat16] [--batch 32] [--json FILE]
+    python benchmarks/torchvision_parity.py [NETWORK]... [--how eager] [--device cuda] [--dtype bfloat16] [--batch 32]
 
-Needs torchvision (and timm, for MobileNet V1). Runs unattended, network by network:
+Without NETWORK it takes all of `tests/reference/torchvision.csv`, one after another, and ends with `N of 80`. A column:
 
-1. The lowered module is given weights under which every layer shows (`archspec.backends.numerics`); they are loaded
-   strictly into torchvision's module. Where an output hides something, the network is not called equal.
-2. Logits of both, in eager mode, float32, on the CPU: `torch.equal`, not nearly.
-3. Both are timed on the device, run by run in turn; medians. `--how compiled`: with the same settings of
-   torch.compile. `eager`: as they are, and ours also with no activation in place. `frozen`: ours compiled, with the
-   weights as constants or not.
+initial  How many parameters of both, constructed from one seed, are the same bits. It makes no network unequal.
+figures  Params, buffers, 2 x MACs, input, and the names and shapes of the state_dict are those of the table.
+         That needs neither torch nor torchvision.
+keys     The state_dict has torchvision's keys, in the same order.
+logits   With torchvision's own random weights both give the same bits: `torch.equal`, eager, float32, on the CPU.
+layers   The same with weights under which every layer shows (`archspec.backends.numerics`), for with random weights
+         the logits of a deep network hardly depend on what it computes. Where an output hides something, that is named.
 
-A network that differs makes the exit status 1.
+Logits are those of small inputs where the network takes them (`--size`), else of its own size.
+
+`--how` times both on the device as well, run by run in turn, and prints medians. `compiled`: with the same settings of
+torch.compile. `eager`: as they are, and ours also with no activation in place. `frozen`: ours compiled, with the
+weights as constants or not. `mobilenet_v1` is compared with timm's where it is named.
+
+The exit status is 1 where a network differs; where torchvision is not installed, figures alone are compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import csv
+import hashlib
+import importlib.metadata
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
-
-import torch
-from rivals import torchvision
-from torch import nn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import archspec
-from archspec.backends.numerics import named, prepare
-from archspec.graph import Graph
 
-TORCHVISION = {
-    "alexnet_torchvision": "alexnet",
-    **{name: name for name in ("googlenet", "inception_v3", "squeezenet1_0", "mobilenet_v2", "wide_resnet50_2")},
-    **{name: name for depth in (11, 13, 16, 19) for name in (f"vgg{depth}", f"vgg{depth}_bn")},
-    **{name: name for name in (f"resnet{depth}" for depth in (18, 34, 50, 101, 152))},
-    **{name: name for name in (f"efficientnet_b{number}" for number in range(8))},
-}
+if TYPE_CHECKING:
+    from torch import nn
+
+TABLE = Path(__file__).parent.parent / "tests/reference/torchvision.csv"
+SPECS = {"alexnet": "alexnet_torchvision"}
+"""The spec of a network, where it is not called as in torchvision."""
 TIMM = {"mobilenet_v1": "mobilenetv1_100"}
+AUXILIARY = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
+"""Networks with heads for training, which torchvision builds or not, and what the keys of these start with."""
+COLUMNS = ("figures", "keys", "logits", "layers")
+SEED = 0
 
 
-def reference(name: str) -> nn.Module | None:
-    """The network of the other library, with random weights; None where the library is not installed."""
+def read_table() -> dict[str, dict[str, str]]:
+    """Return the rows of the table, by the name of the network."""
+    with open(TABLE, encoding="utf-8", newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def digest(state_dict: Iterable[tuple[str, tuple[int, ...]]]) -> str:
+    """Return the SHA-256 of keys and shapes as the table has it, one `key 64x3x7x7` a line."""
+    lines = (f"{key} {'x'.join(map(str, shape))}" for key, shape in state_dict)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def figures_fault(network: archspec.Network, row: Mapping[str, str]) -> str:
+    """Return in what a network's figures differ from those of the table; nothing where they are equal."""
+    totals, state_dict = network.analyze().totals, network.graph.state_dict()
+    found = {
+        "input": " ".join("x".join(map(str, shape)) for shape in network.graph.inputs.values()),
+        "params": str(totals.params),
+        "buffer_elements": str(totals.buffers),
+        "flops_torch": str(2 * totals.macs),
+        "keys": str(len(state_dict)),
+        "sha256_of_sorted_keys_and_shapes": digest(sorted(state_dict.items())),
+    }
+    return "; ".join(
+        f"{name}: expected {row[name]}, got {value}" for name, value in found.items() if value != row[name]
+    )
+
+
+def reference(name: str, graph: archspec.Graph) -> nn.Module:
+    """Return the network of the other library, with random weights.
+
+    Raises:
+        ImportError: The library is not installed.
+    """
+    import torch
+    from rivals import torchvision
+
+    models = torchvision().models
+    torch.manual_seed(SEED)
+    if name in TIMM:
+        import timm  # which imports torchvision
+
+        return timm.create_model(TIMM[name]).eval()
+    options: dict[str, Any] = {}
+    if name in AUXILIARY:
+        heads = any(key.startswith(AUXILIARY[name]) for key in graph.state_dict())
+        options = {"aux_logits": heads, "init_weights": True}
+    return models.get_model(name, weights=None, **options).eval()
+
+
+def at_size(network: archspec.Network, name: str, size: int) -> archspec.Network:
+    """Return a network for small inputs where it takes them with the same weights, else as it is."""
+    shapes = list(network.graph.inputs.values())
     try:
-        models = torchvision().models
-        if name in TIMM:
-            import timm  # which imports torchvision
-
-            return timm.create_model(TIMM[name])
-        more = {"googlenet": {"aux_logits": False, "init_weights": True}, "inception_v3": {"init_weights": False}}
-        options = more.get(name, {})
-        return models.get_model(TORCHVISION[name], weights=None, **options)
-    except ImportError:
-        return None
+        small = archspec.load(name, input=(shapes[0][0], size, size))
+    except archspec.SpecError:
+        return network
+    return small if small.graph.state_dict() == network.graph.state_dict() else network
 
 
-def equal_logits(ours: nn.Module, theirs: nn.Module, graph: Graph) -> bool:
-    """Load weights under which every layer shows into both, and compare the bits that they give in eager mode."""
-    trial = prepare(graph, ours)
-    theirs.load_state_dict(ours.state_dict(), strict=True)
-    with torch.inference_mode():
-        found = named(theirs.eval()(*trial.inputs), trial.outputs)
-    return not trial.blind and all(torch.equal(found[name], value) for name, value in trial.outputs.items())
+def keys_fault(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Return the first key that differs."""
+    if list(ours) == list(theirs):
+        return ""
+    if set(ours) == set(theirs):
+        left, right = next(pair for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1])
+        return f"expected {right}, got {left} before it"
+    return f"missing {sorted(set(theirs) - set(ours))[:3]}, not there {sorted(set(ours) - set(theirs))[:3]}"
+
+
+def equal_weights(ours: nn.Module, theirs: nn.Module) -> str:
+    """Return how many parameters of two modules that were constructed from one seed are equal: `62 of 62`."""
+    import torch
+
+    other = dict(theirs.named_parameters())
+    equal = [name in other and torch.equal(value, other[name]) for name, value in ours.named_parameters()]
+    return f"{sum(equal)} of {len(equal)}"
+
+
+def compare_modules(network: archspec.Network, theirs: nn.Module) -> dict[str, str]:
+    """Return what differs between a network and the other library's module, by column."""
+    import torch
+
+    from archspec.backends.numerics import named, prepare
+
+    torch.manual_seed(SEED)
+    ours = archspec.build(network).eval()
+    faults = {"initial": equal_weights(ours, theirs), "keys": keys_fault(ours.state_dict(), theirs.state_dict())}
+    shapes = list(network.graph.inputs.values())
+    inputs = [torch.randn(2, *shape, generator=torch.Generator().manual_seed(SEED)) for shape in shapes]
+    try:
+        ours.load_state_dict(theirs.state_dict(), strict=True)
+        with torch.inference_mode():
+            left, right = (named(module(*inputs), network.graph.outputs) for module in (ours, theirs))
+            faults["logits"] = unequal(left, right)
+        trial = prepare(network.graph, ours)
+        state_dict = theirs.state_dict()  # with the versions of torchvision's modules
+        state_dict.update(ours.state_dict())
+        theirs.load_state_dict(state_dict, strict=True)
+        with torch.inference_mode():
+            faults["layers"] = unequal(trial.outputs, named(theirs(*trial.inputs), trial.outputs))
+    except RuntimeError as error:  # torch's, where shapes do not fit
+        return {"logits": "failed", "layers": str(error).splitlines()[0], **faults}
+    if trial.blind and not faults["layers"]:
+        faults["layers"] = trial.remarks()
+    return faults
+
+
+def unequal(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+    """Return the outputs that are not the same bits, and how far they lie apart."""
+    import torch
+
+    differing = [name for name in left if not torch.equal(left[name], right[name])]
+    return ", ".join(f"{name} differs by {(left[name] - right[name]).abs().max():.1e}" for name in differing)
 
 
 def interleaved(runs: dict[str, Callable[[], object]], count: int, synchronize: Callable[[], None]) -> dict[str, float]:
-    """Median seconds of each, run in turn."""
+    """Return the median seconds of each, run in turn."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         for _ in range(5):
@@ -83,25 +184,28 @@ def interleaved(runs: dict[str, Callable[[], object]], count: int, synchronize: 
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def candidates(network: archspec.Network, ours: nn.Module, theirs: nn.Module, how: str) -> dict[str, nn.Module]:
-    """What is timed, by name."""
+def candidates(network: archspec.Network, theirs: nn.Module, how: str) -> dict[str, nn.Module]:
+    """Return what is timed, by name."""
 
-    def another(**settings: Any) -> nn.Module:
-        found = archspec.build(network, device="cpu", **settings)
-        found.load_state_dict(ours.state_dict())
-        return found
+    def build(**settings: Any) -> nn.Module:
+        module = archspec.build(network, device="cpu", **settings)
+        module.load_state_dict(theirs.state_dict())
+        return module
 
     if how == "eager":
-        return {"archspec": ours, "not in place": another(inplace=False), "reference": theirs}
+        return {"archspec": build(), "not in place": build(inplace=False), "reference": theirs}
     if how == "frozen":
-        return {"frozen": another(compile=True, freeze=True), "compiled": another(compile=True)}
-    for module in (ours, theirs):
+        return {"frozen": build(compile=True, freeze=True), "compiled": build(compile=True)}
+    modules = {"archspec": build(), "reference": theirs}
+    for module in modules.values():
         module.compile(fullgraph=True)
-    return {"archspec": ours, "reference": theirs}
+    return modules
 
 
 def throughput(modules: dict[str, nn.Module], shape: tuple[int, ...], options: argparse.Namespace) -> dict[str, float]:
-    """Images a second of each module."""
+    """Return the images a second of each module."""
+    import torch
+
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     layout = torch.contiguous_format if options.how == "eager" else torch.channels_last
     values = torch.rand(options.batch, *shape, device=device, dtype=dtype).contiguous(memory_format=layout)
@@ -114,41 +218,78 @@ def throughput(modules: dict[str, nn.Module], shape: tuple[int, ...], options: a
     return {name: options.batch / second for name, second in seconds.items()}
 
 
+def examine(name: str, row: Mapping[str, str] | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what differs in one network, by column, `equal`, and its throughput where that is asked for."""
+    spec = SPECS.get(name, name)
+    if spec not in archspec.list_specs():
+        return {"network": name, "equal": False, "figures": "no spec"}
+    network = archspec.load(spec)
+    result: dict[str, Any] = {"network": name}
+    if row:
+        result["figures"] = figures_fault(network, row)
+    try:
+        theirs = reference(name, network.graph)
+    except ImportError:
+        theirs = None
+    if theirs is not None:
+        result.update(compare_modules(at_size(network, spec, options.size), theirs))
+    result["equal"] = not any(result.get(column) for column in COLUMNS)
+    if options.how and theirs is not None:
+        import torch
+
+        torch.compiler.reset()
+        shape = next(iter(network.graph.inputs.values()))
+        result.update(throughput(candidates(network, theirs, options.how), shape, options))
+    return result
+
+
+def versions() -> str:
+    """Return which libraries are compared, as far as they are installed."""
+    found = [f"archspec {archspec.__version__}"]
+    for name in ("torchvision", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(found)
+
+
+def line(result: Mapping[str, Any]) -> str:
+    """Return the row of a result, faults below it."""
+    cells = [f"{result['network']:<20}"]
+    cells += [f"{result.get('initial', '-'):<10}"]
+    cells += [f"{'-' if column not in result else 'no' if result[column] else 'equal':<7}" for column in COLUMNS]
+    cells += [f"{name} {value:.1f}/s" for name, value in result.items() if isinstance(value, float)]
+    faults = [f"\n    {column}: {result[column]}" for column in COLUMNS if result.get(column)]
+    return "  ".join(cells).rstrip() + "".join(faults)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=[*TORCHVISION, *TIMM])
-    parser.add_argument("--how", choices=("compiled", "eager", "frozen"), default="compiled")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("networks", nargs="*", help="names of torchvision's; default: all of the table")
+    parser.add_argument("--size", type=int, default=64, help="height and width of the inputs whose logits are compared")
+    parser.add_argument("--how", choices=("compiled", "eager", "frozen"), help="time both, too")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--no-speed", action="store_true", help="compare logits only")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
-    rows: list[dict[str, object]] = []
-    for name in options.networks:
-        theirs = reference(name)
-        if theirs is None:
-            print(f"{name}: not compared, the library it is held against is not installed")
-            continue
-        network = archspec.load(name)
-        ours = archspec.build(network)
-        shape = next(iter(network.graph.inputs.values()))
-        row: dict[str, object] = {"network": name, "equal": equal_logits(ours, theirs, network.graph)}
-        if not options.no_speed:
-            torch.compiler.reset()
-            row.update(throughput(candidates(network, ours, theirs, options.how), shape, options))
-        rows.append(row)
-        print(
-            "  ".join(
-                f"{key} {value:.1f}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
-            ),
-            flush=True,
-        )
+    table = read_table()
+    unknown = [name for name in options.networks if name not in table and name not in TIMM]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}")
+    print(versions())
+    print("  ".join([f"{'network':<20}", f"{'initial':<10}", *(f"{column:<7}" for column in COLUMNS)]).rstrip())
+    results = []
+    for name in options.networks or table:
+        results.append(examine(name, table.get(name), options))
+        print(line(results[-1]), flush=True)
+    equal = sum(result["equal"] for result in results)
+    compared = {column for result in results for column in COLUMNS if column in result}
+    left_out = [column for column in COLUMNS if column not in compared]
+    print(f"\n{equal} of {len(results)}" + (f"; not compared: {', '.join(left_out)}" if left_out else ""))
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1)
-    sys.exit(0 if rows and all(row["equal"] for row in rows) else 1)
+        Path(options.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    sys.exit(0 if equal == len(results) else 1)
 
 
 if __name__ == "__main__":

@@ -732,7 +732,7 @@ MISTAKES = [
     ("expression", "`nothing`"),
     ("value", "expected at most 1, got 1.5"),
     ("reference", "`fooo`"),
-    ("type", "the integer 1"),
+    ("argument", "got numbers only"),
     ("reference", "`no1`"),
     ("reference", "`no2`"),
     ("name", "the name has 200 characters"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from archspec.ops.base import Call
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 
 class Good(NamedTuple):
@@ -16,6 +16,7 @@ class Good(NamedTuple):
 
     inputs: tuple[Shape, ...]
     arguments: dict[str, Any]
+    leads: tuple[Lead, ...] = ()
 
 
 class Bad(NamedTuple):
@@ -26,6 +27,7 @@ class Bad(NamedTuple):
     code: str
     message: str
     torch: Call | None
+    leads: tuple[Lead, ...] = ()
 
 
 class Samples(NamedTuple):
@@ -54,6 +56,17 @@ UNEVEN = [[0, 1], [2, 0]]
 FIVE_AXES = bad("shape", "axes, channels first, got 2x3x4x5x6", (2, 3, 4, 5, 6))
 NO_FEATURES = bad("shape", "axes, channels first, got 12", FEATURES)
 TWO_INPUTS = bad("argument", "expected one input, got 2", IMAGE, IMAGE)
+
+RANKS = (FEATURES, LINE, IMAGE, VOLUME)
+ELEMENTWISE = [
+    *(good(shape, shape) for shape in RANKS),
+    good(IMAGE, (12, 1, 1), broadcast=True),
+    good((12, 1, 1), (1, 9, 8), broadcast=True),
+    good(IMAGE, (12, 1, 1))._replace(leads=(Lead.BATCH, Lead.NONE)),
+    good(IMAGE, (8,))._replace(leads=(Lead.BATCH, Lead.ONE)),
+    good(IMAGE, IMAGE, numbers=[None, 2, None]),
+    good(IMAGE, numbers=[0.5, None]),
+]
 
 CONVOLUTION_BAD = [
     bad("shape", "expected an input of 2 to 4 axes, channels first, got 12", FEATURES, kernel=1),
@@ -451,16 +464,84 @@ SAMPLES: dict[str, Samples] = {
         ),
     ),
     "add": Samples(
-        [good(FEATURES, FEATURES), good(LINE, LINE), good(IMAGE, IMAGE, IMAGE), good(VOLUME, VOLUME)],
+        [*ELEMENTWISE, good(IMAGE, IMAGE, IMAGE)],
         [
             bad("shape", "add: operands differ: 64x56x56 and 128x28x28", (64, 56, 56), (128, 28, 28), torch=Call("+")),
+            bad("shape", "operands differ in more than axes of size 1", IMAGE, (6, 1, 1), broadcast=True),
+            bad("shape", "12 does not fit 12x9x8", IMAGE, FEATURES)._replace(leads=(Lead.BATCH, Lead.NONE)),
+            bad("shape", "2x12x9x8 does not fit 12x9x8", IMAGE, (2, *IMAGE))._replace(leads=(Lead.BATCH, Lead.NONE)),
+            bad("type", "numbers: expected a number, got the text 'x'", IMAGE, numbers=[None, "x"]),
             bad("shape", "operands differ: 8x4x4 and 1x1x1", (8, 4, 4), (1, 1, 1)),
             bad("shape", "operands differ: 12x9x8 and 12", IMAGE, FEATURES),
             bad("argument", "expected two or more inputs, got 1", IMAGE),
         ],
     ),
+    "subtract": Samples(ELEMENTWISE, [bad("shape", "subtract: operands differ: 12x9x8 and 12x9", IMAGE, LINE)]),
+    "divide": Samples(ELEMENTWISE, [bad("shape", "divide: operands differ: 12x9x8 and 12x9", IMAGE, LINE)]),
+    "minimum": Samples(
+        [*ELEMENTWISE[:-2], good(IMAGE, numbers=[None, 6])],
+        [bad("argument", "expected two operands, got 3", IMAGE, IMAGE, IMAGE)],
+    ),
+    "maximum": Samples(
+        [*ELEMENTWISE[:-2], good(IMAGE, numbers=[None, 0.5])],
+        [bad("argument", "expected two operands, got 3", IMAGE, IMAGE, numbers=[None, 1, None])],
+    ),
+    **{name: Samples(EVERY_RANK, [FIVE_AXES, TWO_INPUTS]) for name in ("neg", "exp", "log", "sqrt", "square", "abs")},
+    "pow": Samples(
+        [good(shape, exponent=power) for shape, power in zip(RANKS, (2, 0.5, -1, 3), strict=True)],
+        [
+            bad("argument", "missing argument `exponent`", IMAGE),
+            bad("type", "exponent: expected a number, got the text 'two'", IMAGE, exponent="two"),
+        ],
+    ),
+    "clamp": Samples(
+        [good(FEATURES, min=0), good(LINE, max=6.0), good(IMAGE, min=-1, max=1), good(VOLUME, max=0)],
+        [
+            bad("argument", "expected `min`, `max` or both, got neither", IMAGE),
+            bad("value", "expected `min` below `max`, got 2 and 1", IMAGE, min=2, max=1),
+        ],
+    ),
+    **{
+        name: Samples(
+            [
+                good(FEATURES, axes="channels", keep=True),
+                good(LINE, axes="length"),
+                good(IMAGE, axes=["width", "height"]),
+                good(IMAGE, axes=["channels"], keep=True),
+                good(VOLUME, axes=["height", "depth"], keep=True),
+            ],
+            [
+                bad("argument", "missing argument `axes`", IMAGE),
+                bad("shape", "no axis is left", FEATURES, axes="channels"),
+                bad("shape", "expected an axis of the input (channels, length), got `width`", LINE, axes="width"),
+                bad("value", "expected each axis once, got width, width", IMAGE, axes=["width", "width"]),
+                bad("value", "expected at least one axis, got an empty list", IMAGE, axes=[]),
+                bad(
+                    "type",
+                    "axes: expected one of channels, depth, height, width, length, got the integer 2",
+                    IMAGE,
+                    axes=2,
+                ),
+            ],
+        )
+        for name in ("mean", "max", "sum")
+    },
+    "normalize": Samples(
+        [*EVERY_RANK, good(IMAGE, axis="width", p=1, eps=1e-6)],
+        [bad("value", "p: expected more than 0, got 0", IMAGE, p=0)],
+    ),
+    "matmul": Samples(
+        [good((5, 7), (7, 3)), good((2, 5, 7), (2, 7, 3)), good((4, 2, 5, 7), (4, 2, 7, 3))],
+        [
+            bad("shape", "the last axis of 5x7 is not the one before the last of 3x7", (5, 7), (3, 7), torch=Call("@")),
+            bad("shape", "operands differ in an axis before the last two: 2x5x7 and 7x3", (2, 5, 7), (7, 3)),
+            bad("argument", "expected two inputs, got 3", (5, 7), (7, 3), (3, 2)),
+            bad("argument", "got free tensors only", (5, 7), (7, 3))._replace(leads=(Lead.NONE, Lead.NONE)),
+        ],
+    ),
     "multiply": Samples(
         [
+            good(IMAGE, numbers=[None, 0.5]),
             good(FEATURES, FEATURES),
             good(LINE, (12, 1)),
             good(IMAGE, (12, 1, 1)),
@@ -751,6 +832,51 @@ SAMPLES: dict[str, Samples] = {
             bad("argument", "drop_path: missing argument `rate`", IMAGE),
             bad("value", "rate: expected less than 1, got 1", IMAGE, rate=1),
             bad("value", "rate: expected at least 0, got -0.1", IMAGE, rate=-0.1),
+        ],
+    ),
+    "parameter": Samples(
+        [
+            good(shape=[12]),
+            good(shape=[12, 1, 1], init=1),
+            good(shape=[1, 12], init="ones", batch=True),
+            good(shape=[5, 12], init={"normal": 0.02}, batch=True),
+            good(shape=[5, 12], init={"trunc_normal": 0.02}),
+        ],
+        [
+            bad("argument", "missing argument `shape`"),
+            bad("argument", "expected no input, got 1", IMAGE, shape=[12]),
+            bad("value", "init: expected a number, zeros, ones, {normal: STD}", shape=[12], init="uniform"),
+            bad("value", "init: expected a number, zeros, ones, {normal: STD}", shape=[12], init={"kaiming": 1}),
+            bad("value", "init: expected more than 0, got 0", shape=[12], init={"normal": 0}),
+            bad("value", "shape: expected at least 1, got 0", shape=[0]),
+        ],
+    ),
+    "buffer": Samples(
+        [
+            good(values=[1.0, 2.5]),
+            good(values=[[0, 1], [2, 3]], persistent=False),
+            good(values=[[0.5]], batch=True),
+            good(values=0.5, shape=[3, 1, 1]),
+            good(values=2),
+        ],
+        [
+            bad("argument", "missing argument `values`"),
+            bad("value", "values: lists of one depth differ in length", values=[[1, 2], [3]]),
+            bad("value", "values: expected a number, or lists of numbers, got an empty list", values=[[]]),
+            bad("shape", "the values have the shape [2], not [3]", values=[1, 2], shape=[3]),
+            bad("type", "values: expected a number, or lists of numbers, got the text 'x'", values="x"),
+        ],
+    ),
+    "gather": Samples(
+        [
+            good((4, 3), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4,), (2, 5))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4, 2, 3), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4, 2, 3, 2), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+        ],
+        [
+            bad("shape", "expected a table and an index that are free tensors", (4, 3), (2,)),
+            bad("argument", "expected a table and an index, got 3 inputs", (4, 3), (2,), (2,)),
         ],
     ),
 }

@@ -23,7 +23,7 @@ from archspec.expressions import make_divisible
 from archspec.names import step_name_fault
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.shapes import SPATIAL_AXES, Shape
+from archspec.shapes import SPATIAL_AXES, Lead, Shape
 
 MAX_CHANNELS = 16
 MAX_SIZE = 12
@@ -34,6 +34,7 @@ Spec = dict[str, Any]
 Step = Any  # text, or a mapping with one key
 STEP_KEYS = ("name", "from", "when", "repeat", "let", "layers")
 MERGES = tuple(name for name, op in OPS.items() if op.arity is None)
+FREE = tuple(name for name, op in OPS.items() if op.arity == 0)
 
 
 class Invalid(Exception):
@@ -48,6 +49,8 @@ class Ref(NamedTuple):
 
     path: str
     shape: Shape
+    lead: Lead = Lead.BATCH
+    absent: bool = False  # of a free tensor that is left out
 
     def __getattr__(self, name: str) -> int:
         return self.shape[("channels", *SPATIAL_AXES[len(self.shape) - 1]).index(name)]
@@ -216,13 +219,18 @@ class Interpreter:
     def _outputs(self, last: Ref) -> dict[str, str]:
         self.training: set[str] = set()
         wanted = evaluate(self.spec.get("outputs", last.path), self.params, self.top)
+        if "outputs" not in self.spec and last.absent and not self.partial:
+            raise Invalid("a free tensor that is left out")
         if "outputs" not in self.spec:
             return {last.path: last.path}
         if not isinstance(wanted, dict):
             wanted = {name: name for name in (wanted if isinstance(wanted, list) else [wanted])}
         self.training = {name for name, target in wanted.items() if isinstance(target, dict) and "when" in target}
-        found = {name: target["from"] if isinstance(target, dict) else target for name, target in wanted.items()}
-        return {name: self.top.find(target).path for name, target in found.items()}
+        given = {name: target["from"] if isinstance(target, dict) else target for name, target in wanted.items()}
+        found = {name: self.top.find(target) for name, target in given.items()}
+        if any(ref.absent for ref in found.values()):
+            raise Invalid("a free tensor that is left out")
+        return {name: ref.path for name, ref in found.items()}
 
     def steps(self, steps: list[Step], frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
         if not steps and not self.partial:
@@ -247,7 +255,15 @@ class Interpreter:
             else:
                 first = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
                 arguments[next(iter(first))] = body
-        reads = self.reads(key, evaluate(common.get("from"), names, frame), frame, last)
+        if key in FREE:
+            return self.free(key, arguments, common, frame, names, last)
+        source = evaluate(common.get("from"), names, frame)
+        reads = self.reads(key, source, frame, last)
+        if key in OPS and OPS[key].takes_numbers:
+            operands = source if isinstance(source, list) else [None, source]
+            numbers = [each if _is_number(each) else None for each in operands]
+            if any(number is not None for number in numbers):
+                arguments["numbers"] = numbers
         if "repeat" not in common:
             if not evaluate(common.get("when", True), names, frame):
                 if "name" in common:
@@ -257,16 +273,41 @@ class Interpreter:
             return self.apply(key, arguments, name, frame, frame, names, reads, "when" in common)
         return self.repeat(key, arguments, common, frame, names, reads)
 
+    def free(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        common: dict[str, Any],
+        frame: Frame,
+        names: Mapping[str, Any],
+        last: Ref,
+    ) -> Ref:
+        """A free tensor: it reads nothing, and the step after it reads what it would read without it."""
+        if "repeat" in common or "from" in common:
+            raise Invalid(f"{key} is repeated, or reads something")
+        if not evaluate(common.get("when", True), names, frame):
+            if "name" in common:
+                frame.leave_out(evaluate(common["name"], names, frame), Ref("", (1,), absent=True))
+            return last
+        name = evaluate(common["name"], names, frame) if "name" in common else None
+        called = frame.fresh_name(key) if name is None else name
+        ref = self.op(key, arguments, frame.prefix + called, frame, names, ())
+        frame.bind(called, ref, name is not None and ("when" in common or frame.in_conditional > 0))
+        return last
+
     def reads(self, key: str, source: Any, frame: Frame, last: Ref) -> tuple[Ref, ...]:
         if source is None:
             if key in MERGES:
                 raise Invalid(f"{key} of one value")
             return (last,)
+        if key in OPS and OPS[key].takes_numbers and _is_number(source):
+            return (last,)
         if isinstance(source, list):
-            found = tuple(frame.find(name) for name in source)
+            found = tuple(frame.find(name) for name in source if not _is_number(name))
         else:
             found = (last, frame.find(source)) if key in MERGES else (frame.find(source),)
-        if key in MERGES and len(found) < 2 or key in OPS and key not in MERGES and len(found) > 1:
+        count = len(source) if isinstance(source, list) else len(found)
+        if not found or key in MERGES and count < 2 or key in OPS and key not in MERGES and len(found) > 1:
             raise Invalid(f"{key} of {len(found)} values")
         return found
 
@@ -322,6 +363,8 @@ class Interpreter:
         conditional: bool,
     ) -> Ref:
         if key == "inline":
+            if reads[0].absent:
+                raise Invalid("a free tensor that is left out")
             let = dict(names)
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, frame)
@@ -329,6 +372,8 @@ class Interpreter:
             result = self.steps(arguments["layers"], frame, let, reads[0])
             frame.in_conditional -= conditional
             return result
+        if any(ref.absent for ref in reads):
+            raise Invalid("a free tensor that is left out")
         if key == "use":
             return self.use(arguments, name, home, names, reads, conditional)
         called = home.fresh_name(key) if name is None else name
@@ -355,6 +400,8 @@ class Interpreter:
         if last not in within.makers or last in within.absent:
             raise Invalid(f"no step {target}")
         maker = within.makers[last]
+        if maker.key in FREE:
+            raise Invalid(f"{target} is no layer")
         called = name or home.fresh_name("use" if last.isdecimal() else last)
         path, first = home.prefix + target, len(self.nodes)
         ref = self.made(maker.key, maker.arguments, called, home, maker.frame, maker.names, reads)
@@ -369,6 +416,8 @@ class Interpreter:
                 other.op.calls(),
             ):
                 raise Invalid("a use that needs other weights")
+            if one.path != path and any(one.op.fits(n) != other.op.fits(n) for n in range(len(one.inputs))):
+                raise Invalid("a use of a value without a batch")
             self.nodes[place] = other._replace(weights_of=one.weights_of or one.path)
         home.makers[called] = maker
         home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
@@ -386,8 +435,6 @@ class Interpreter:
     ) -> Ref:
         """The value of a step that is called so."""
         if key in OPS:
-            if key not in MERGES and len(reads) != 1:
-                raise Invalid(f"{key} of {len(reads)} values")
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
         elif key == "sequential":
             inner = Frame(f"{home.prefix}{called}.", {"input": reads[0]}, frame, positional=True)
@@ -436,18 +483,24 @@ class Interpreter:
         given = evaluate(self.spec.get("defaults", {}).get(key, {}), self.params)
         given = {**given, **evaluate(arguments, names, frame)}
         try:
-            op = OPS[key](tuple(ref.shape for ref in reads), given)
+            leads = tuple(ref.lead for ref in reads)
+            leads = leads if set(leads) - {Lead.BATCH} else ()
+            op = OPS[key](tuple(ref.shape for ref in reads), given, leads=leads)
         except Complaint as error:
             raise Invalid(error.message) from None
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:
             raise Invalid("too large")
         self.nodes.append(Node(path, op, tuple(ref.path for ref in reads)))
-        return Ref(path, op.output)
+        return Ref(path, op.output, op.lead)
 
     def unread(self) -> list[str]:
         """Paths of the nodes, and names of the inputs, that nothing reads."""
         read = {source for node in self.nodes for source in node.inputs}
         return [path for path in (*self.inputs, *(node.path for node in self.nodes)) if path not in read]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def interpret(spec: Spec) -> Interpreter:
@@ -547,6 +600,12 @@ def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
             {"scale": _sizes(random, 1, 2, rank)},
             {"mode": random.choice(["nearest", "nearest-exact", "linear", "cubic"])},
         ),
+        "pow": ({"exponent": random.choice([2, 3])}, {}),
+        "clamp": ({"min": -2}, {"max": random.choice([2, 3.5])}),
+        "mean": ({"axes": random.choice(axes)}, {"keep": True}),
+        "max": ({"axes": random.sample(axes, random.randint(1, rank + 1))}, {"keep": True}),
+        "sum": ({"axes": random.sample(axes, random.randint(1, rank + 1))}, {"keep": True}),
+        "normalize": ({}, {"axis": random.choice(axes), "p": 1}),
         "dropout": ({}, {"rate": 0.25}),
         "spatial_dropout": ({}, {"rate": 0.25}),
         "drop_path": ({"rate": 0.1}, {}),
@@ -605,7 +664,10 @@ class _Generator:
             self.reading = Interpreter(self.spec, partial=True)
         except Invalid:
             return False
-        return True
+        if "" in self.reading.outputs:  # the last value is a free tensor that is left out
+            return False
+        unread = {*self.reading.unread()}
+        return not any(node.path in unread and node.op.lead is not Lead.BATCH for node in self.reading.nodes)
 
     def fill(self, steps: list[Step], number: int) -> None:
         """Add up to `number` steps to a list of the spec."""
@@ -614,9 +676,10 @@ class _Generator:
                 return
             last, frame, names = self.reading.ends[id(steps)]
             before = set(self.spec["blocks"]), set(self.spec["params"])
-            steps.append(self.step(last, frame, names))
+            added = self.free(last, frame) if self.chance(0.12) else [self.step(last, frame, names)]
+            steps += added
             if not self.holds():
-                steps.pop()
+                del steps[-len(added) :]
                 for key, known in zip(("blocks", "params"), before, strict=True):
                     for name in set(self.spec[key]) - known:
                         del self.spec[key][name]
@@ -735,13 +798,49 @@ class _Generator:
             sources.append(self.random.choice(same))
         return {"use": {"step": target, "from": sources[0] if len(sources) == 1 else sources}}
 
+    def free(self, last: Ref, frame: Frame) -> list[Step]:
+        """A parameter or a buffer, and a step that reads it."""
+        shape, name = last.shape, self.random.choice(["gamma", "beta", "table", "p0"])
+        sizes = [size if self.chance(0.5) else 1 for size in shape][self.random.choice([0, 0, 0, 1]) :] or [1]
+        when = {"when": self.random.choice([True, "${input.channels > 3}"])} if self.chance(0.2) else {}
+        batch = {"batch": True} if self.chance(0.3) else {}
+        kind = self.random.randrange(6)
+        if kind == 0:  # a table by an index
+            index = [self.random.randrange(3) for _ in range(shape[-1])]
+            return [
+                {"parameter": {"name": name, "shape": [3], "init": {"normal": 0.5}}},
+                {"buffer": {"name": f"{name}_index", "values": index, "persistent": self.chance(0.5)}},
+                {"gather": {"name": f"{name}_rows", "from": [name, f"{name}_index"]}},
+                {"multiply": [self.random.choice([*frame.visible()]), f"{name}_rows"]},
+            ]
+        if kind == 1:  # a token before the others
+            return [
+                {"parameter": {"name": name, "shape": [1, *shape[1:]], **batch}},
+                {"concat": {"from": [name, self.random.choice([*frame.visible()])]}},
+            ]
+        if kind == 2 and len(shape) > 1:  # a product with a learned matrix
+            sizes = [*shape[:-2], shape[-1], self.random.randint(1, 4)]
+            return [{"parameter": {"name": name, "shape": sizes, "init": {"normal": 0.5}, **batch}}, {"matmul": name}]
+        if kind == 3:
+            made: Step = {
+                "buffer": {"name": name, "values": self.random.choice([0.5, 2]), "shape": sizes, **batch, **when}
+            }
+        else:
+            start = self.random.choice([0.5, 1, "zeros", "ones", {"normal": 0.02}, {"trunc_normal": 0.02}])
+            made = {"parameter": {"name": name, "shape": sizes, "init": start, **batch, **when}}
+        between: list[Step] = [{"exp": {"name": f"{name}_exp", "from": name}}] if not when and self.chance(0.2) else []
+        read = f"{name}_exp" if between else name
+        merge = self.random.choice(["add", "multiply", "multiply", "subtract", "divide", "maximum"])
+        source = read if not between and self.chance(0.6) else [read, self.random.choice([*frame.visible()])]
+        return [made, *between, {merge: {"from": source, **when}}]
+
     def source(self, frame: Frame) -> str:
         """The name of any value in sight, dotted ones too."""
         return self.random.choice([*frame.visible(), *_dotted(frame)])
 
     def op(self, shape: Shape, source: str | None, names: Mapping[str, Any]) -> Step:
         rank = len(shape) - 1
-        op = self.random.choice([name for name, op in OPS.items() if rank in op.ranks and name not in MERGES])
+        op = self.random.choice([name for name, op in OPS.items() if rank in op.ranks and name not in (*MERGES, *FREE)])
         arguments = _op_arguments(op, shape, self.random)
         arguments = {name: self.value(value, names) for name, value in arguments.items()}
         if source:
@@ -761,6 +860,12 @@ class _Generator:
         source: Any = self.random.choice(fitting)
         if self.chance(0.5):
             source = [self.random.choice(fitting) for _ in range(self.random.randint(2, 3))]
+        if OPS[op].takes_numbers and self.chance(0.3):
+            number = self.random.choice([0.5, 2, -1, "${1 / 4}"])
+            source = self.random.choice([number, [self.random.choice(fitting), number]])
+        if "broadcast" in OPS[op].fields and self.chance(0.3):
+            source = source if isinstance(source, list) else [source, self.source(frame)]
+            return {op: {"from": source, "broadcast": True}}
         if op == "concat" and self.chance(0.3) and len(last.shape) > 1:
             return {op: {"from": source, "axis": self.random.choice(SPATIAL_AXES[len(last.shape) - 1])}}
         return {op: source} if self.chance(0.7) else {op: {"from": source}}

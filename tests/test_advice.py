@@ -83,8 +83,9 @@ def test_what_is_advised_makes_the_operands_fit(merge: str, pair: tuple[Shape, S
         assert shape_text(network.graph.node("new").shape) == goal
         conv = next((node for node in network.graph.nodes if node.op.op == "conv"), None)
         assert conv is None or max(conv.op.stride) <= 4  # type: ignore[attr-defined]
-    if told.help and "`multiply` stretches" in told.help:
+    if told.help and "`broadcast: true`" in told.help:
         archspec.loads(two("multiply", *pair))
+        archspec.loads(two("add", *pair).replace("add: [a, b]", "add: {from: [a, b], broadcast: true}"))
 
 
 def same_rank(pair: tuple[Shape, Shape]) -> bool:
@@ -115,8 +116,8 @@ def test_there_is_advice_for_sizes_that_are_near(pair: tuple[Shape, Shape]) -> N
         (
             (64, 1, 1),
             (64, 32, 32),
-            "`multiply` stretches axes of size 1, `add` does not; "
-            "to add, bring `a` to 64x32x32 first: `upsample: {from: a, scale: 32}`",
+            "`broadcast: true` stretches axes of size 1, as `multiply` does; "
+            "or bring `a` to 64x32x32 first: `upsample: {from: a, scale: 32}`",
         ),
         (
             (64, 26, 26),

@@ -202,7 +202,7 @@ CYCLE.append(CYCLE)
         (nested(5_000), f"param `p`: the value is nested more than {MAX_DEPTH} levels deep"),
         (CYCLE, f"param `p`: the value is nested more than {MAX_DEPTH} levels deep"),
         ({"a": CYCLE}, f"param `p`: the value is nested more than {MAX_DEPTH} levels deep"),
-        (doubled(40), "param `p`: the list has more than 1048576 values"),
+        (doubled(40), "param `p`: the list has more than 1,048,576 values"),
         ("x" * 5_000, "param `p`: expected plain data, got str 'xxx"),
         (10**5_000, "param `p`: expected plain data, got int <int>"),
     ],

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import archspec
 from archspec.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
@@ -191,13 +193,30 @@ def test_warnings_do_not_fail_unless_strict(run: Run, tmp_path: Path) -> None:
     assert run("check", "--strict", str(spec))[0] == 1
 
 
-def test_list_names_the_zoo(run: Run) -> None:
+def test_list_has_a_line_a_family(run: Run) -> None:
     status, out, _ = run("list")
     assert status == 0
-    assert "resnet18" in out
-    assert "notes_inception" in out
-    data = json.loads(run("list", "resnet18", "--format", "json")[1])
-    assert data[0]["params"] == 11689512
+    first = [line.split()[0] for line in out.splitlines() if line]
+    assert "resnet18" in first
+    assert "notes_inception" in first
+    assert "resnet50" not in first
+    (resnets,) = [line for line in out.splitlines() if line.startswith("resnet18 ")]
+    assert re.search(r" 10 +11.7M - 126.9M +1.814G - 22.753G +ResNet-18, ", resnets)
+    everything = run("list", "--all")[1].splitlines()[1:]
+    assert [line.split()[0] for line in everything] == list(archspec.list_specs())
+
+
+def test_list_searches(run: Run) -> None:
+    def found(*words: str) -> list[str]:
+        return [row["name"] for row in json.loads(run("list", *words, "--format", "json")[1])]
+
+    assert found() == list(archspec.list_specs())
+    assert found("resnet34", "VGG11") == ["resnet34", "vgg11", "vgg11_bn"]
+    assert found("densenet121") == ["densenet121", "densenet161", "densenet169", "densenet201"], "the head of a family"
+    assert found("excitation") == ["notes_efficient_block", "regnet_x_400mf", "regnet_y_400mf"], "in descriptions"
+    data = json.loads(run("list", "resnet50", "--format", "json")[1])
+    assert [(row["name"], row["family"]) for row in data] == [("resnet50", "resnet18"), ("wide_resnet50_2", "resnet18")]
+    assert data[0]["params"] == 25557032
 
 
 def test_ops_explains(run: Run) -> None:
@@ -249,7 +268,10 @@ def test_every_command_has_help(run: Run, name: str) -> None:
         (["export", "resnet18", "--onnx"], "archspec export --help"),
         (["help"], "= help: archspec --help"),
         (["resnet18"], "= help: archspec analyze resnet18"),
-        (["list", "resnett18"], "no network has 'resnett18' in its name\n   = help: did you mean `resnet18`?"),
+        (
+            ["list", "resnett18"],
+            "no network has 'resnett18' in its name, description or reference\n   = help: did you mean `resnet18`?",
+        ),
         (["ops", "conv", "--format", "markdown"], "leave out OP"),
         (["analyze", "resnet18", "--sort", "macs", "--format", "json"], "--sort orders the layers of one network"),
         (["analyze", "resnet18", "vgg16", "--sort", "macs"], "--sort orders the layers of one network"),

@@ -26,7 +26,7 @@ torch = pytest.importorskip("torch")
 from torch import fx, nn  # noqa: E402
 
 HERE = Path(__file__).parent
-UNSEEN = {path.stem: path for path in sorted((HERE / "specs" / "unseen").glob("*.yaml"))}
+UNSEEN = {f"unseen/{path.stem}": path for path in sorted((HERE / "specs" / "unseen").glob("*.yaml"))}
 SCRIPT_WARNS = pytest.mark.filterwarnings(
     "ignore:`torch.jit:DeprecationWarning",
     "ignore:Converting a tensor:torch.jit.TracerWarning:torch.nn",  # of batch norm, in torch's own code
@@ -48,7 +48,7 @@ def sampled(names: Iterable[str], *always: str) -> list[Any]:
 def small(name: str) -> Graph:
     """A network of the zoo or of tests/specs/unseen, at a small input where it has one."""
     if name in UNSEEN:
-        size = {"wavenet": None, "unet_loop": (64, 64), "xception": (96, 96)}.get(name, (64, 64))
+        size = {"unseen/wavenet": None, "unseen/xception": (96, 96)}.get(name, (64, 64))
         net = archspec.load(UNSEEN[name])
         (input_name, shape), *_ = net.graph.inputs.items()
         return net.graph if size is None else archspec.load(UNSEEN[name], input={input_name: (shape[0], *size)}).graph
@@ -89,7 +89,7 @@ def check_same(graph: Graph, *kinds: str) -> None:
     "name",
     sampled(
         (*archspec.list_specs(), *UNSEEN),
-        *("lenet5", "resnet18", "googlenet", "convnext_tiny", "notes_efficient_block", "notes_inception"),
+        *("lenet5", "resnet18", "googlenet", "unseen/convnext_tiny", "notes_efficient_block", "notes_inception"),
     ),
 )
 def test_script_trace_and_fx(name: str) -> None:

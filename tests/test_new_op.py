@@ -78,10 +78,10 @@ class Pointwise(Op):
         return (Call(self.torch_name, {**sizes, "bias": self.bias}),)
 
 
-class Subtract(Op):
+class Lessen(Op):
     """The first step less the others, of equal shape (-)."""
 
-    op = "subtract"
+    op = "lessen"
     torch = "-"
     arity = None
     work_doc = "1 per element of the output, for each operand after the first"
@@ -171,14 +171,14 @@ CASES = [
         [bad("shape", "channels first, got 12", (12,), times=1), bad("argument", "times", (12, 5))],
     ),
     Case(
-        Subtract,
-        network("subtract: {name: less, from: [conv, conv, conv]}"),
+        Lessen,
+        network("lessen: {name: less, from: [conv, conv, conv]}"),
         ("from: [conv, conv, conv]", "from: [conv, input]"),
-        "subtract: operands differ: 6x8x8 (conv) and 4x8x8 (input)",
+        "lessen: operands differ: 6x8x8 (conv) and 4x8x8 (input)",
         ("self.bn(conv - conv - conv)",),
         4 * 4 * 9 + 4 + 4 * 6 * 9 + 6 + 20 + 35,
-        "- subtract: {name: less, from: [conv, conv, conv]}",
-        "subtract",
+        "- lessen: {name: less, from: [conv, conv, conv]}",
+        "lessen",
         [good((3,), (3,)), good((4, 5), (4, 5), (4, 5)), good((4, 5, 3), (4, 5, 3)), good((2, 2, 2, 2), (2, 2, 2, 2))],
         [bad("shape", "operands differ: 3 and 4", (3,), (4,))],
     ),

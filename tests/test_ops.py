@@ -21,7 +21,7 @@ from archspec.ops.base import Call, Op
 from archspec.ops.fields import REQUIRED, Int, arg
 from archspec.report.op_reference import example
 from archspec.schema import SCOPES, STEP_KEYS
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
@@ -34,10 +34,17 @@ GOOD = [pytest.param(OPS[op], use, id=f"{op}-{n}") for op in OPS for n, use in e
 BAD = [pytest.param(OPS[op], use, id=f"{op}-{n}") for op in OPS for n, use in enumerate(SAMPLES[op].bad)]
 
 
-def on_device(device: str, calls: tuple[Call, ...], inputs: tuple[Shape, ...]) -> tuple[Any, list[Any]]:
+def on_device(
+    device: str, calls: tuple[Call, ...], inputs: tuple[Shape, ...], leads: tuple[Lead, ...] = ()
+) -> tuple[Any, list[Any]]:
     """The same for inputs of these shapes. `meta` computes nothing, and leaves out some checks."""
+    leads = leads or (Lead.BATCH,) * len(inputs)
     with torch.device(device):
-        return execute(calls, [torch.empty(BATCH, *shape) for shape in inputs])
+        batches = {Lead.BATCH: (BATCH,), Lead.ONE: (1,), Lead.NONE: ()}
+        tensors = [torch.empty(*batches[lead], *shape) for lead, shape in zip(leads, inputs, strict=True)]
+        if calls[0].target == "[]":
+            tensors[1] = torch.zeros(inputs[1], dtype=torch.int64)
+        return execute(calls, tensors)
 
 
 def shapes(named: Any) -> dict[str, Shape]:
@@ -146,10 +153,17 @@ def test_the_sample_step_is_right(op: str) -> None:
     """What the reference shows can be loaded, for an input of one of the op's ranks."""
     sizes = [64, 14, 14, 14]
     found = []
-    for rank in OPS[op].ranks:
-        text = f"input: {sizes[: rank + 1]}\nlayers:\n- identity\n{example(OPS[op])}\n"
+    free = "- parameter: {name: table, shape: [4, 1]}\n- buffer: {name: index, values: [0]}\n"
+    around = {
+        "gather": (free, "- multiply: [identity, gather]\n"),
+        "parameter": ("", "- multiply: gamma\n"),
+        "buffer": ("", "- multiply: grid\n"),
+    }
+    before, after = around.get(op, ("", ""))
+    for rank in OPS[op].ranks or (2,):
+        text = f"input: {sizes[: rank + 1]}\nlayers:\n- identity\n{before}{example(OPS[op])}\n{after}"
         try:
-            found.append(archspec.loads(text).graph.nodes[1].op.op)
+            found.append(archspec.loads(text).graph.nodes[-1 - bool(after)].op.op)
         except archspec.SpecError as error:
             assert error.diagnostics[0].code == "shape"  # noqa: PT017 - the order of a permute fits one rank only
     assert set(found) == {op}
@@ -160,12 +174,16 @@ def test_the_sample_step_is_right(op: str) -> None:
 
 @pytest.mark.parametrize(("cls", "use"), GOOD)
 def test_agrees_with_torch(cls: type[Op], use: Good) -> None:
-    op = cls(use.inputs, use.arguments)
+    op = cls(use.inputs, use.arguments, leads=use.leads)
     counter = FlopCounterMode(display=False)
     with counter:
-        result, modules = on_device("meta", op.calls(), use.inputs)
-    assert tuple(result.shape) == (BATCH, *op.output)
-    assert on_device("cpu", op.calls(), use.inputs)[0].shape == result.shape
+        result, modules = on_device("meta", op.calls(), use.inputs, use.leads)
+    assert tuple(result.shape) == ({Lead.BATCH: (BATCH,), Lead.ONE: (1,)}.get(op.lead, ()) + op.output)
+    assert on_device("cpu", op.calls(), use.inputs, use.leads)[0].shape == result.shape
+    if not use.inputs:
+        assert result.shape == sum([*op.weights().values(), *op.buffers().values()], ())
+        assert (op.params, op.buffer_elements) == ((result.numel(), 0) if op.weights() else (0, result.numel()))
+        return
     stateful = [module for module in modules if module.state_dict()]
     assert len(stateful) <= 1
     module = stateful[0] if stateful else torch.nn.Identity()
@@ -181,8 +199,8 @@ def test_agrees_with_torch(cls: type[Op], use: Good) -> None:
 @pytest.mark.parametrize(("cls", "use"), GOOD)
 def test_canonical_arguments(cls: type[Op], use: Good) -> None:
     """`args()` is JSON data that means the same op, and what goes in and comes out fits the schema."""
-    op = cls(use.inputs, use.arguments)
-    again = cls(use.inputs, json.loads(json.dumps(op.args())))
+    op = cls(use.inputs, use.arguments, leads=use.leads)
+    again = cls(use.inputs, json.loads(json.dumps(op.args())), leads=use.leads)
     assert again == op
     assert hash(again) == hash(op)
     assert (again.output, again.calls(), again.flops()) == (op.output, op.calls(), op.flops())
@@ -201,7 +219,7 @@ def test_canonical_arguments(cls: type[Op], use: Good) -> None:
 @pytest.mark.parametrize(("cls", "use"), BAD)
 def test_refuses(cls: type[Op], use: Bad) -> None:
     with pytest.raises(Complaint) as caught:
-        cls(use.inputs, use.arguments)
+        cls(use.inputs, use.arguments, leads=use.leads)
     error = caught.value
     assert error.code == use.code
     assert error.code in CODES

@@ -62,7 +62,7 @@ def test_installed_command_analyzes(scripts: Path, tmp_path: Path) -> None:
 
 
 def test_installed_command_lists_the_zoo(scripts: Path, tmp_path: Path) -> None:
-    zoo = {path.stem for path in (ROOT / "specs").glob("*.yaml")}
-    listed = set(run(scripts / "archspec", "list", cwd=tmp_path).split())
+    zoo = {path.stem for path in (ROOT / "specs").rglob("*.yaml")}
+    listed = set(run(scripts / "archspec", "list", "--all", cwd=tmp_path).split())
     assert zoo
     assert zoo <= listed

@@ -91,7 +91,7 @@ def renamed(graph: Graph, random: Random) -> Graph:
         known.add(node.path)
         sources = tuple(names[path] for path in node.inputs)
         owner = None if node.weights_of is None else names[node.weights_of]
-        nodes.append(Node(names[node.path], node.op, sources, node.span, node.scope, node.origins, owner))
+        nodes.append(Node(names[node.path], node.op, sources, node.span, node.scope, node.origins, node.draws, owner))
     inputs = {names[name]: shape for name, shape in graph.inputs.items()}
     outputs = {f"o{name}": names[path] for name, path in graph.outputs.items()}
     return Graph("other", inputs, tuple(nodes), outputs, {f"o{name}" for name in graph.training})

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,11 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     },
 }
 TORCHVISION = [name for name in NETWORKS if not name.startswith("timm")]
+
+with open(REFERENCE / "torchvision.csv", encoding="utf-8", newline="") as file:
+    TABLE = {row["name"]: row for row in csv.DictReader(file)}
+SPECS = {"alexnet": "alexnet_torchvision"}  # where the spec is not called as in torchvision
+WITH_HEADS_FOR_TRAINING = ("googlenet", "inception_v3")
 
 # Keras' name, the spec, its parameters, and how many of Keras' running statistics it has more than the spec.
 KERAS: list[tuple[str, str, dict[str, Any], int]] = [
@@ -71,6 +79,10 @@ def network(name: str) -> archspec.Network:
     return archspec.load(spec, **params)
 
 
+def sha256(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def output_shapes(net: archspec.Network) -> list[list[int]]:
     return [list(net.graph.node(path).shape) for path in net.graph.outputs.values()]
 
@@ -102,6 +114,26 @@ def test_totals(name: str) -> None:
     assert totals.params == expected["params"]
     assert totals.buffers == expected["buffer_elements"]
     assert 2 * totals.macs == expected["flops_torch"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in TABLE if SPECS.get(name, name) in archspec.list_specs() and name not in WITH_HEADS_FOR_TRAINING],
+)
+def test_the_table_of_torchvision(name: str) -> None:
+    row, net = TABLE[name], archspec.load(SPECS.get(name, name))
+    totals, state_dict = net.analyze().totals, net.graph.state_dict()
+    shapes = sorted(f"{key} {'x'.join(map(str, shape))}" for key, shape in state_dict.items())
+    assert {
+        "name": name,
+        "input": " ".join("x".join(map(str, shape)) for shape in net.graph.inputs.values()),
+        "params": str(totals.params),
+        "buffer_elements": str(totals.buffers),
+        "flops_torch": str(2 * totals.macs),
+        "keys": str(len(state_dict)),
+        "sha256_of_sorted_keys_and_shapes": sha256(shapes),
+        "sha256_of_keys_in_order": sha256(state_dict),
+    } == row
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -21,6 +21,7 @@ import jinja2.meta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import VARIANTS, sampled
 from random_specs import random_spec
 
 import archspec
@@ -50,15 +51,10 @@ SMALL = {
     "alexnet_torchvision": 67,
 }
 """Input sizes at which the networks still have an output, and compute quickly."""
-DEEPER = (
-    *("efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b6", "efficientnet_b7"),
-    *("resnet101", "vgg13", "vgg13_bn", "vgg19", "vgg19_bn"),
-)
-"""Networks that repeat the blocks of others of the zoo more often: only their keys and shapes are compared."""
 SEEDS = 40
 TESTS = Path(__file__).parent
 FIXTURES = {path.stem: path for path in sorted((TESTS / "fixtures/plans").glob("*.yaml"))}
-UNSEEN = {path.stem: path for path in sorted((TESTS / "specs/unseen").glob("*.yaml"))}
+UNSEEN = {f"unseen_{path.stem}": path for path in sorted((TESTS / "specs/unseen").glob("*.yaml"))}
 
 
 @cache
@@ -149,7 +145,7 @@ def test_keys_and_shapes(name: str) -> None:
     check_arguments(text, lambda **params: load(name, **params))
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name not in DEEPER])
+@pytest.mark.parametrize("name", sampled("efficientnet_b5", "regnet_x_400mf", "resnext50_32x4d", "vgg16_bn"))
 def test_same_bits(name: str) -> None:
     torch.manual_seed(0)
     network = load(name)
@@ -221,12 +217,12 @@ def test_features(name: str) -> None:
 
 # The ecosystem: TorchScript and fx.
 
-NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "wavenet")
+NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "unseen_wavenet")
 """Networks of which `forward` finds modules by names that it works out, `getattr(self, f"layer{index}")`.
 
 The names are keys of the state_dict. TorchScript takes literals only: `getattr's second argument must be a string`.
 """
-SCRIPTED = {name: name for name in ZOO if name not in DEEPER} | UNSEEN | FIXTURES
+SCRIPTED = {name: name for name in ZOO if name not in VARIANTS} | UNSEEN | FIXTURES
 
 
 @pytest.mark.parametrize("name", SCRIPTED)

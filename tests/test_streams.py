@@ -273,7 +273,7 @@ def test_one_module_writes() -> None:
     writers = {"echo", "print", "secho", "write", "writelines", "show"}
     owners = {"click", "sys.stdout", "sys.stderr", "stdout", "stderr"}
     for file in sorted((ROOT / "archspec").rglob("*.py")):
-        if file.name == "streams.py":
+        if file.name in ("streams.py", "__main__.py"):  # the second is for developers: it prints a plan of source
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):

@@ -18,6 +18,7 @@ from archspec.ops.torch_api import (
     FUNCTIONS,
     IDENTITY,
     LAYERS,
+    METHODS,
     OPERATORS,
     REQUIRED,
     SIGNATURES,
@@ -33,14 +34,14 @@ LEFT_OUT = {
     *("training", "process_group", "min_value", "max_value", "_stacklevel", "keepdim"),
 }
 """Parameters of torch that no op needs, so that the table may leave them out where another one follows."""
-INPUTS = {"self", "input", "tensors", "other", "args", "kwargs"}
+INPUTS = {"self", "input", "tensor", "tensors", "other", "args", "kwargs"}
 Parameters = list[tuple[str, Any]]
 
 
 def found(target: str) -> Any:
     """The callable that `target` names."""
     family, _, name = target.rpartition(".")
-    homes = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "": layers}
+    homes = {"nn": torch.nn, "nn.init": torch.nn.init, "F": torch.nn.functional, "torch": torch, "": layers}
     return getattr(homes[family], name)
 
 
@@ -57,6 +58,7 @@ def by_documentation(function: Any, name: str) -> list[Parameters]:
 
 
 def _read(header: str) -> Parameters:
+    header = header.replace("(*size, *,", "(size, *,")  # sizes one by one, or as one
     arguments = ast.parse(f"def f{header}: ...").body[0].args  # type: ignore[attr-defined]
     names = [each.arg for each in arguments.args]
     defaults = [REQUIRED] * (len(names) - len(arguments.defaults)) + list(map(ast.literal_eval, arguments.defaults))
@@ -156,7 +158,12 @@ def test_what_is_no_module() -> None:
     assert torch.equal(found(IDENTITY)()(x), x)
     a, b, c = torch.rand(3, 2) + 1
     for symbol, operation in OPERATORS.items():
+        if symbol in "@[]":
+            continue
         assert torch.equal(reduce(operation, [a, b, c]), eval(f"a {symbol} b {symbol} c"))
+    assert torch.equal(OPERATORS["@"](x, x.T), x @ x.T)
+    assert torch.equal(OPERATORS["[]"](x, torch.tensor([1, 0])), x.flip(0))
+    assert all(hasattr(torch.Tensor, name.removeprefix("torch.")) for name in METHODS)
     assert all(issubclass(found(name), torch.nn.Module) for name in LAYERS)
 
 

@@ -10,13 +10,13 @@ import torch
 
 from archspec.backends import layers
 from archspec.ops.base import Call
-from archspec.ops.torch_api import OPERATORS
+from archspec.ops.torch_api import OPERATORS, numbers_of
 
 
 def named(target: str) -> Callable[..., Any]:
     """Return what a name such as `nn.Conv2d`, `F.pad` or `torch.cat` stands for."""
     family, _, name = target.rpartition(".")
-    homes = {"nn": torch.nn, "F": torch.nn.functional, "torch": torch, "": layers}
+    homes = {"nn": torch.nn, "nn.init": torch.nn.init, "F": torch.nn.functional, "torch": torch, "": layers}
     found: Callable[..., Any] = getattr(homes[family], name)
     return found
 
@@ -41,7 +41,10 @@ def execute(
             prepare(modules[-1])
             result = modules[-1](*values)
         elif call.is_operator:
-            result = reduce(OPERATORS[call.target], values)
+            operands = list(values)
+            for place, number in numbers_of(call.arguments):
+                operands.insert(place, number)
+            result = reduce(OPERATORS[call.target], operands)
         else:
             function = named(call.target)
             result = function(values, **call.arguments) if call.listed else function(*values, **call.arguments)

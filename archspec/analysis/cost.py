@@ -217,6 +217,8 @@ def _scopes(graph: Graph) -> dict[str, str]:
             scope = scope.parent
         for scope in reversed(fresh):
             found[scope.path] = scope.block or scope.kind
+    for path in sorted(graph.lists()):
+        found[path] = "list"
     return found
 
 
@@ -225,6 +227,6 @@ def depth(graph: Graph) -> int:
     chain = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         inputs = node.inputs
-        longest = chain[inputs[0]] if len(inputs) == 1 else max([chain[source] for source in inputs])
+        longest = chain[inputs[0]] if len(inputs) == 1 else max([chain[source] for source in inputs], default=0)
         chain[node.path] = longest + node.op.weighted
     return max((chain[path] for path in graph.outputs.values()), default=0)

@@ -42,7 +42,7 @@ def build(
     memory_format: str | None = None,
     compile: bool | str = False,
     freeze: bool = False,
-    init: str = "torch",
+    init: str = "spec",
     inplace: bool = True,
     params: Mapping[str, Any] | None = None,
     **named: Any,
@@ -67,7 +67,7 @@ def build(
             as inductor does without a C++ compiler, a RuntimeWarning says so, and the network runs eagerly.
         freeze: Make the weights constants of the compiled code, which is then faster. For inference only: the module
             is in evaluation mode, computes no gradients, and keeps the weights that it has at its first call.
-        init: How the weights are drawn: "torch" for torch's own defaults, "kaiming" as torchvision's VGG.
+        init: "spec" for initial weights as the spec's `init:` draws them, "torch" for torch's own defaults.
         inplace: Let activations write over what they read, where nothing else reads it. Without it, hooks on other
             layers see what these returned, and may be full backward hooks.
         params: Params that override those of the spec, as in `load`.

@@ -5,8 +5,7 @@ a module at its own, so that state_dict keys, hooks, `model.layer1[0]` and the p
 that is a plain chain becomes an `nn.Sequential`. For any other, the data flow is written down as a `Plan`, and torch.fx
 makes a forward of it: straight-line code, no interpreter. Scopes with equal plans share one class.
 
-The weights start as torch's own constructors leave them: Kaiming uniform in convolutions and linear layers, ones and
-zeros in normalisations. `init="kaiming"` draws them as torchvision's VGG and MobileNetV2 do.
+`initial_weights.py` then draws the weights as the spec's `init:` says.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ from torch import fx, nn
 from torch.nn import functional
 
 from archspec.backends import layers
+from archspec.backends.initial_weights import INITS, draw_weights
 from archspec.errors import UsageError, did_you_mean
 from archspec.graph import Graph, Node, Tree, needed_paths, outer_reads
-from archspec.ops.base import Call
-from archspec.ops.torch_api import OPERATORS
+from archspec.ops.base import Call, Op
+from archspec.ops.torch_api import OPERATORS, numbers_of
+from archspec.shapes import Lead
 from archspec.sharing import Called, SharedScopes, inner_path
-
-INITS = ("torch", "kaiming")
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 # Words that the code which fx writes uses itself: an argument of forward must not hide them.
 _TAKEN = frozenset({"self", "torch", "getattr", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "operator"})
@@ -48,8 +46,8 @@ class HasGraph(Protocol):
 class Step:
     """One line of a forward.
 
-    `target` is a child's name if `arguments` is None, else a function. `reads` are the numbers of values: first the
-    inputs are numbered, then the steps.
+    `target` is a child's name if `arguments` is None, else a function, or `attribute` for a tensor of the module.
+    `reads` are the numbers of values: first the inputs are numbered, then the steps.
     """
 
     name: str
@@ -94,7 +92,7 @@ def build_module(
     network: HasGraph | Graph,
     *,
     features: Iterable[str] | None = None,
-    init: str = "torch",
+    init: str = "spec",
     inplace: bool = True,
     own_class: bool = False,
 ) -> nn.Module:
@@ -104,7 +102,7 @@ def build_module(
         network: The network.
         features: Names of nodes or scopes. Forward then returns a dict of their values by these names, and steps that
             they do not need are left out; the value of a scope is that of its last step.
-        init: How the weights are drawn, one of `INITS`.
+        init: "spec" for initial weights as the spec's `init:` draws them, "torch" for torch's own defaults.
         inplace: Let activations write over what they read, where nothing else reads it (`overwrites`).
         own_class: Share no code with other modules of the same plan: torch.compile takes a piece of code eight times
             at most.
@@ -128,8 +126,8 @@ def build_module(
     module = _Lowering(graph, nodes, tuple(outputs.values()), inplace, evaluated).network(names, own_class)
     if len(nodes) < len(graph.nodes):
         module.__left_out__ = frozenset(graph.state_dict().keys() - module.state_dict().keys())
-    if init == "kaiming":
-        kaiming(module)
+    if init == "spec":
+        draw_weights(module, nodes)
     return module
 
 
@@ -156,24 +154,6 @@ def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
     return tuple(node for node in graph.nodes if node.path in live)
 
 
-def kaiming(module: nn.Module) -> None:
-    """Draw weights as torchvision's VGG and MobileNetV2 do.
-
-    Kaiming normal by fan-out in convolutions, N(0, 0.01) in linear layers, biases 0.
-
-    Source: https://arxiv.org/abs/1502.01852
-    """
-    for layer in module.modules():
-        if isinstance(layer, CONVOLUTIONS):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, 0.01)
-        else:
-            continue
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-
-
 def construct(call: Call, **more: Any) -> nn.Module:
     """Construct the module that a call describes, with `more` arguments."""
     family, _, name = call.target.rpartition(".")
@@ -192,6 +172,8 @@ class _Scope:
     """A scope while its plan is made. Values are known by their path; `numbers` gives their number in the plan."""
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
+    tensors: dict[str, tuple[torch.Tensor, bool]] = field(default_factory=dict)
+    """Parameters and buffers of its own, each with whether the state_dict has it."""
     steps: list[Step] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     functions: dict[str, Call] = field(default_factory=dict)
@@ -213,9 +195,20 @@ class _Scope:
         return self.count - 1
 
     def fill(self, module: Module) -> Module:
-        """Give the children to a module."""
+        """Give the tensors and the children to a module."""
+        for name, (tensor, persistent) in self.tensors.items():
+            if isinstance(tensor, nn.Parameter):
+                module.register_parameter(name, tensor)
+            else:
+                module.register_buffer(name, tensor, persistent)
         for name, child in self.modules.items():
-            module.add_module(name, child)
+            listed, dot, number = name.partition(".")
+            if not dot:
+                module.add_module(name, child)
+                continue
+            if listed not in module._modules:
+                module.add_module(listed, nn.ModuleList())
+            module.get_submodule(listed).add_module(number, child)
         return module
 
     def plan(
@@ -248,7 +241,7 @@ class _Lowering:
         self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...], inplace: bool, evaluated: tuple[int, ...]
     ) -> None:
         self.graph, self.outputs = graph, outputs
-        self.tree = Tree.of(nodes)
+        self.tree = Tree.of(nodes, graph.lists())
         if list(self.tree.items()) != list(nodes):
             raise ValueError("the nodes of a scope must follow one another")
         self.made_at = {node.path: position for position, node in enumerate(nodes)}
@@ -280,7 +273,13 @@ class _Lowering:
                 self._child(scope, name, child)
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
+        if node.is_free:
+            scope.tensors[name] = free_tensor(node.op), node.op.persistent
+            scope.numbers[node.path] = scope.add(Step(name, "attribute", (), (("name", name),)))
+            return
         reads = tuple(scope.numbers[path] for path in node.inputs)
+        if node.op.leads:
+            reads = _fitted(scope, node, reads)
         options = {"inplace": True} if node.path in self.overwriting else {}
         owner = "" if node.weights_of is None else inner_path(node.weights_of, node.path[: -len(name) - 1])
         if "." in owner and not node.op.weights() and not node.op.buffers():
@@ -315,7 +314,9 @@ class _Lowering:
         returns = tuple(inner.numbers[path] for path in results)
         kind, class_name = _kind(nodes[0], tree.path)
         in_chain = inner.chain and returns == (inner.count - 1,)
-        if in_chain and kind != "block" and not any(hasattr(nn.Sequential, child) for child in inner.modules):
+        is_listed = any("." in child for child in inner.modules)
+        named_freely = not is_listed and not any(hasattr(nn.Sequential, child) for child in inner.modules)
+        if in_chain and kind != "block" and named_freely:
             scope.modules[name] = inner.fill(nn.Sequential())
         else:
             arguments = ("x",) if len(reads) == 1 else tuple(f"x{number}" for number in range(1, len(reads) + 1))
@@ -364,6 +365,29 @@ class _Lowering:
         )
 
 
+def free_tensor(op: Op) -> torch.Tensor:
+    """Make the tensor that a free op stands for, with the numbers that it starts from."""
+    first, *rest = op.calls()
+    tensor: torch.Tensor = getattr(torch, first.target.removeprefix("torch."))(**first.arguments)
+    for call in rest:
+        getattr(nn.init, call.target.removeprefix("nn.init."))(tensor, **call.arguments)
+    return nn.Parameter(tensor) if op.weights() else tensor
+
+
+def _fitted(scope: _Scope, node: Node, reads: tuple[int, ...]) -> tuple[int, ...]:
+    """Give what a node reads the batch that its op needs; return the numbers of these values."""
+    found = list(reads)
+    for position, number in enumerate(reads):
+        fit = node.op.fits(position)
+        if fit == "unsqueeze":
+            found[position] = scope.add(Step(node.name, "torch.unsqueeze", (number,), (("dim", 0),)))
+        elif fit == "expand":
+            batched = reads[node.op.leads.index(Lead.BATCH)]
+            axes = len(node.op.inputs[position])
+            found[position] = scope.add(Step(node.name, "expand", (number, batched), (("axes", axes),)))
+    return tuple(found)
+
+
 def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
     """Return the paths of the nodes that may write their result over what they read.
 
@@ -376,7 +400,7 @@ def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
     for node in nodes:
         reads.update(node.inputs)
         made[node.path] = node
-        source = made.get(node.inputs[0])
+        source = made.get(node.inputs[0]) if node.inputs else None
         prefix = node.path[: -len(node.name)]
         if node.op.overwrites() and source is not None and source.op.overwritable and source.path.startswith(prefix):
             found.append((node.path, source.path))
@@ -470,11 +494,20 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
 
 def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str) -> fx.Node:
     arguments: dict[str, Any] = dict(step.arguments or ())
+    if step.target == "attribute":
+        return graph.create_node("get_attr", arguments["name"], (), {}, name)
+    if step.target == "expand":
+        size = graph.create_node("call_method", "size", (reads[1], 0), {}, "batch")
+        return graph.create_node("call_method", "expand", (reads[0], size, *[-1] * arguments["axes"]), {}, name)
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:
         between = OPERATORS[step.target]
-        return reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), reads)
+        operands: list[Any] = list(reads)
+        for place, number in numbers_of(arguments):
+            operands.insert(place, number)
+        found: fx.Node = reduce(lambda a, b: graph.create_node("call_function", between, (a, b), {}, name), operands)
+        return found
     family, _, word = step.target.rpartition(".")
     function = getattr(functional if family == "F" else torch, word)
     return graph.create_node("call_function", function, (reads,) if step.listed else tuple(reads), arguments, name)

@@ -194,8 +194,11 @@ def fit_weights(module: nn.Module, inputs: tuple[torch.Tensor, ...], generator: 
     training = module.training
     for layer in module.modules():
         own = dict(layer.named_parameters(recurse=False))
+        is_layer = type(layer).__module__.startswith(("torch.", "archspec.backends.layers"))
         for name, parameter in own.items():
-            parameter.copy_(_drawn(name, parameter.shape, generator))
+            parameter.copy_(_drawn(name if is_layer else FREE, parameter.shape, generator))
+        if not is_layer:
+            continue
         weight, bias = own.get("weight"), own.get("bias")
         if weight is not None and bias is not None and weight.ndim == 1:  # of a norm: in proportion
             bias.mul_(weight.abs())
@@ -209,9 +212,13 @@ def fit_weights(module: nn.Module, inputs: tuple[torch.Tensor, ...], generator: 
     module.train(training)
 
 
+FREE = "free"
+"""Stands for the name of a parameter that is no part of a layer: it is added or multiplied, whatever its shape is."""
+
+
 def _drawn(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
     """Draw a parameter by its shape: matrices of unit gain, biases around 0, factors of either sign away from 0."""
-    if len(shape) > 1:
+    if len(shape) > 1 and name != FREE:
         fan_in = max(1, shape.numel() // shape[0])
         return _uniform(shape, generator).mul_((3 / fan_in) ** 0.5)
     if name == "bias":
@@ -365,11 +372,11 @@ def _blind(
     state = module.state_dict()
     weights = {}
     for path in dict.fromkeys(first.values()):
-        owner = graph.node(path).weights_of or path
-        for name in graph.node(path).op.weights():
-            value = _precise(state[f"{owner}.{name}"])
+        node = graph.node(path)
+        for key in map(node.key, node.op.weights()):
+            value = _precise(state[key])
             noise = torch.randn(value.shape, generator=generator).to(value.device)
-            weights[f"{owner}.{name}"] = (value + FAULT * value.square().mean().sqrt() * noise).to(inputs[0].dtype)
+            weights[key] = (value + FAULT * value.square().mean().sqrt() * noise).to(inputs[0].dtype)
     fault = changes(outputs, named(torch.func.functional_call(module, weights, inputs), outputs))
     found = []
     for name in outputs:

@@ -29,7 +29,7 @@ from archspec.backends.numerics import BATCH, Disagreement, Trial, named, prepar
 from archspec.errors import SpecError, UsageError, did_you_mean
 from archspec.graph import Graph
 from archspec.network import Network
-from archspec.shapes import Shape, shape_text
+from archspec.shapes import Lead, Shape, shape_text
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _layers(graph: Graph) -> str:
     if not paths:
         return "there are none"
     module, inputs = _meta(graph, paths)
-    _agree({path: graph.shape(path) for path in paths}, _shapes(module(*inputs)))
+    free = {node.path: node.op.lead for node in graph.nodes if node.op.lead is not Lead.BATCH}
+    _agree({path: graph.shape(path) for path in paths}, _shapes(module(*inputs), free))
     return f"{len(paths)} shapes"
 
 
@@ -343,12 +344,16 @@ def _top_class(written: ModuleType, graph: Graph) -> type[nn.Module]:
 # Comparison.
 
 
-def _shapes(values: Mapping[str, torch.Tensor]) -> dict[str, Shape]:
-    """Return the shapes without the batch, and check that the batch is what it was."""
+def _shapes(values: Mapping[str, torch.Tensor], leads: Mapping[str, Lead] | None = None) -> dict[str, Shape]:
+    """Return the shapes without the batch, and check that the batch is what it was; `leads` tells where it is not."""
+    found: dict[str, Shape] = {}
     for name, value in values.items():
-        if value.shape[0] != BATCH:
-            raise Disagreement(f"{name}: the batch of {BATCH} became {value.shape[0]}")
-    return {name: tuple(value.shape[1:]) for name, value in values.items()}
+        lead = (leads or {}).get(name, Lead.BATCH)
+        batch = {Lead.BATCH: BATCH, Lead.ONE: 1}.get(lead)
+        if batch is not None and value.shape[0] != batch:
+            raise Disagreement(f"{name}: the batch of {batch} became {value.shape[0]}")
+        found[name] = tuple(value.shape[0 if batch is None else 1 :])
+    return found
 
 
 def _state_shapes(module: nn.Module) -> dict[str, Shape]:

@@ -11,6 +11,7 @@ from typing import Any
 from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.initial import set_draws
 from archspec.elaborate.interface import (
     InputShape,
     check_keys,
@@ -83,6 +84,8 @@ def elaborate(
         elaborator.inputs = shapes
         results.update(_run(elaborator, declared))
         training = training_outputs(document, results, findings)
+        if program.draws:
+            set_draws(elaborator.nodes, program, params_set, findings)
     graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results, training)
     if findings.only("unused"):
         with suppress(TooLarge):

@@ -12,22 +12,26 @@ from functools import partial
 from typing import Any, NoReturn
 
 from archspec.elaborate.findings import ScopedFindings
+from archspec.elaborate.initial import own_draws
+from archspec.elaborate.interface import declared_inputs, given_params, named_outputs
 from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import UNKNOWN_REF, Maker, Namespace, Ref, is_conditional
+from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Maker, Namespace, Ref, is_conditional, left_out
+from archspec.elaborate.places import value_place
 from archspec.elaborate.reuse import Target, check_same, target_of
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
-from archspec.graph import Applied, Node, Scope
-from archspec.names import step_name_fault
+from archspec.graph import EMPTY, Applied, Node, Scope, needed_paths
+from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
+from archspec.ops.merge import is_number, number_operands
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
-from archspec.program.steps import BlockProgram, CallStep, OpStep, Repeat, ScopeStep, Step, UseStep, Value
-from archspec.shapes import Shape
+from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, OpStep, Repeat, ScopeStep, Step, UseStep, Value
+from archspec.shapes import Lead, Shape, shape_text
 from archspec.syntax import YamlList
 
 _NO_DOLLAR = "write the name without `$`"
@@ -67,10 +71,13 @@ class Elaborator:
     def __init__(self, program: Program, params: Environment, findings: ScopedFindings, trace: bool) -> None:
         self.program, self.params, self.findings, self.trace = program, params, findings, trace
         self.nothing = Environment({})
+        self.has_uses = program.has_uses
         self.nodes: list[Node] = []
         self.limits = Limits(params.budget)
         self.memo: MutableMapping[Any, Entry] = {}
         self.inputs: Mapping[str, Shape | None] = {}
+        self.free: dict[str, Op] = {}
+        """The free tensors by their paths, but for those of scopes that were copied."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
@@ -81,6 +88,8 @@ class Elaborator:
             try:
                 if step.broken or failures and failures[step] > MAX_FAILURES:
                     raise UnknownShape
+                if isinstance(step, ChoiceStep) and not step.varies:
+                    step = self._chosen_if_it_stands(step, namespace, environment)  # noqa: PLW2901
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
                 if step.repeat is not None:
@@ -90,18 +99,20 @@ class Elaborator:
                 else:
                     previous = self._left_out(step, namespace, environment, reads)
             except Complaint as fault:
-                failures[step] += 1
+                failures[step.origin] += 1
                 self.findings.complain(fault, namespace.scope)
-                previous = self._lost(step, namespace)
+                lost = self._lost(step, namespace)
+                previous = previous if step.is_free else lost
             except UnknownShape:
-                previous = self._lost(step, namespace)
+                lost = self._lost(step, namespace)
+                previous = previous if step.is_free else lost
         return previous
 
     def _lost(self, step: Step, namespace: Namespace) -> Ref:
         """Bind the name of a step in error to a value of unknown shape."""
         name = step.fixed_name
         inline = isinstance(step, ScopeStep) and step.is_inline
-        known = step.name is None or name is not None and not step_name_fault(name)
+        known = step.name is None or name is not None and not step_place_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
             meant = step.label if isinstance(step, UseStep) and step.stem not in namespace.names else step.meant
@@ -125,6 +136,9 @@ class Elaborator:
         at = step.reads.span
         self._check_read_once(step, environment)
         value = step.reads.evaluate(environment)
+        is_left_out = step.when is not None and step.repeat is None and not self._stands(step, environment)
+        if is_left_out and not step.reads.constant:
+            return self._reads_of_left_out(step, value, namespace, previous)
         if isinstance(value, str):
             ref = namespace.named(value, at)
             if merge:
@@ -132,6 +146,11 @@ class Elaborator:
                     self._warn_of_order(step, value, namespace, previous)
                 self._warn_of_double(step, [value], namespace, (previous, ref))
             return (previous, ref) if merge else (ref,)
+        if step.takes_numbers:
+            if is_number(value):
+                return (previous,)
+            if isinstance(value, list) and any(map(is_number, value)):
+                return self._tensors(step, value, namespace)
         if not isinstance(value, list):
             message = f"from: expected a name or a list of names, got {kind_of(value)}"
             raise Complaint("type", message, _NO_DOLLAR if isinstance(value, Ref) else None, span=at)
@@ -139,7 +158,7 @@ class Elaborator:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
-        if not merge and len(value) != 1 and not isinstance(step, CallStep | UseStep):
+        if not merge and len(value) != 1 and not isinstance(step, CallStep | ChoiceStep | UseStep):
             help = "merge them first: `add`, `multiply` or `concat`"
             raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
@@ -154,11 +173,45 @@ class Elaborator:
             for name, item in zip(value, yaml.items, strict=True)
         ]
         if None in found:
-            self.failures[step] += 1
+            self.failures[step.origin] += 1
         reads = tuple(ref or UNKNOWN_REF for ref in found)
         if merge:
             self._warn_of_double(step, value, namespace, reads)
         return reads
+
+    def _reads_of_left_out(self, step: Step, value: Any, namespace: Namespace, previous: Ref) -> tuple[Ref, ...]:
+        """Return what a step would read that is left out, of names that an expression makes: only the first must be.
+
+        So `from: ["part${index}", "act${index - 1}"]` may stand under `when: "${index > 0}"`.
+        """
+        assert step.reads is not None
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names:
+            return (previous,)
+        if step.merges and isinstance(value, str):
+            names = [None, *names]
+        first = previous if names[0] is None else namespace.named(names[0], step.reads.span)
+        others = [namespace.find(name) for name in names[1:] if isinstance(name, str)]
+        return (first, *[ref for ref in others if ref is not None])
+
+    def _tensors(self, step: Step, value: list[Any], namespace: Namespace) -> tuple[Ref, ...]:
+        """Return the tensors of a list of operands with numbers in it."""
+        assert step.reads is not None
+        if len(value) < 2:
+            help = f"`{step.label}: NUMBER` works on the step before"
+            raise Complaint(
+                "argument", f"{step.label}: expected two or more operands, got 1", help, span=step.reads.span
+            )
+        self.limits.add_edges(len(value), step.span)
+        yaml = step.reads.yaml
+        items = yaml.items if isinstance(yaml, YamlList) else [yaml] * len(value)
+        found = [
+            namespace.named(name, item.span) for name, item in zip(value, items, strict=True) if not is_number(name)
+        ]
+        if not found:
+            message = f"{step.label}: expected a tensor among the operands, got numbers only"
+            raise Complaint("argument", message, "work the numbers out: `${...}`", span=step.reads.span)
+        return tuple(found)
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""
@@ -192,6 +245,49 @@ class Elaborator:
                 help = "repeat an `inline` around the step: `inline: {repeat: ..., layers: [...]}`"
                 raise Complaint("expression", message, help, span=step.reads.span)
 
+    # Choices.
+
+    def _chosen_if_it_stands(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
+        """Return the step that a choice is; the choice itself if it may be left out and there is none to choose."""
+        if step.when is None:
+            return self._chosen(step, namespace, environment)
+        try:
+            option = step.option(self._choice(step, environment))
+        except (Complaint, UnknownShape):
+            return step
+        return step if option.faults else option.step
+
+    def _chosen(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
+        """Return the step that a choice is. Raises: Complaint if what is chosen is not there or does not fit."""
+        key = self._choice(step, environment)
+        found, faults = step.option(key)
+        if not faults and isinstance(found, CallStep) and found.block is not None:
+            if any(scope.definition is found.block for scope in namespace.scope.chain()):
+                faults = (Complaint("cycle", f"a block calls itself: `{key}`", span=step.span),)
+        if faults:
+            place = value_place(step.choice, namespace.scope, self.program)
+            note = f"`{step.label}` is `{key[:100]}`{f', from {place}' if place else ''}"
+            faults = tuple([fault.at(fault.span) for fault in faults])
+            for fault in faults:
+                fault.notes = (note,)
+            for fault in faults[1:]:
+                self.findings.complain(fault, namespace.scope)
+            raise faults[0]
+        if found.broken:
+            raise UnknownShape
+        return found
+
+    @staticmethod
+    def _choice(step: ChoiceStep, environment: Environment) -> str:
+        """Return the name of the op or block that a choice gives."""
+        assert step.choice is not None
+        found = step.choice.evaluate(environment)
+        if not isinstance(found, str):
+            help = "`when` leaves a step out; `identity` passes on what it reads"
+            message = f"`{step.label}`: expected the name of an op or a block, got {kind_of(found)}"
+            raise Complaint("type", message, help, span=step.span)
+        return found
+
     # Conditions and repeats.
 
     def _stands(self, step: Step, environment: Environment) -> bool:
@@ -208,7 +304,7 @@ class Elaborator:
         """Leave a step out: its name refers to its first input."""
         self.limits.nodes += 1
         if step.name is None or not (step.repeat and step.siblings):
-            namespace.bind_absent(step, reads[0], environment)
+            namespace.bind_absent(step, ABSENT_REF if step.is_free else reads[0], environment)
         if self.trace:
             self._place(namespace.scope, step, None, Application(namespace, namespace, environment, reads), reads[0])
         return reads[0]
@@ -217,8 +313,8 @@ class Elaborator:
         self, scope: Scope, step: Step, made: Node | Scope | None, application: Application, result: Ref
     ) -> None:
         """Keep what became of a step."""
-        reads = tuple(ref.path for ref in application.reads)
-        scope.items.append(Applied(step, made, reads, result.path, application.environment, application.copy))
+        reads = made.inputs if isinstance(made, Node) else tuple(ref.path for ref in application.reads)
+        scope.items.append(Applied(step.origin, made, reads, result.path, application.environment, application.copy))
 
     def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
         """Apply a step as often as it is repeated, each copy to the value of the one before."""
@@ -252,7 +348,9 @@ class Elaborator:
         home, first = namespace, len(self.nodes)
         if name is not None:
             at = use or step
-            scope = Scope("repeat", application.home.prefix + name, application.home.scope, span=at.span, step=step)
+            scope = Scope(
+                "repeat", application.home.prefix + name, application.home.scope, span=at.span, step=step.origin
+            )
             home = application.home.children[name] = Namespace(scope, {}, [], positional=True)
         lost = 0
         self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
@@ -262,7 +360,7 @@ class Elaborator:
             result = self._copy(step, Application(home, namespace, inner, reads, (position, len(entries))))
             reads = (result, *reads[1:])
             lost += result.shape is None
-            if lost > MAX_FAILURES or self.failures and self.failures[step] > MAX_FAILURES:
+            if lost > MAX_FAILURES or self.failures and self.failures[step.origin] > MAX_FAILURES:
                 namespace.lossy = True  # the others will be as this one
                 break
             # The first copy is often unlike the others.
@@ -296,7 +394,7 @@ class Elaborator:
         try:
             return self._apply(step, application)
         except Complaint as fault:
-            self.failures[step] += 1
+            self.failures[step.origin] += 1
             path = application.home.scope.path if application.home is not application.namespace else ""
             scope = Scope(step.label, path, application.namespace.scope, copy=application.copy, span=step.span)
             self.findings.complain(fault, scope)
@@ -312,6 +410,10 @@ class Elaborator:
         self.limits.nodes += 1
         if self.limits.exceeded_by(0):
             too_large(self.findings, step.span, application.namespace.scope)
+        if ABSENT_REF in application.reads and not step.is_free:
+            raise self._absent(step, application)
+        if isinstance(step, ChoiceStep):
+            step = self._chosen(step, application.namespace, application.environment)
         if isinstance(step, OpStep):
             return self._op(step, application)
         self.limits.enter(step.span)
@@ -324,6 +426,15 @@ class Elaborator:
             return self._inline(step, application) if step.is_inline else self._scope(step, None, {}, application)
         finally:
             self.limits.leave()
+
+    def _absent(self, step: Step, application: Application) -> Complaint:
+        """Return the finding of a step that reads a free tensor which is left out."""
+        if step.reads is None:
+            return left_out(None, step.span)
+        value = step.reads.evaluate(application.environment)
+        names = value if isinstance(value, list) else [value]
+        absent = (name for name in names if isinstance(name, str) and application.namespace.find(name) is ABSENT_REF)
+        return left_out(next(absent, None), step.reads.span)
 
     def _inline(self, step: ScopeStep, application: Application) -> Ref:
         """Splice the steps of an `inline` into the scope around it."""
@@ -397,13 +508,17 @@ class Elaborator:
         """Apply the steps of a scope, and remember what came of them under `key`."""
         first = len(self.nodes)
         with self.limits.measure(scope.path) as measurement:
-            if block is not None:
-                namespace, environment = self._block(block, arguments, scope, application)
+            if block is not None and block.network is not None:
+                namespace, ref = self._network(step, block, block.network, arguments, scope, application)
+                application.home.children[name] = namespace
             else:
-                assert isinstance(step, ScopeStep)
-                namespace, environment = self._sequential(step, scope, application)
-            application.home.children[name] = namespace
-            ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
+                if block is not None:
+                    namespace, environment = self._block(block, arguments, scope, application)
+                else:
+                    assert isinstance(step, ScopeStep)
+                    namespace, environment = self._sequential(step, scope, application)
+                application.home.children[name] = namespace
+                ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
         if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
@@ -428,7 +543,9 @@ class Elaborator:
             help = (
                 f"name {len(names)} steps: `from: [...]`" if len(names) > 1 else "`inputs: [...]` gives a block several"
             )
-            raise Complaint("argument", f"{block.name}: expected {expected}, got {count}", help, span=step.span)
+            if block.network is not None and len(names) == 1:
+                help = "the network has one input; merge the values first: `add`, `multiply` or `concat`"
+            raise Complaint("argument", f"{step.label}: expected {expected}, got {count}", help, span=step.span)
         self.limits.nodes += len(block.params) // 16
         return {name: value.evaluate(application.environment) for name, value in step.arguments.items()}
 
@@ -459,7 +576,7 @@ class Elaborator:
         origin: str = "",
     ) -> None:
         """Keep how a step was applied, if the spec has a `use` that may ask for it."""
-        if self.program.has_uses:
+        if self.has_uses:
             home.makers[name] = Maker(step, environment, arguments, origin or name, first, len(self.nodes))
 
     def _use(self, step: UseStep, application: Application) -> Ref:
@@ -521,12 +638,21 @@ class Elaborator:
     def _op_again(self, step: UseStep, made: OpStep, target: Target, name: str, application: Application) -> Ref:
         """Apply an op again. What does not fit is told at the place of the `use`."""
         home = application.home
-        arguments = made.all_arguments(target.maker.environment, self.params) if made.made else made.constants
+        environment = target.maker.environment
+        if made.is_free:
+            help = "it reads nothing: steps that need it name it in `from`"
+            raise Complaint("reference", f"use: `{target.name}` is a value, not a layer", help, span=step.span)
+        arguments = made.all_arguments(environment, self.params) if made.made else made.constants
+        if made.takes_numbers and made.reads is not None:
+            numbers = number_operands(made.reads.evaluate(environment))
+            arguments = {**arguments, "numbers": numbers} if numbers else arguments
+        leads = tuple([ref.lead for ref in application.reads])
+        shapes = tuple([ref.shape for ref in application.reads])
         try:
-            op = applied(made.op, tuple([ref.shape for ref in application.reads]), arguments)  # type: ignore[misc]
+            op = applied(made.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
         except Complaint as error:
             raise Complaint(error.code, f"use: `{target.name}`: {error.message}", error.help, span=step.span) from None
-        ref = Ref(home.prefix + name, op.output)
+        ref = Ref(home.prefix + name, op.output, op.lead)
         reads = tuple([ref.path for ref in application.reads])
         self.nodes.append(Node(ref.path, op, reads, step.span, home.scope, made.origins))
         if self.trace:
@@ -534,49 +660,142 @@ class Elaborator:
         home.bind(name, ref)
         return ref
 
+    # Networks.
+
+    def _network(
+        self,
+        step: Step,
+        block: BlockProgram,
+        network: Program,
+        arguments: Mapping[str, Any],
+        scope: Scope,
+        application: Application,
+    ) -> tuple[Namespace, Ref]:
+        """Apply the steps of a network that is a block. Return the names and the value that it gives.
+
+        It has its own params and blocks, so nothing that was met outside of it can be equal to what is met within.
+        """
+        assert isinstance(step, CallStep)
+        params = Environment({})
+        params.budget = self.params.budget
+        given_params(block, step, arguments, params)
+        inputs = dict(zip(block.inputs or ("input",), application.reads, strict=True))
+        scope.remark = _other_inputs(declared_inputs(network.document, params, self.findings), inputs)
+        namespace = Namespace(scope, inputs, block.steps)
+        scope.environment = Environment(params.values, None, namespace.find, namespace.visible)
+        scope.environment.budget = params.budget
+        outside = self.params, self.memo, self.has_uses
+        self.params, self.memo, self.has_uses = params, {}, network.has_uses
+        first = len(self.nodes)
+        try:
+            found, last = self._values_of_network(block, network, namespace, scope.environment)
+        finally:
+            self.params, self.memo, self.has_uses = outside
+        seen = Namespace(scope, inputs, block.steps)
+        seen.names, seen.lossy = found, namespace.lossy
+        scope.gives = {name: ref.path for name, ref in found.items()}
+        self._drop_unread(scope, first, [ref.path for ref in (last, *found.values())])
+        return seen, last
+
+    def _values_of_network(
+        self, block: BlockProgram, network: Program, namespace: Namespace, environment: Environment
+    ) -> tuple[dict[str, Ref], Ref]:
+        """Return the features of a network, or its outputs, by their names, and the value of the whole.
+
+        That is the last feature, or the first output. Steps below the last one that a feature needs are not applied.
+        """
+        last = namespace.first_input
+        if block.features:
+            missing = [target.partition(".")[0] for _, target, _ in block.features]
+            for step in block.steps:
+                last = self.run([step], namespace, environment, last)
+                while missing and missing[-1] in namespace.names and missing[-1] not in namespace.gaps.absent:
+                    missing.pop()
+                if not missing:
+                    break
+            wanted: Sequence[tuple[str, Any, Span]] = block.features
+        else:
+            last = self.run(block.steps, namespace, environment, last)
+            yaml = network.document.keys.get("outputs")
+            if yaml is None:
+                return {last.path.removeprefix(namespace.prefix): last} if last.shape is not None else {}, last
+            if yaml in network.document.broken:
+                return {}, UNKNOWN_REF
+            wanted = self.findings.guarded(partial(named_outputs, yaml, environment), namespace.scope) or ()
+        found: dict[str, Ref] = {}
+        for name, target, at in wanted:
+            ref = self.findings.guarded(partial(namespace.feature, target, at), namespace.scope)
+            found[name] = ref or UNKNOWN_REF
+        values = list(found.values()) or [UNKNOWN_REF]
+        return found, values[-1 if block.features else 0]
+
+    def _drop_unread(self, scope: Scope, first: int, results: list[str]) -> None:
+        """Take the nodes of a network, from `first` on, out of the graph that none of its `results` needs."""
+        made = self.nodes[first:]
+        live = needed_paths(made, results, owners=True)
+        kept = [node for node in made if node.path in live]
+        if len(kept) < len(made):
+            self.nodes[first:] = kept
+            if self.trace:
+                _drop_items(scope, {node.path for node in made} - live)
+
     # Ops.
 
     def _op(self, step: OpStep, application: Application) -> Ref:
-        """Apply an op."""
+        """Apply an op. What follows a free tensor reads what it would read without it."""
         home = application.home
         name = home.new_name(step, application.environment)
         path, first = home.prefix + name, len(self.nodes)
         arguments = step.all_arguments(application.environment, self.params) if step.made else step.constants
-        shapes = tuple([ref.shape for ref in application.reads])
+        if step.takes_numbers and step.reads is not None:
+            numbers = number_operands(step.reads.evaluate(application.environment))
+            arguments = {**arguments, "numbers": numbers} if numbers else arguments
+        given = () if step.is_free else application.reads
+        shapes = tuple([ref.shape for ref in given])
         if None in shapes:
             self._check_arguments(step, arguments)
             ref = UNKNOWN_REF
         else:
+            leads = tuple([ref.lead for ref in given])
             try:
-                op = applied(step.op, shapes, arguments)  # type: ignore[arg-type]
-                ref = Ref(path, op.output)
-                reads = tuple([ref.path for ref in application.reads])
-                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins))
+                op = applied(step.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+                if step.is_free:
+                    self.free[path] = op
+                elif op.leads:
+                    op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
+                ref = Ref(path, op.output, op.lead)
+                reads = tuple([ref.path for ref in given])
+                draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
+                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
                 if self.trace:
-                    self._place(home.scope, step, self.nodes[-1], application, ref)
+                    result = application.reads[0] if step.is_free else ref
+                    self._place(home.scope, step, self.nodes[-1], application, result)
             except Complaint as error:
                 self._complain_of_op(step, error, arguments, path, application)
                 # No node: what reads this step reads what it would have read, where the shape is the same for sure.
-                ref = Ref(application.reads[0].path, shapes[0]) if step.op.infer is Op.infer else UNKNOWN_REF
+                ref = Ref(given[0].path, shapes[0]) if given and step.op.infer is Op.infer else UNKNOWN_REF
         home.bind(name, ref)
         self._remember(name, step, application.environment, {}, home, first)
-        return ref
+        return application.reads[0] if step.is_free else ref
 
     def _complain_of_op(
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
-        self.failures[step] += 1
+        self.failures[step.origin] += 1
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
-            written = origins if isinstance(origins, list) else [None, origins]
+            written = (
+                [each for each in origins if not is_number(each)] if isinstance(origins, list) else [None, origins]
+            )
             inputs = {id(ref): name for name, ref in application.namespace.inputs.items()}
             names = tuple(
                 name or inputs.get(id(ref)) or ref.path.removeprefix(application.namespace.prefix)
                 for name, ref in zip(written, application.reads, strict=True)
             )
             try:
-                step.op(tuple([ref.shape for ref in application.reads]), arguments, names)  # type: ignore[misc]
+                leads = tuple([ref.lead for ref in application.reads])
+                step.op(tuple([ref.shape for ref in application.reads]), arguments, names, leads)  # type: ignore[misc]
             except Complaint as named:
                 error = named
             if error.code == "shape":
@@ -603,6 +822,30 @@ class Elaborator:
                 if error.code not in ("shape", "argument"):
                     message = f"{step.label}: {name}: {error.message}"
                     raise _op_fault(step, Complaint(error.code, message, error.help, argument=name)) from None
+
+
+def _other_inputs(declared: Mapping[str, Shape | None], given: Mapping[str, Ref]) -> str:
+    """Return words for a network that gets other inputs than it was written for; a note on what is wrong within."""
+    for shape, ref in zip(declared.values(), given.values(), strict=True):
+        if shape and ref.shape and (len(shape), shape[0]) != (len(ref.shape), ref.shape[0]):
+            return f", written for {shape_text(shape)} and given {shape_text(ref.shape)}"
+    return ""
+
+
+def _drop_items(scope: Scope, dropped: set[str]) -> bool:
+    """Take what became of steps out of a traced scope where it is `dropped`. Return whether anything is left."""
+    items: list[Applied] = []
+    for item in scope.items:
+        made = item.made
+        if isinstance(made, Scope):
+            if not _drop_items(made, dropped):
+                continue
+            ends = item.result in dropped  # a feature from the midst of a scope
+            items.append(item._replace(result=made.items[-1].result) if ends else item)
+        elif (made.path if made is not None else item.result) not in dropped:
+            items.append(item)
+    scope.items[:] = items
+    return bool(items)
 
 
 def _order_words(label: str, name: str, namespace: Namespace, previous: Ref) -> tuple[str, str | None]:

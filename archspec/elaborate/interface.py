@@ -9,17 +9,17 @@ from typing import Any
 
 from archspec.document import Document
 from archspec.elaborate.findings import ScopedFindings
-from archspec.elaborate.namespace import Namespace, Ref, name_expected
+from archspec.elaborate.namespace import ABSENT_REF, Namespace, Ref, left_out, name_expected
 from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
 from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
 from archspec.files import MAX_BYTES
-from archspec.graph import Graph, copied
+from archspec.graph import Graph, Node, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
 from archspec.ops.fields import MAX_AXES, Int, axis_names
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
-from archspec.program.steps import RESERVED, Value
-from archspec.shapes import LIMIT, Shape, shape_text
+from archspec.program.steps import RESERVED, BlockProgram, CallStep, Value
+from archspec.shapes import LIMIT, Lead, Shape, shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 InputShape = tuple[int, ...] | list[int]
@@ -59,6 +59,26 @@ def set_params(program: Program, overrides: Mapping[str, Any], findings: ScopedF
         except UnknownShape:
             pass
         found.values[name] = _same_kind(name, overrides[name], default) if name in overrides else default
+    return found
+
+
+def given_params(block: BlockProgram, step: CallStep, arguments: Mapping[str, Any], found: Environment) -> Environment:
+    """Return the params of a network that is a block, in `found`: a call's arguments in place of the declared ones.
+
+    Raises:
+        Complaint: An argument is not of the kind of the declared value.
+    """
+    for name, value in block.params.items():
+        assert value is not None  # the params of a network have values
+        default = _evaluated(value, found)
+        if name in arguments:
+            try:
+                default = _same_kind(name, arguments[name], default)
+            except UsageError as error:
+                (diagnostic,) = error.diagnostics
+                words = f"{step.label}: {diagnostic.message.removeprefix('param ')}"
+                raise Complaint("type", words, diagnostic.help, span=step.arguments[name].span) from None
+        found.values[name] = default
     return found
 
 
@@ -148,7 +168,7 @@ def _overridden(
     override: InputShape | Mapping[str, InputShape] | None,
     findings: ScopedFindings,
 ) -> dict[str, Shape | None]:
-    declared = findings.guarded(partial(_declared_inputs, document, params, findings)) or {"input": None}
+    declared = findings.guarded(partial(declared_inputs, document, params, findings)) or {"input": None}
     if override is None:
         return declared
     if not isinstance(override, Mapping):
@@ -166,7 +186,8 @@ def _overridden(
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
 
-def _declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
+def declared_inputs(document: Document, params: Environment, findings: ScopedFindings) -> dict[str, Shape | None]:
+    """Return the shape of each input as the spec declares it; None if it is in error."""
     yaml = document.keys.get("input")
     if yaml is None:
         return {"input": None}
@@ -206,6 +227,8 @@ def outputs(
     """Return the path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
     if yaml is None:
+        if last is ABSENT_REF and namespace.steps:
+            findings.complain(left_out(None, namespace.steps[-1].span))
         return {last.path: last.path} if last.shape is not None else {}
     if yaml in document.broken:
         return {}
@@ -213,14 +236,19 @@ def outputs(
     long = (
         {name for name, item in yaml.entries.items() if isinstance(item, YamlMap)} if isinstance(yaml, YamlMap) else ()
     )
-    for name, target, at in _named_outputs(yaml, environment):
+    for name, target, at in named_outputs(yaml, environment):
         if name in long and isinstance(target, str) and target in namespace.gaps.absent:
             continue  # an output for training goes with its step
         ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
             findings.complain(fault.at(at, "outputs: "))
-        if ref is not None and ref.shape is not None:
+        if ref is ABSENT_REF:
+            findings.complain(left_out(target, at))
+        elif ref is not None and ref.shape is not None and ref.lead is not Lead.BATCH:
+            message = f"outputs: `{name}` follows from free tensors only, not from the input"
+            findings.complain(Complaint("shape", message, "name a step that reads the input", span=at))
+        elif ref is not None and ref.shape is not None:
             found[name] = ref.path
     return found
 
@@ -239,7 +267,7 @@ def training_outputs(document: Document, outputs: Mapping[str, str], findings: S
     return found & outputs.keys()
 
 
-def _named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
+def named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
     """Return name, target and place of each output."""
     if isinstance(yaml, YamlMap):
         sources = {name: _source_of(item) for name, item in yaml.entries.items()}
@@ -271,8 +299,22 @@ def check_unused(document: Document, graph: Graph, findings: ScopedFindings) -> 
             yaml = document.keys["input"]
             at = yaml.keys[path] if isinstance(yaml, YamlMap) else yaml.span
             findings.complain(Complaint("unused", f"unused input `{path}`: it reaches no output", span=at))
+        elif path not in read and _complain_of_network(graph.node(path), findings):
+            pass
         elif path not in read:
             node = graph.node(path)
             help = "read it in a later step, name it in `outputs`, or take it out"
             message = f"unused step `{path}`: it reaches no output"
             findings.complain(Complaint("unused", message, help, span=node.span), node.scope)
+
+
+def _complain_of_network(node: Node, findings: ScopedFindings) -> bool:
+    """Complain of a value of a network that is a block, if nothing reads what `node` makes. Return whether so."""
+    scope = next((each for each in node.scope.chain() if each.is_network), None)
+    name = next((name for name, path in scope.gives.items() if path == node.path), None) if scope is not None else None
+    if scope is None or name is None:
+        return False
+    message = f"unused value `{scope.path}.{name}`: it reaches no output"
+    help = "`features` of the block names the values that are read: leave it out there"
+    findings.complain(Complaint("unused", message, help, span=scope.span), scope.parent)
+    return True

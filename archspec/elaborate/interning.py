@@ -8,24 +8,24 @@ from typing import Any
 
 from archspec.errors import Complaint
 from archspec.ops.base import Op
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
-def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any]) -> Op:
+def applied(op: type[Op], shapes: tuple[Shape, ...], arguments: Mapping[str, Any], leads: tuple[Lead, ...] = ()) -> Op:
     """Apply `op` to inputs of these shapes, plain integers all. Raises: Complaint if it does not fit."""
     names, values = tuple(arguments), tuple(arguments.values())
     types = tuple(map(type, values))  # 1, 1.0 and true are equal, but not the same
     if _PLAIN.issuperset(types):
-        return _interned(op, shapes, names, values, types)  # type: ignore[arg-type] # mypy: the hash of an instance
+        return _interned(op, shapes, names, values, types, leads)  # type: ignore[arg-type] # mypy: the hash of an instance
     if not any(map(_bulky, values)):
         try:
             frozen = tuple(map(_frozen, values))
-            return _interned(op, shapes, names, frozen, tuple(map(_type, values)))  # type: ignore[arg-type]
+            return _interned(op, shapes, names, frozen, tuple(map(_type, values)), leads)  # type: ignore[arg-type]
         except Complaint:
             pass  # it speaks of tuples, where the spec has lists
-    return op(shapes, arguments)
+    return op(shapes, arguments, leads=leads)
 
 
 @lru_cache(maxsize=4096)
@@ -35,8 +35,9 @@ def _interned(
     names: tuple[str, ...],
     values: tuple[Any, ...],
     types: tuple[Any, ...],  # noqa: ARG001 for the cache
+    leads: tuple[Lead, ...],
 ) -> Op:
-    return op(shapes, dict(zip(names, values, strict=True)))
+    return op(shapes, dict(zip(names, values, strict=True)), leads=leads)
 
 
 def _bulky(value: Any, levels: int = 2) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from archspec.elaborate.limits import Spent
-from archspec.elaborate.namespace import UNKNOWN_REF, Namespace, Ref
+from archspec.elaborate.namespace import Namespace, Ref
 from archspec.expressions import Environment
 from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, ScopeStep, Step
@@ -47,10 +47,10 @@ def scope_key(
         start, values = (step,), [environment.find(name) for name in step.outer_names]
     types = tuple(map(type, values))  # 1, 1.0 and true are equal, but not the same
     if Ref in types:
-        values = [value.shape if isinstance(value, Ref) else value for value in values]
+        values = [(value.shape, value.lead) if isinstance(value, Ref) else value for value in values]
     if float in types:  # of which there are two zeros
         values = [repr(value) if isinstance(value, float) else value for value in values]
-    key = (*start, reads[0].shape, types, *values)
+    key = (*start, reads[0].shape, reads[0].lead, types, *values)
     try:
         hash(key)
     except TypeError:  # a list or a mapping
@@ -75,19 +75,21 @@ class Entry:
         for node in nodes[self.first : self.last]:
             within = scopes.get(id(node.scope)) or _moved_scope(node.scope, cut, path, scopes)
             inputs = [source.path if name == read else path + name[cut:] for name in node.inputs]
+            path_here = path + node.path[cut:]
             shared = node.weights_of  # of a `use` in the scope, which stands in it too
             owner = path + shared[cut:] if shared is not None else None
-            nodes.append(Node(path + node.path[cut:], node.op, tuple(inputs), node.span, within, node.origins, owner))
-        scope.environment = old.environment
+            made = Node(path_here, node.op, tuple(inputs), node.span, within, node.origins, node.draws, owner)
+            nodes.append(made)
+        scope.take(old)
         return self.moved(scope, source, self.result)
 
     def moved(self, scope: Scope, source: Ref, ref: Ref) -> Ref:
         """Return a value of the scope, or what it reads, as it is in the scope `scope`."""
         if ref.shape is None:
-            return UNKNOWN_REF
+            return ref
         if ref.path == self.source.path:
             return source
-        return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape)
+        return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape, ref.lead)
 
     def names(self, scope: Scope, source: Ref) -> Namespace:
         """Return its names as they are in the scope `scope`."""

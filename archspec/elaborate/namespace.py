@@ -11,21 +11,23 @@ from typing import Any, NamedTuple
 from archspec.errors import MAX_CANDIDATES, Complaint, Span, did_you_mean, kind_of, listed
 from archspec.expressions import Environment, Tensor
 from archspec.graph import Scope
-from archspec.names import step_name_fault
-from archspec.program.steps import ScopeStep, Step
-from archspec.shapes import Shape
+from archspec.names import list_of, step_place_fault
+from archspec.program.steps import OUTWARDS, ScopeStep, Step
+from archspec.shapes import Lead, Shape
 
 
 class Ref(Tensor):
-    """A value of the network: its path, and its shape (None where its step is in error)."""
+    """A value of the network: its path, its shape (None where its step is in error), what stands before the shape."""
 
-    __slots__ = ("path",)
+    __slots__ = ("path", "lead")
 
-    def __init__(self, path: str, shape: Shape | None) -> None:
-        self.path, self.shape = path, shape
+    def __init__(self, path: str, shape: Shape | None, lead: Lead = Lead.BATCH) -> None:
+        self.path, self.shape, self.lead = path, shape, lead
 
 
 UNKNOWN_REF = Ref("", None)
+ABSENT_REF = Ref("", None)
+"""What the name of a free tensor stands for where it is left out: there is no value before it to pass on."""
 
 
 class Maker(NamedTuple):
@@ -64,12 +66,16 @@ class Gaps:
 NO_GAPS = Gaps()
 """Stands for the gaps of a namespace until there are any."""
 
+NO_LISTS: Mapping[str, int] = {}
+"""The lists of a namespace until there are any."""
+
 
 class Namespace:
     """The names of one scope while it is elaborated.
 
     `scope` is the scope, `inputs` what it reads, by name; `outer` is the namespace around it, where its steps see that
-    too. `gaps` tells of the steps that may be left out, and of those that were.
+    too. `gaps` tells of the steps that may be left out, and of those that were. `lists` counts the steps of each list:
+    those called `convs.0`, `convs.1`.
     """
 
     __slots__ = (
@@ -87,6 +93,7 @@ class Namespace:
         "lossy",
         "gaps",
         "makers",
+        "lists",
     )
 
     def __init__(
@@ -107,6 +114,7 @@ class Namespace:
         self.labels: dict[str, int] = {}
         self.gaps = NO_GAPS
         self.makers: dict[str, Maker] = {}  # filled where the spec has a `use`
+        self.lists = NO_LISTS
         self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
 
     # What a name refers to.
@@ -115,6 +123,8 @@ class Namespace:
         """Return the value called `name` (which may be dotted) in this scope and in those around it that it can see."""
         if name == "input":
             return self.first_input if len(self.inputs) == 1 else self.inputs.get(name)
+        if name.startswith(OUTWARDS):
+            return self.outer.find(name.removeprefix(OUTWARDS)) if self.outer is not None else None
         head, *rest = name.split(".")
         namespace: Namespace | None = self
         lossy = False
@@ -122,12 +132,26 @@ class Namespace:
             found = namespace.names.get(head) or namespace.inputs.get(head)
             if found is not None:
                 break
+            if head in namespace.lists:
+                if not rest:
+                    return None
+                head, rest = f"{head}.{rest[0]}", rest[1:]
+                found = namespace.names.get(head)
+                if found is None:
+                    return UNKNOWN_REF if namespace.lossy else None
+                break
             lossy |= namespace.lossy
             namespace = namespace.outer
         else:
             return UNKNOWN_REF if lossy else None
-        for part in rest:
+        while rest:
             namespace = namespace.child(head)
+            feature = namespace.names.get(".".join(rest)) if namespace is not None else None
+            if feature is not None:  # that of a network may have a dotted name
+                return feature
+            part = rest.pop(0)
+            if rest and namespace is not None and part in namespace.lists:
+                part = f"{part}.{rest.pop(0)}"
             if namespace is None or part not in namespace.names:
                 return UNKNOWN_REF if found.shape is None or namespace is not None and namespace.lossy else None
             found, head = namespace.names[part], part
@@ -142,14 +166,35 @@ class Namespace:
             raise Complaint.later("reference", partial(self._no_such_step, name), span)
         return found
 
+    def feature(self, name: str, span: Span) -> Ref:
+        """Return the value of a step of a network. Raises: Complaint if there is none of that name."""
+        found = self.find(name)
+        if found is None:
+            raise Complaint.later("reference", partial(self._no_such_feature, name), span)
+        return found
+
+    def _no_such_feature(self, name: str) -> tuple[str, str | None]:
+        message, help = self._no_such_step(name)
+        return message.replace("unknown step", "unknown feature", 1), help
+
     def _no_such_step(self, name: str) -> tuple[str, str | None]:
         """Return the message and the help for a name that refers to nothing."""
         if name == "input":
             return "`input` is ambiguous: this scope has several inputs", f"name one of {listed(tuple(self.inputs))}"
+        if name.startswith(OUTWARDS):
+            return self._no_such_step_outside(name)
         head, _, rest = name.partition(".")
+        holder = self._holder_of_list(head)
+        if holder is not None:
+            entries = [entry for entry in holder.names if list_of(entry) == head]
+            if not rest:
+                return f"`{name}` is a list of steps, not a step", f"name one of them: {did_you_mean(name, entries)}"
+            return f"unknown step `{rest}` in the list `{head}`", did_you_mean(name, entries)
         if rest and self.find(head):
             child = self.child(head)
             what = f"`{head}` is left out" if head in self.gaps.absent else f"`{head}` is a single step, not a scope"
+            if child is not None and child.scope.is_network and rest.partition(".")[0] in _static_names(child.steps):
+                return f"`{head}` does not give its step `{rest}`", "name it under `features` of the block"
             return f"unknown step `{rest}` in `{head}`", did_you_mean(rest, child.names) if child else what
         left_out = self._left_out(head)
         if left_out is not None:
@@ -157,6 +202,21 @@ class Namespace:
         if head in _static_names(self.steps):
             return f"`{name}` is not defined before this step", "a step reads only what stands above it"
         return f"unknown step `{name}`", self._advice(name)
+
+    def _no_such_step_outside(self, name: str) -> tuple[str, str | None]:
+        """Return the message and the help for a name of the scope around that refers to nothing."""
+        inner = name.removeprefix(OUTWARDS)
+        if self.outer is not None:
+            return self.outer._no_such_step(inner)
+        help = "a block sees its inputs: `inputs: [x, skip]` gives it several" if self.scope.parent else None
+        return f"`{name}`: no scope around this one is in sight", help or f"write `{inner}`"
+
+    def _holder_of_list(self, name: str) -> Namespace | None:
+        """Return the namespace in sight that has a list called `name`."""
+        namespace: Namespace | None = self
+        while namespace is not None and name not in namespace.lists:
+            namespace = namespace.outer if name not in namespace.names else None
+        return namespace
 
     def _advice(self, name: str) -> str | None:
         """Return what is probably meant by a name that nothing in sight has."""
@@ -202,7 +262,7 @@ class Namespace:
     def new_name(self, step: Step, environment: Environment) -> str:
         """Return the name of the next step. Raises: Complaint if it is taken."""
         # Of a named repeat, the name stands for the whole, and the copies are numbered.
-        if step.name is not None and self.scope.step is not step:
+        if step.name is not None and self.scope.step is not step.origin:
             return self.explicit_name(step, environment)
         name = self.auto_name(step.label)
         if name in self.names or name in self.inputs:
@@ -216,12 +276,31 @@ class Namespace:
             Complaint: It is not a valid name, or another step has it.
         """
         name = self._given_name(step, environment)
+        self._check_list(name, step)
         may_be_left_out = step.when is not None or step.repeat is not None or self.gaps.depth > 0
         if name in self.names and not (may_be_left_out and name in self.gaps.absent):
             raise self._duplicate(name, step)
         if may_be_left_out:
             self._own_gaps().conditional.add(name)
         return name
+
+    def _check_list(self, name: str, step: Step) -> None:
+        """Check that a name does not take that of a list, or is the next number of one."""
+        assert step.name is not None
+        listed = list_of(name)
+        if not listed:
+            if name in self.lists:
+                help = f"its steps are `{name}.0` and so on; give this one another name"
+                raise Complaint("name", f"`{name}` is a list of steps already", help, span=step.name.span)
+            return
+        if listed in self.names or listed in self.inputs:
+            help = f"a list of steps has no other: rename the step `{listed}`, or the list"
+            raise Complaint("name", f"`{name}`: `{listed}` is a step already", help, span=step.name.span)
+        number = int(name.rpartition(".")[2])
+        count = self.lists.get(listed, 0)
+        if number > count:
+            help = f"steps are numbered as they come: `{listed}.{count}` is next"
+            raise Complaint("name", f"`{name}` leaves a gap in the list `{listed}`", help, span=step.name.span)
 
     def _given_name(self, step: Step, environment: Environment) -> str:
         assert step.name is not None
@@ -231,7 +310,7 @@ class Namespace:
             if not isinstance(found, str) and type(found) is not int:
                 raise Complaint("type", f"name: expected text, got {kind_of(found)}", span=step.name.span)
             name = str(found)
-            fault = step_name_fault(name)
+            fault = step_place_fault(name)
             if fault:
                 raise fault.at(step.name.span)
         if name in self.inputs:
@@ -264,15 +343,21 @@ class Namespace:
         if self.positional:
             return str(self.count)
         number = self.labels.get(label, 0) + 1
-        while (name := label if number == 1 else f"{label}_{number}") in self.names or name in self.inputs:
+        while self._is_taken(name := label if number == 1 else f"{label}_{number}"):
             number += 1
         self.labels[label] = number
         return name
+
+    def _is_taken(self, name: str) -> bool:
+        return name in self.names or name in self.inputs or name in self.lists
 
     def bind(self, name: str, ref: Ref) -> None:
         """Let `name` stand for the value that a step has made."""
         self.names[name] = ref
         self.count += 1
+        listed = list_of(name) if "." in name else ""
+        if listed:
+            self.lists = {**self.lists, listed: max(self.lists.get(listed, 0), int(name.rpartition(".")[2]) + 1)}
         if self.gaps is not NO_GAPS:
             self.gaps.absent.discard(name)
 
@@ -285,6 +370,9 @@ class Namespace:
                 gaps.hidden.add(step)
             return
         name = self._given_name(step, environment)
+        listed = list_of(name)
+        if listed and listed not in self.names:
+            self.lists = {listed: 0, **self.lists}
         if name not in self.names or name in gaps.absent:
             self.bind_for_now(name, ref)
         elif name not in gaps.conditional:
@@ -317,7 +405,7 @@ class Namespace:
     def moved(self, scope: Scope, move: Callable[[Ref], Ref]) -> Namespace:
         """Return this namespace moved to `scope`, an equal scope at another place, for looking up names."""
         found = Namespace(scope, {}, self.steps)
-        found.lossy = self.lossy
+        found.lossy, found.lists = self.lossy, self.lists
         found.makers = self.makers
         found.names = {name: move(ref) for name, ref in self.names.items()}
         found.children = {name: partial(self._moved_child, name, found, move) for name in self.children}
@@ -326,6 +414,13 @@ class Namespace:
     def _moved_child(self, name: str, parent: Namespace, move: Callable[[Ref], Ref]) -> Namespace:
         child = self._child(name)
         return child.moved(child.scope.moved(parent.prefix + name, parent.scope), move)
+
+
+def left_out(name: object, span: Span) -> Complaint:
+    """Return the finding of a free tensor that is read and left out."""
+    what = f"`{name}`" if isinstance(name, str) else "a value that is read here"
+    help = "leave this step out under the same `when`"
+    return Complaint("reference", f"{what} is left out, and stands for no other value", help, span=span)
 
 
 def is_conditional(step: Step) -> bool:

@@ -9,6 +9,7 @@ from archspec.elaborate.namespace import Maker, Namespace, Ref, name_expected
 from archspec.errors import Complaint, did_you_mean
 from archspec.expressions import Environment, UnknownShape
 from archspec.graph import Node
+from archspec.ops.base import Op
 from archspec.program.steps import UseStep
 from archspec.shapes import shape_text
 
@@ -115,17 +116,23 @@ def check_same(step: UseStep, target: Target, path: str, nodes: Sequence[Node], 
             message = f"use: on {given}, `{target.name}` would have another step `{inner.lstrip('.')}`"
             raise Complaint("shape", message, help, span=step.span)
         old, new = olds[inner].op, news[inner].op
-        if old is new:
-            continue
         after = {**new.weights(), **new.buffers()}
         for key, had in {**old.weights(), **old.buffers()}.items():
             if had != after.get(key):
                 wanted = shape_text(after[key]) if key in after else "none"
                 message = f"use: on {given}, {called} would need a {key} of {wanted}, and has one of {shape_text(had)}"
                 raise Complaint("shape", message, help, span=step.span)
+        if inner and _fits(old) != _fits(new):
+            message = f"use: on {given}, {called} would read a value that has no batch, or one that has"
+            raise Complaint("shape", message, "read values of the same kind as the step before", span=step.span)
         if old.calls() != new.calls():
             message = f"use: on {given}, {called} would be another layer: {_difference(old.calls(), new.calls())}"
             raise Complaint("shape", message, help, span=step.span)
+
+
+def _fits(op: Op) -> list[str]:
+    """Return what gives each value that an op reads the batch that it needs."""
+    return [op.fits(place) for place in range(len(op.inputs))] if op.leads else []
 
 
 def _inner(path: str, target: Target) -> str:

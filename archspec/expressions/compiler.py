@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from archspec.errors import Complaint, did_you_mean, listed
+from archspec.errors import Complaint, did_you_mean, kind_of, listed
 from archspec.expressions.environment import Environment, Tensor
 from archspec.expressions.functions import (
     ARITHMETIC,
@@ -16,9 +16,11 @@ from archspec.expressions.functions import (
     COMPARE,
     FUNCTIONS,
     KEYWORDS,
+    MAKES_A_LIST,
     MEMBERSHIP,
     NOT_FUNCTIONS,
     NUMBERS,
+    OF_ANYTHING,
     UNARY,
     attempt,
     guard,
@@ -180,7 +182,7 @@ class Compiler:
             called = ast.unparse(node.func)[:40]
             raise Complaint("expression", f"unknown function `{called}(...)`", partial(_function_help, node.func))
         name = node.func.id
-        function = FUNCTIONS[name]
+        function, cheap = FUNCTIONS[name], name not in MAKES_A_LIST
         arguments = [self.compile(argument) for argument in node.args]
         keywords: dict[str, Evaluate] = {}
         for keyword in node.keywords:
@@ -193,25 +195,25 @@ class Compiler:
             if keywords:
                 named = {key: value(environment) for key, value in keywords.items()}
                 return guard(environment.budget, function, *_numeric(name, values), **named)
-            if NUMBERS.issuperset(map(type, values)):
+            if cheap and NUMBERS.issuperset(map(type, values)):
                 return attempt(function, *values)
             return guard(environment.budget, function, *_numeric(name, values))
 
         return evaluate
 
     def _listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> Evaluate:
-        loops: list[tuple[str, Evaluate, list[Evaluate]]] = []
+        loops: list[tuple[tuple[str, ...], bool, Evaluate, list[Evaluate]]] = []
         outer, size = self.names, self.size
         bound: set[str] = set()
         for loop in node.generators:
-            if not isinstance(loop.target, ast.Name) or loop.is_async or loop.target.id.startswith("_"):
-                raise Complaint("expression", "a comprehension takes one plain name: `x for x in list`")
+            targets = _targets(loop)
             self.names = set()
             source = self.compile(loop.iter)
             outer |= self.names - bound
-            bound.add(loop.target.id)
+            bound |= {*targets}
             self.names = set()
-            loops.append((loop.target.id, source, [self.compile(test) for test in loop.ifs]))
+            several = not isinstance(loop.target, ast.Name)
+            loops.append((targets, several, source, [self.compile(test) for test in loop.ifs]))
             outer |= self.names - bound
         self.names = set()
         element = self.compile(node.elt)
@@ -222,16 +224,19 @@ class Compiler:
             if level == len(loops):
                 out.append(element(environment))
                 return
-            name, source, tests = loops[level]
+            targets, several, source, tests = loops[level]
             values = source(environment)
             if not isinstance(values, list):
                 raise Complaint(
-                    "expression", "a comprehension needs a list to run over", "`repeat` counts with `index`"
+                    "expression", "a comprehension needs a list to run over", "`range(n)` is the list of n numbers"
                 )
             inner = Environment({}, environment)
             for value in values:
                 environment.budget.spend(cost)
-                inner.values[name] = value
+                if several:
+                    _unpack(targets, value, inner.values)
+                else:
+                    inner.values[targets[0]] = value
                 if all(test(inner) for test in tests):
                     run(inner, level + 1, out)
 
@@ -244,6 +249,29 @@ class Compiler:
         return evaluate
 
     _generatorexp = _listcomp
+
+
+def _targets(loop: ast.comprehension) -> tuple[str, ...]:
+    """Return the names that a `for` binds. Raises: Complaint if it binds anything else."""
+    parts = loop.target.elts if isinstance(loop.target, ast.Tuple | ast.List) else [loop.target]
+    names = tuple(part.id for part in parts if isinstance(part, ast.Name))
+    if loop.is_async or len(names) < len(parts) or not names or any(name.startswith("_") for name in names):
+        help = "`x for x in list`, or `i, x for i, x in enumerate(list)` for entries that are lists"
+        raise Complaint("expression", "a comprehension takes plain names", help)
+    reserved = next((name for name in names if name in FUNCTIONS), None)
+    if reserved is not None:
+        raise Complaint("expression", f"`{reserved}` is a function", f"write `{reserved}_`, say")
+    if len(set(names)) < len(names):
+        raise Complaint("expression", "a comprehension binds a name twice")
+    return names
+
+
+def _unpack(names: tuple[str, ...], entry: Any, values: dict[str, Any]) -> None:
+    """Bind `names` to the values of one entry. Raises: Complaint if there are not as many."""
+    if not isinstance(entry, list) or len(entry) != len(names):
+        got = f"{len(entry)} values" if isinstance(entry, list) else kind_of(entry)
+        raise Complaint("expression", f"`for {', '.join(names)}`: expected entries of {len(names)} values, got {got}")
+    values.update(zip(names, entry, strict=True))
 
 
 def _check_comparable(*values: Any) -> None:
@@ -285,10 +313,11 @@ def _function_help(function: ast.expr) -> str | None:
 
 def _numeric(name: str, values: list[Any]) -> list[Any]:
     """Return the arguments of the function `name`, if it takes them."""
-    if name == "len" and any(isinstance(value, Tensor) for value in values):
+    if name in OF_ANYTHING and any(isinstance(value, Tensor) for value in values):
+        what = "a list, a mapping or text" if name == "len" else "text or a number" if name == "str" else "a list"
         help = "a tensor has `shape`, `channels` and the like"
-        raise Complaint("expression", "len(...): expected a list, a mapping or text, got a tensor", help)
-    if name != "len" and any(isinstance(value, str | Tensor) for value in values):
+        raise Complaint("expression", f"{name}(...): expected {what}, got a tensor", help)
+    if name not in OF_ANYTHING and any(isinstance(value, str | Tensor) for value in values):
         raise Complaint("expression", f"{name}(...): expected numbers or lists of them")
     return values
 

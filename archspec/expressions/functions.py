@@ -109,6 +109,45 @@ def _round(value: float, digits: int | None = None) -> Any:
     return round(value, digits)
 
 
+def _range(*ends: Any) -> list[int]:
+    if any(type(end) is not int for end in ends):
+        raise TypeError("range(...): expected integers")
+    numbers = range(*ends)
+    if numbers[MAX_ITEMS:]:
+        raise ValueError(f"range(...): the list has more than {MAX_ITEMS:,} values")
+    return list(numbers)
+
+
+def _zip(*lists: Any) -> list[list[Any]]:
+    if not all(isinstance(each, list) for each in lists):
+        raise TypeError("zip(...): expected lists")
+    return [list(entry) for entry in zip(*lists, strict=False)]
+
+
+def _enumerate(values: Any, start: Any = 0) -> list[list[Any]]:
+    if not isinstance(values, list) or type(start) is not int:
+        raise TypeError("enumerate(...): expected a list, and an integer to start from")
+    return [[number, value] for number, value in enumerate(values, start)]
+
+
+def _reversed(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError("reversed(...): expected a list")
+    return values[::-1]
+
+
+def _sorted(values: Any) -> list[Any]:
+    if not isinstance(values, list) or not NUMBERS.issuperset(map(type, values)):
+        raise TypeError("sorted(...): expected a list of numbers")
+    return sorted(values)
+
+
+def _str(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError("str(...): expected text or a number")
+    return str(value)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
     "max": max,
@@ -120,19 +159,28 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ceil": math.ceil,
     "floor": math.floor,
     "make_divisible": _make_divisible,
+    "range": _range,
+    "zip": _zip,
+    "enumerate": _enumerate,
+    "reversed": _reversed,
+    "sorted": _sorted,
+    "str": _str,
 }
-_NO_LISTS = "a list is written out, `[0, 1, 2]`; `repeat: n` counts copies with `index`"
+OF_ANYTHING = frozenset({"len", "zip", "enumerate", "reversed", "str"})
+"""Functions that take text, or lists of anything; the others take numbers and lists of them."""
+MAKES_A_LIST = frozenset({"range"})
+"""Functions that make a list of numbers, which has to be paid for."""
 NOT_FUNCTIONS = {
-    "range": _NO_LISTS,
-    "enumerate": _NO_LISTS,
-    "zip": _NO_LISTS,
-    "list": _NO_LISTS,
+    "list": "`range`, `zip`, `enumerate`, `reversed` and `sorted` give lists already",
+    "tuple": "a list is written `[a, b]`; `(a, b)` is the same",
+    "join": "text is joined by `+`, lists too",
+    "map": "write a comprehension: `[f(x) for x in list]`",
+    "filter": "write a comprehension: `[x for x in list if c]`",
     "sqrt": "write `x ** 0.5`",
     "pow": "write `x ** y`",
     "square": "write `x ** 2`",
     "exp": "write `2.718281828459045 ** x`",
     "float": "write `x * 1.0`; an integer is taken wherever a float is",
-    "str": "text around an expression makes text of it: `layer${index}`",
     "format": "text around an expression makes text of it: `layer${index}`",
     "bool": "a comparison is true or false: `x != 0`",
     "div": "write `x / y`, or `x // y` for an integer",
@@ -141,7 +189,7 @@ NOT_FUNCTIONS = {
     "prod": "write the product out: `x * y`",
 }
 """What to write instead of functions of Python, math and torch that expressions do not have."""
-KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}}
+KEYWORDS = {"make_divisible": {"divisor", "min_ratio"}, "enumerate": {"start"}}
 
 
 def guard(budget: Budget, function: Callable[..., Any], *values: Any, **keywords: Any) -> Any:

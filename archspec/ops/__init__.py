@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archspec.ops import activation, conv, dropout, layout, linear, merge, norm, pool
+from archspec.ops import activation, arithmetic, conv, dropout, free, layout, linear, merge, norm, pool
 from archspec.ops.base import Op
 
 FAMILIES: dict[str, tuple[type[Op], ...]] = {
@@ -19,8 +19,10 @@ FAMILIES: dict[str, tuple[type[Op], ...]] = {
     "activation": activation.OPS,
     "pooling": pool.OPS,
     "merge": merge.OPS,
+    "arithmetic": arithmetic.OPS,
     "layout": layout.OPS,
     "dropout": dropout.OPS,
+    "free tensors": free.OPS,
 }
 """The ops by family, in the order in which the documentation lists them."""
 

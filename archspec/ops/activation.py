@@ -11,6 +11,7 @@ class _Activation(Op):
     """A torch module that takes exactly the arguments of the op. Abstract."""
 
     work = 1
+    broadcasts = True
     functional = True
     on_line_of_input = True
 
@@ -77,6 +78,7 @@ class PReLU(_Activation):
     op = "prelu"
     torch = "nn.PReLU"
     also_called = ("p_relu", "parametric_relu", "parametrized_relu")
+    broadcasts = False
     functional = False
 
     num_parameters: int = arg(

@@ -17,7 +17,7 @@ from archspec._cached import cached_property
 from archspec.errors import Complaint, Help
 from archspec.ops.fields import REQUIRED, Field
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
-from archspec.shapes import LIMIT, Shape, elements, shape_text
+from archspec.shapes import LIMIT, Lead, Shape, elements, shape_text
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,17 @@ class Call:
     @property
     def is_module(self) -> bool:
         """Whether this call constructs a module (which may hold state) rather than computes a value."""
-        return self.target.startswith("nn.") or self.target.isidentifier()
+        return makes_module(self.target)
 
     @property
     def is_operator(self) -> bool:
         """Whether an operator stands between all inputs."""
         return self.target in OPERATORS
+
+
+def makes_module(target: str) -> bool:
+    """Return whether the target of a call is the class of a module."""
+    return target.startswith("nn.") and target[3].isupper() or target.isidentifier()
 
 
 class Figures(NamedTuple):
@@ -76,7 +81,9 @@ class Op:
     """What other frameworks and people call it: messages answer these words with its name."""
     fields: ClassVar[dict[str, Field]] = {}
     arity: ClassVar[int | None] = 1
-    """How many inputs it reads; None: two or more, in order."""
+    """How many inputs it reads; None: two or more, in order. Without any it is a free tensor: see `free.py`."""
+    takes_numbers: ClassVar[bool] = False
+    """Whether some of its operands may be numbers; a merge then has a field `numbers` for them."""
     commutative: ClassVar[bool] = True
     """Whether a merge gives the same result whatever the order of its inputs."""
     foreign_arguments: ClassVar[Mapping[str, str]] = {}
@@ -91,8 +98,16 @@ class Op:
     """The same in words, where it is not a plain factor."""
     weighted: ClassVar[bool] = False
     """Whether its MACs count: convolutions and linear layers, which make the depth of a network."""
+    initial: ClassVar[Mapping[str, str]] = {}
+    """What torch draws each tensor from, by its name in the module: those that `init:` may draw otherwise.
+
+    A rule that names no tensor is about the first one.
+    """
     batch_statistics: ClassVar[bool] = False
     """Whether training needs several values per channel, counted over the batch and the spatial axes."""
+
+    broadcasts: ClassVar[bool] = False
+    """Whether it works element by element, so that torch fits free tensors, which have no batch, to the others."""
 
     functional: ClassVar[bool] = False
     """Whether generated code may call the function form in `forward`, with no module in `__init__`."""
@@ -111,14 +126,20 @@ class Op:
     _defaults: ClassVar[dict[int, dict[str, Any]]] = {}
     """The default arguments in canonical form, by the rank of the input; without those that do not fit it."""
 
+    persistent: bool = True
+    """Whether the state_dict has its buffers."""
+
     inputs: tuple[Shape, ...]
+    leads: tuple[Lead, ...]
+    """What stands before the shape of each input; empty where that is the batch for all."""
     output: Shape
 
     def __init_subclass__(cls) -> None:
         """Collect the fields. Raises: TypeError if `torch_api.py` does not know what the op stands for."""
         inherited = dict(cls.fields)
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, Field)}
-        cls.fields = {**inherited, **declared} if inherited else declared
+        found = {**inherited, **declared}
+        cls.fields = dict(sorted(found.items(), key=lambda entry: entry[1].internal)) if inherited else declared
         cls._defaults = {}
         if cls.op:
             cls._check_torch()
@@ -137,11 +158,18 @@ class Op:
         """Return the torch class for a rank; torch has no 0-D classes, its 1-D ones read features too."""
         return cls.torch.replace("*d", f"{max(1, rank)}d")
 
-    def __init__(self, inputs: tuple[Shape, ...], arguments: Mapping[str, object], names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        inputs: tuple[Shape, ...],
+        arguments: Mapping[str, object],
+        names: tuple[str, ...] = (),
+        leads: tuple[Lead, ...] = (),
+    ) -> None:
         """Apply the op to inputs of these shapes; `names` are what messages call them."""
         self.inputs = inputs
+        self.leads = leads
         self.names = names
-        self._check_inputs()
+        self._check_inputs(len(arguments.get("numbers") or inputs))  # type: ignore[arg-type]
         rank = self.rank
         defaults = self._defaults.get(rank)
         if defaults is None:
@@ -176,9 +204,16 @@ class Op:
             raise AttributeError(f"{self.op}.{name} is set already: an applied op does not change")
         super().__setattr__(name, value)
 
-    def _check_inputs(self) -> None:
+    def _check_inputs(self, operands: int) -> None:
+        """Check number and shape of the inputs, which are `operands` with the numbers among them."""
         given = len(self.inputs)
-        if given < 2 if self.arity is None else given != self.arity:
+        if self.arity == 0:
+            if given:
+                raise self.error("argument", f"expected no input, got {given}", "from")
+            return
+        if self.arity is None and not given:
+            raise self.error("argument", "expected a tensor among the operands, got numbers only", "from")
+        if operands < 2 if self.arity is None else given != self.arity:
             expected = "two or more inputs" if self.arity is None else "one input"
             raise self.error("argument", f"expected {expected}, got {given}", "from")
         if self.rank not in self.ranks:
@@ -211,6 +246,9 @@ class Op:
     def surprise(self) -> Complaint | None:
         """Return what is allowed here, but surprises, as a warning; default: nothing."""
         return None
+
+    def check_free(self, free: Mapping[int, Op]) -> None:
+        """Check the free tensors among the inputs, by their places. Raises: Complaint if one does not fit."""
 
     def infer(self) -> Shape:
         """Return the output shape; by default the input's. Raises: Complaint if the op cannot be applied."""
@@ -261,6 +299,26 @@ class Op:
     # What follows.
 
     @property
+    def lead(self) -> Lead:
+        """What stands before the shape of the output."""
+        if not self.leads or Lead.BATCH in self.leads:
+            return Lead.BATCH
+        return max(self.leads) if self.broadcasts else Lead.ONE
+
+    def fits(self, position: int) -> str:
+        """Return what torch has to do with an input before the op reads it, for want of a batch.
+
+        Returns:
+            `unsqueeze` for an axis of size 1 in place of the batch, `expand` for copies along the batch of the others;
+            empty for nothing.
+        """
+        if not self.leads or self.leads[position] is Lead.BATCH or self.broadcasts:
+            return ""
+        if len(self.leads) > 1 and Lead.BATCH in self.leads:
+            return "expand"
+        return "" if self.leads[position] is Lead.ONE else "unsqueeze"
+
+    @property
     def input(self) -> Shape:
         """The shape of the first input."""
         return self.inputs[0]
@@ -278,7 +336,7 @@ class Op:
     @property
     def rank(self) -> int:
         """How many spatial axes the first input has."""
-        return len(self.inputs[0]) - 1
+        return len(self.inputs[0]) - 1 if self.inputs else 0
 
     @property
     def torch_name(self) -> str:
@@ -302,13 +360,20 @@ class Op:
 
     def args(self) -> dict[str, Any]:
         """Return every argument in canonical form, as JSON data."""
-        return {name: jsonable(getattr(self, name)) for name in self.fields}
+        return {
+            name: jsonable(getattr(self, name))
+            for name, declared in self.fields.items()
+            if not declared.internal or getattr(self, name) is not None
+        }
 
     def __eq__(self, other: object) -> bool:
         """Tell whether `other` is the same op, with equal arguments, on inputs of the same shapes."""
         if not isinstance(other, Op):
             return NotImplemented
-        return self is other or (type(self), self.inputs, self.args()) == (type(other), other.inputs, other.args())
+        if self is other:
+            return True
+        own, theirs = (type(self), self.inputs, self.leads), (type(other), other.inputs, other.leads)
+        return own == theirs and self.args() == other.args()
 
     def __hash__(self) -> int:
         return hash((self.op, self.inputs))
@@ -319,7 +384,7 @@ class Op:
 
 
 def symbolic_calls(
-    op: type[Op], inputs: tuple[Shape, ...], arguments: Mapping[str, Any]
+    op: type[Op], inputs: tuple[Shape, ...], arguments: Mapping[str, Any], leads: tuple[Lead, ...] = ()
 ) -> tuple[tuple[Call, ...], Shape]:
     """Apply an op to symbolic shapes and arguments, and return its torch calls and the shape of its output.
 
@@ -329,7 +394,7 @@ def symbolic_calls(
 
     Raises: Complaint if the op does not fit.
     """
-    applied = op(inputs, arguments)
+    applied = op(inputs, arguments, leads=leads)
     return applied.calls(), applied.output
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Int, Padding, Sizes, arg
+from archspec.ops.initial import UNIFORM_BY_FAN
 from archspec.ops.windows import (
     DILATION_WORDS,
     KERNEL_WORDS,
@@ -34,6 +35,7 @@ class _Convolution(Op):
 
     ranks = (1, 2, 3)
     weighted = True
+    initial = UNIFORM_BY_FAN
     color = "#cfe2f3"
     overwritable = True
 

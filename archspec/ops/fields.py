@@ -332,6 +332,8 @@ class Field(NamedTuple):
     """What other frameworks and people call it: messages answer these words with its name."""
     free: bool = False
     """Whether generated code stays right for any other value, so that a param may stay an argument of its class."""
+    internal: bool = False
+    """Whether the compiler sets it from something else, and a spec cannot."""
 
     def parse(self, value: object, rank: int) -> Any:
         """Return the value in its canonical form, as `Kind.parse` does; nothing stays nothing if that is the default.
@@ -341,9 +343,17 @@ class Field(NamedTuple):
         return None if value is None and self.default is None else self.kind.parse(value, rank)
 
 
-def arg(kind: Kind, doc: str, default: Any = REQUIRED, *, also_called: tuple[str, ...] = (), free: bool = False) -> Any:
+def arg(
+    kind: Kind,
+    doc: str,
+    default: Any = REQUIRED,
+    *,
+    also_called: tuple[str, ...] = (),
+    free: bool = False,
+    internal: bool = False,
+) -> Any:
     """Declare an argument in the body of an `Op`.
 
     `filters: int = arg(Int(1), "output channels")` is an integer of at least 1, which a spec must give.
     """
-    return Field(kind, doc, default, also_called, free)
+    return Field(kind, doc, default, also_called, free, internal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
+from archspec.ops.initial import UNIFORM_BY_FAN
 from archspec.shapes import Shape, elements, shape_text
 
 
@@ -18,6 +19,7 @@ class Linear(Op):
         *("affine", "dense_layer", "linear_layer", "fc_layer", "lin"),
     )
     weighted = True
+    initial = UNIFORM_BY_FAN
     color = "#d9d2e9"
     example = "1000"
     overwritable = True

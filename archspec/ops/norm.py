@@ -5,6 +5,7 @@ from __future__ import annotations
 from archspec.errors import Complaint
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
+from archspec.ops.initial import ONES_AND_ZEROS
 from archspec.shapes import Shape, elements
 
 EPS_WORDS = ("epsilon", "variance_epsilon", "e")
@@ -24,6 +25,7 @@ class BatchNorm(Op):
         *("batch_norm3d", "batch_normalization", "batch_normalisation", "batchnormalization", "bn1d", "bn2d", "bn3d"),
     )
     work = 2
+    initial = ONES_AND_ZEROS
     batch_statistics = True
     on_line_of_input = True
     overwritable = True
@@ -67,6 +69,7 @@ class BatchNorm(Op):
 class _SampleNorm(Op):
     """What the normalisations within one sample share. Abstract."""
 
+    initial = ONES_AND_ZEROS
     on_line_of_input = True
     work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
     overwritable = True

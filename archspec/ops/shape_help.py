@@ -89,7 +89,7 @@ def equal_help(one: Shape, other: Shape, names: tuple[str, str]) -> str | None:
     up = (small_name, large, bring(small, large))
     if stretches(small, large):
         advice = _advice([up])
-        return f"`multiply` stretches axes of size 1, `add` does not{f'; to add, {advice}' if advice else ''}"
+        return f"`broadcast: true` stretches axes of size 1, as `multiply` does{f'; or {advice}' if advice else ''}"
     down = (large_name, small, bring(large, small))
     return _advice([down, up] if len(one) == len(other) and one[0] == other[0] else [down] if down[2] else [up])
 

@@ -27,6 +27,8 @@ class Signature(NamedTuple):
     """Parameters that people write by name although their place would do: `nn.Softmax(dim=1)`."""
     by_place: tuple[str, ...] = ()
     """Optional parameters whose order everybody knows: `nn.Conv2d(width, width, kernel, stride, kernel // 2)`."""
+    always: tuple[str, ...] = ()
+    """Parameters that people give at torch's default too: `F.normalize(x, dim=1)`."""
 
 
 class Function(NamedTuple):
@@ -42,17 +44,32 @@ OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
+    "@": operator.matmul,
+    "[]": operator.getitem,
 }
 """The operators that may stand between all inputs of an op, evaluated from left to right."""
+
+
+def numbers_of(arguments: Mapping[str, Any]) -> list[tuple[int, Any]]:
+    """Return the numbers among the operands of an operator, each with its place: `{"operand_1": 2}` has 2 at 1."""
+    return [(int(key.removeprefix("operand_")), value) for key, value in arguments.items()]
+
+
+METHODS: Final = frozenset({"torch.amax", "torch.clamp", "torch.mean", "torch.pow", "torch.sum"})
+"""Functions that people write as methods of what they read first: `x.mean(dim=1)`."""
 
 IDENTITY: Final = "nn.Identity"
 """The module whose function form is its input."""
 
 
 def _signature(
-    *required: str, by_name: tuple[str, ...] = (), by_place: tuple[str, ...] = (), **optional: Any
+    *required: str,
+    by_name: tuple[str, ...] = (),
+    by_place: tuple[str, ...] = (),
+    always: tuple[str, ...] = (),
+    **optional: Any,
 ) -> Signature:
-    return Signature({**dict.fromkeys(required, REQUIRED), **optional}, by_name, by_place)
+    return Signature({**dict.fromkeys(required, REQUIRED), **optional}, by_name, by_place, always)
 
 
 def _ranked(name: str) -> list[str]:
@@ -83,7 +100,7 @@ _DROPOUT = _signature(p=0.5, inplace=False)
 _PLAIN = _signature()
 _IN_PLACE = _signature(inplace=False)
 _PADDING = _signature("padding")
-_REDUCTION = _signature("dim", keepdim=False)
+_REDUCTION = _signature("dim", keepdim=False, by_name=("dim",))
 
 _MODULES = {
     "nn.Conv*d": _CONV,
@@ -207,6 +224,7 @@ _FUNCTIONS_BY_NAME = {
     **dict.fromkeys(("matmul", "maximum", "minimum"), _PLAIN),
     "clamp": _signature(min=None, max=None),
     "pow": _signature("exponent"),
+    "amax": _signature(dim=None, keepdim=False, by_name=("dim",)),
     "mean": _REDUCTION,
     "sum": _REDUCTION,
     "cat": _signature(dim=0),
@@ -223,6 +241,18 @@ _FUNCTIONS_BY_NAME = {
     "unsqueeze": _signature("dim"),
 }
 
+_FREE = {
+    "nn.Parameter": _signature(data=None, requires_grad=True),
+    "nn.init.normal_": _signature(mean=0.0, std=1.0),
+    "nn.init.trunc_normal_": _signature(mean=0.0, std=1.0),
+    "torch.empty": _signature("size"),
+    "torch.full": _signature("size", "fill_value"),
+    "torch.ones": _signature("size"),
+    "torch.tensor": _signature("data"),
+    "torch.zeros": _signature("size"),
+}
+"""What makes a free tensor."""
+
 _LAYER_NORM = _signature("normalized_shape", eps=1e-5, elementwise_affine=True)
 
 LAYERS: Final[dict[str, Signature]] = {
@@ -238,8 +268,9 @@ LAYERS: Final[dict[str, Signature]] = {
 SIGNATURES: Final[dict[str, Signature]] = {
     **{name: signature for names, signature in _MODULES.items() for name in _ranked(names)},
     **{f"torch.{name}": signature for name, signature in _FUNCTIONS_BY_NAME.items()},
+    **_FREE,
     "F.interpolate": _signature(size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False),
-    "F.normalize": _signature(p=2.0, dim=1, eps=1e-12),
+    "F.normalize": _signature(p=2.0, dim=1, eps=1e-12, always=("dim",)),
     "F.pad": _signature("pad", mode="constant", value=None),
     **LAYERS,
 }

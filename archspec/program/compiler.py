@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import lru_cache, partial
 from itertools import islice
 
@@ -18,15 +19,22 @@ from archspec.errors import (
     listed,
     nearest,
 )
-from archspec.names import step_name_fault, value_name_fault
+from archspec.graph import EMPTY
+from archspec.names import output_name_fault, step_name_fault, step_place_fault, value_name_fault
 from archspec.ops import OPS, table
 from archspec.ops.base import Op
+from archspec.ops.initial import FANS
+from archspec.program.initial import rules_by_op, rules_of
 from archspec.program.steps import (
     NOTHING,
     RESERVED,
     BlockProgram,
     CallStep,
+    ChoiceStep,
+    InitRules,
+    OpRules,
     OpStep,
+    Option,
     Program,
     Repeat,
     ScopeStep,
@@ -34,7 +42,7 @@ from archspec.program.steps import (
     UseStep,
     Value,
 )
-from archspec.schema import SCOPES, STEP_KEYS, USE, call_help
+from archspec.schema import SCOPES, STEP_KEYS, USE, call_help, drawable, validate_chosen
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
@@ -51,8 +59,11 @@ def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
 
 
 class _Compiler:
-    def __init__(self, document: Document) -> None:
+    """Compiles one document; `networks` are those of its blocks, each compiled once however many files name it."""
+
+    def __init__(self, document: Document, networks: dict[int, Program] | None = None) -> None:
         self.document = document
+        self.networks: dict[int, Program] = {} if networks is None else networks
         self.findings = Findings()
         self.blocks: dict[int, BlockProgram] = {}
         self.waiting: list[BlockProgram] = []
@@ -60,6 +71,8 @@ class _Compiler:
         self.defaults: dict[Yaml, Value | None] = {}
         self.mentioned: set[str] = set()
         self.has_uses = False
+        self.draws = False
+        self.brought: dict[int, InitRules] = {}
         self.meant: dict[str, str] = {}
         """The op or block that a misspelt one is most like."""
 
@@ -71,12 +84,14 @@ class _Compiler:
         for arguments in library.defaults.values():
             for yaml in arguments.values():
                 self._default(yaml, library)
+        program.init = self._init(library.init)
         layers = self.document.keys.get("layers")
         if isinstance(layers, YamlList):
             program.steps = self._steps(layers, library)
         self._fill_blocks()
         self._check_params_used()
         program.has_uses = self.has_uses
+        program.draws = self.draws
         program.diagnostics = self.findings.found
         return program
 
@@ -127,7 +142,10 @@ class _Compiler:
         while self.waiting:
             program = self.waiting.pop()
             self.calls = calls[id(program)] = []
-            layers = program.block.yaml.get("layers")
+            init, layers = (program.block.yaml.get(key) for key in ("init", "layers"))
+            if isinstance(init, YamlMap):
+                program.init = self._init(init.entries)
+            program.brought = self._brought(program.block.library)
             if isinstance(layers, YamlList):
                 program.steps = self._steps(layers, program.block.library)
         done: set[int] = set()
@@ -136,7 +154,7 @@ class _Compiler:
 
     def _find_cycles(self, start: BlockProgram, calls: dict[int, list[CallStep]], done: set[int]) -> None:
         """Complain of every call that leads back to a block on the way to it."""
-        trail = [(start, iter(calls[id(start)]))]
+        trail = [(start, iter(calls.get(id(start), ())))]
         on_trail = {id(start)}
         while trail:
             program, left = trail[-1]
@@ -153,7 +171,7 @@ class _Compiler:
                 self.findings.add(Complaint.later("cycle", partial(_cycle, trail, block), step.span))
                 step.broken = True
             elif id(block) not in done:
-                trail.append((block, iter(calls[id(block)])))
+                trail.append((block, iter(calls.get(id(block), ()))))
                 on_trail.add(id(block))
 
     def _value(self, yaml: Yaml) -> Value | None:
@@ -174,6 +192,37 @@ class _Compiler:
             found[name] = self._value(yaml) or Value(yaml, failed=True)
         return found
 
+    # Initial weights.
+
+    def _init(self, entries: Mapping[str, Yaml]) -> InitRules:
+        """Return the rules of an `init:` that names ops."""
+        if not entries:
+            return EMPTY
+        self.draws = True
+        return rules_by_op(entries, self._value, self.findings.add, self.document.broken)
+
+    def _brought(self, library: Library) -> InitRules:
+        """Return what an included file says about its blocks; of the document itself, nothing."""
+        if library.sees_params or not library.init:
+            return EMPTY
+        if id(library) not in self.brought:
+            self.brought[id(library)] = rules = self._init(library.init)
+            for rule in [rule for each in rules.values() for rule in each.values()]:
+                if rule.value is not None and not rule.value.names <= {*FANS}:
+                    message = "the init of an included file cannot use params"
+                    self.findings.add(Diagnostic("expression", message, rule.span, help="a block's own `init:` can"))
+        return self.brought[id(library)]
+
+    def _op_init(self, op: type[Op], yaml: Yaml) -> OpRules:
+        self.draws = True
+        if yaml in self.document.broken or _empty(yaml):
+            return EMPTY
+        try:
+            return rules_of(op, yaml, self._value)
+        except Complaint as fault:
+            self.findings.add(fault)
+            return EMPTY
+
     # Blocks.
 
     def _block(self, block: Block) -> BlockProgram:
@@ -183,6 +232,9 @@ class _Compiler:
             return known
         program = self.blocks[id(block)] = BlockProgram(block)
         self._check_block_name(block)
+        if block.is_network:
+            self._fill_network(program)
+            return program
         params, inputs = block.yaml.get("params"), block.yaml.get("inputs")
         if isinstance(params, YamlMap):
             taken = RESERVED | {*STEP_KEYS}
@@ -199,6 +251,36 @@ class _Compiler:
                 taken_names.add(item.value)
         self.waiting.append(program)
         return program
+
+    def _fill_network(self, program: BlockProgram) -> None:
+        """Give a block that is a network what that has; its mistakes are reported once."""
+        document, features = program.block.network, program.block.yaml.get("features")
+        if document is None:
+            return
+        network = self.networks.get(id(document))
+        if network is None:
+            network = self.networks[id(document)] = _Compiler(document, self.networks).program()
+            for finding in network.diagnostics:
+                self.findings.add(finding)
+        declared = document.keys.get("input")
+        program.network, program.params, program.steps = network, {**network.params}, network.steps
+        program.inputs = tuple(declared.entries) if isinstance(declared, YamlMap) else ()
+        if features is None or features in self.document.broken:
+            return
+        if isinstance(features, YamlMap):
+            named = list(features.entries.items())
+        else:
+            items = features.items if isinstance(features, YamlList) else [features]
+            named = [(str(item.plain()), item) for item in items]
+        known: set[str] = set()
+        for name, item in named:
+            fault = output_name_fault(name)
+            if fault:
+                self.findings.add(fault.at(item.span, "features: "))
+            elif name in known:
+                self.findings.add(Diagnostic("name", f"features: `{name}` is named twice", item.span))
+            known.add(name)
+        program.features = tuple((name, str(item.plain()), item.span) for name, item in named)
 
     def _check_value_name(self, name: str, span: Span, what: str, taken: frozenset[str]) -> None:
         fault = value_name_fault(name, taken)
@@ -247,6 +329,8 @@ class _Compiler:
             step = self._op_step(key, body, span, library, arguments)
         elif key in library.blocks:
             step = self._call_step(library.blocks[key], body, span, arguments)
+        elif "$" in key:
+            step = self._choice_step(key, body, span, library, arguments)
         else:
             if "blocks" not in self.document.doubtful:
                 self.findings.add(Complaint("op", f"unknown op `{key}`", partial(_op_help, key, library), span=span))
@@ -261,11 +345,15 @@ class _Compiler:
         for key, yaml in common.items():
             if key == "repeat":
                 step.repeat = self._repeat(yaml)
+            elif key == "from" and step.is_free:
+                help = "the steps that need it name it in their `from`"
+                message = f"{step.label}: a free tensor reads nothing"
+                self.findings.add(Diagnostic("argument", message, yaml.span, help=help))
             else:
                 setattr(step, "reads" if key == "from" else key, self._value(yaml))
         if step.name is not None and step.name.constant and step.name.yaml not in self.document.broken:
             step.fixed_name = str(step.name.evaluate(NOTHING))
-            fault = step_name_fault(step.fixed_name)
+            fault = step_place_fault(step.fixed_name)
             if fault:
                 self.findings.add(fault.at(step.name.span))
         step.broken = step.broken or self.findings.count > before
@@ -283,6 +371,9 @@ class _Compiler:
         self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
     ) -> ScopeStep:
         step = ScopeStep(key, span)
+        init = arguments.get("init")
+        if isinstance(init, YamlMap):
+            step.init = self._init(init.entries)
         layers = body if isinstance(body, YamlList) else arguments.get("layers")
         let = arguments.get("let")
         if isinstance(let, YamlMap):
@@ -320,6 +411,9 @@ class _Compiler:
                 step.reads = self._value(body)
             else:
                 arguments = {next(iter(step.op.fields), ""): body}
+        init = arguments.pop("init", None) if drawable(step.op) else None
+        if init is not None:
+            step.init = self._op_init(step.op, init)
         defaults = library.defaults.get(key, {})
         for name, yaml in arguments.items():
             step.arguments[name] = self._value(yaml) or Value(yaml, failed=True)
@@ -338,6 +432,38 @@ class _Compiler:
         step.settle()
         return step
 
+    def _choice_step(
+        self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]
+    ) -> ChoiceStep:
+        """Return a step whose op or block is known when it is elaborated; `_option` then makes it."""
+        place = YamlScalar(key, span.source, span.line, span.column, span.width)
+        step = ChoiceStep(key, span, choice=self._value(place) or Value(place, failed=True))
+        if body is not None and not isinstance(body, YamlMap) and not _empty(body):
+            arguments, step.plain = {"": body}, False
+        step.arguments = {name: self._value(yaml) or Value(yaml, failed=True) for name, yaml in arguments.items()}
+        step.blocks = tuple([self._block(block) for block in library.blocks.values()])
+        step.compile = partial(self._option, body, span, library)
+        return step
+
+    def _option(self, body: Yaml | None, span: Span, library: Library, key: str) -> Option:
+        """Return the step that a choice of `key` is, checked as one that was written so."""
+        if key not in OPS and key not in library.blocks:
+            broken = Step(key, span, broken=True)
+            if "blocks" in self.document.doubtful:
+                return Option(broken)
+            if key in SCOPES:
+                help = "put its steps into a block, and choose that"
+                return Option(broken, (Complaint("op", f"`{key}` cannot be chosen", help, span=span),))
+            help_later = partial(_op_help, key, library)
+            return Option(broken, (Complaint("op", f"unknown op `{key[:100]}`", help_later, span=span),))
+        other = copy(self)
+        other.findings, other.calls = Findings(), []
+        faults = validate_chosen(key, body) if key in OPS and body is not None else []
+        step = other._typed_step(key, body, span, library)
+        found = [Complaint(fault.code, fault.message, fault.help, span=fault.span) for fault in other.findings.found]
+        step.broken = step.broken or bool(faults or found)
+        return Option(step, tuple(faults or found))
+
     def _default(self, yaml: Yaml, library: Library) -> Value | None:
         """Return a value of `defaults`, made at the first call; None if it is wrong, which is reported once."""
         if yaml not in self.defaults:
@@ -352,15 +478,17 @@ class _Compiler:
         program = self._block(block)
         step = CallStep(block.name, span, block=program)
         self.calls.append(step)
-        parts = (block.yaml, *(block.yaml.get(key) for key in ("params", "inputs", "layers")))
-        if any(part in self.document.broken for part in parts):
+        keys = ("params", "inputs", "layers", "network", "features")
+        parts = (block.yaml, *(block.yaml.get(key) for key in keys))
+        if any(part in self.document.broken for part in parts) or block.is_network and program.network is None:
             step.broken = True
             return step
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
-            if not program.params:
+            if not program.params or block.is_network:
                 help = "what it reads is named by `from`" if isinstance(body, YamlList) else None
                 what = kind_of(body.value) if isinstance(body, YamlScalar) else "a list"
-                message = f"{block.name}: expected no argument, got {what}"
+                wanted_words = "arguments by name" if program.params else "no argument"
+                message = f"{block.name}: expected {wanted_words}, got {what}"
                 self.findings.add(Diagnostic("argument", message, body.span, help=help))
                 return step
             arguments = {next(iter(program.params)): body}

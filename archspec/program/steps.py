@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from archspec.document import Block, Document
 from archspec.errors import Complaint, Diagnostic, Span
@@ -19,10 +19,14 @@ from archspec.expressions import (
 )
 from archspec.graph import EMPTY, ArgumentOrigin
 from archspec.ops.base import Op
+from archspec.ops.initial import FANS
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 RESERVED = frozenset({"input", "index", *FUNCTIONS})
 """Value names that mean something in every expression."""
+
+OUTWARDS = "../"
+"""What a name in `from` begins with that is looked up in the scope around."""
 
 NOTHING = Environment({})
 """Where a constant is evaluated."""
@@ -118,6 +122,28 @@ class Value:
         return compiled
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class InitRule:
+    """How one tensor of an op is drawn: a scheme, and the value after it if there is one."""
+
+    op: str
+    tensor: str
+    scheme: str
+    value: Value | None
+    yaml: Yaml
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return self.yaml.span
+
+
+OpRules = Mapping[str, InitRule]
+"""How the tensors of an op are drawn, by their names."""
+InitRules = Mapping[str, OpRules]
+"""The same by op: an `init:`."""
+
+
 @dataclass
 class Repeat:
     """How often a step stands, and the name that each entry is bound to."""
@@ -145,9 +171,16 @@ class Step:
     fixed_name: str | None = None
     merges: bool = False
     meant: str = ""
+    written: ChoiceStep | None = None
+    """The step as it stands in the spec, of one whose op or block is chosen by an expression."""
 
     def __post_init__(self) -> None:
         self.meant = self.meant or self.label
+
+    @property
+    def origin(self) -> Step:
+        """The step as it stands in the spec."""
+        return self.written or self
 
     @property
     def siblings(self) -> bool:
@@ -155,6 +188,16 @@ class Step:
         if self.name is None:
             return True
         return "index" in self.name.names or self.repeat is not None and self.repeat.binds in self.name.names
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it reads nothing, and the step after it reads the one before."""
+        return isinstance(self, OpStep) and self.op.arity == 0
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether numbers may stand among what it reads."""
+        return isinstance(self, OpStep) and self.op.takes_numbers
 
     def mentions(self) -> set[str]:
         """Return the names of outside that its expressions mention."""
@@ -184,6 +227,8 @@ class OpStep(Step):
     """Its arguments without an expression."""
     made: Sequence[tuple[str, Value]] = ()
     """Its arguments that an expression makes."""
+    init: OpRules = field(default_factory=lambda: EMPTY)
+    """How its own weights are drawn, where the step says so."""
 
     def settle(self) -> None:
         """Fill in what follows from the arguments."""
@@ -206,7 +251,8 @@ class OpStep(Step):
         return found
 
     def _mentions(self) -> set[str]:
-        return set().union(*(value.names for value in self.arguments.values()))
+        found = set().union(*(value.names for value in self.arguments.values()))
+        return found.union(_init_names(self.init)) if self.init else found
 
 
 @dataclass(eq=False, slots=True)
@@ -221,11 +267,56 @@ class CallStep(Step):
 
 
 @dataclass(eq=False, slots=True)
+class ChoiceStep(Step):
+    """A step whose op or block is the value of an expression: `- $activation`.
+
+    `arguments` are its values as far as they can be told before it is known; `compile` makes the step of an op or
+    block, `options` are those made so far. Threads may share them: a step that is made twice is the same.
+    """
+
+    choice: Value | None = None
+    arguments: dict[str, Value] = field(default_factory=dict)
+    plain: bool = True
+    """Whether what it reads is known already: a value that is no mapping may be what a merge reads."""
+    blocks: tuple[BlockProgram, ...] = ()
+    """The blocks that it may choose."""
+    compile: Callable[[str], Option] | None = None
+    options: dict[str, Option] = field(default_factory=dict)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the copies of a repeat may choose differently."""
+        assert self.choice is not None
+        return self.repeat is not None and not self.choice.names.isdisjoint({"index", self.repeat.binds})
+
+    def option(self, key: str) -> Option:
+        """Return the step with the op or block `key`."""
+        assert self.compile is not None
+        if key not in self.options:
+            found = self.compile(key)
+            found.step.written = self
+            self.options[key] = found
+        return self.options[key]
+
+    def _mentions(self) -> set[str]:
+        assert self.choice is not None
+        return set(self.choice.names).union(*(value.names for value in self.arguments.values()))
+
+
+class Option(NamedTuple):
+    """A step of a choice, once its op or block is known, and what is wrong with it."""
+
+    step: Step
+    faults: tuple[Complaint, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
 class ScopeStep(Step):
     """A `sequential` or an `inline`."""
 
     let: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    init: InitRules = field(default_factory=lambda: EMPTY)
 
     outer_names: tuple[str, ...] = ()
     """The names of outside that expressions in it mention."""
@@ -240,12 +331,14 @@ class ScopeStep(Step):
     def settle(self) -> None:
         """Fill in what follows from the steps."""
         names: set[str] = set().union(*(step.mentions() for step in self.steps))
+        for rules in self.init.values():
+            names.update(_init_names(rules))
         for name, value in reversed(self.let.items()):
             names.discard(name)
             names |= value.names
         # A `sequential` has an input of its own.
         self.outer_names = tuple(sorted(names if self.is_inline else names - {"input"}))
-        reads = [_constant_names(step.reads) for step in self.steps]
+        reads = [_constant_names(step) for step in self.steps]
         reads += [step.outer_reads for step in self.steps if isinstance(step, ScopeStep)]
         known = [found for found in reads if found is not None]
         self.outer_reads = frozenset().union(*known) - {"input"} if len(known) == len(reads) else None
@@ -271,29 +364,51 @@ class UseStep(Step):
         return set(self.target.names) if self.target is not None else set()
 
 
-def _constant_names(reads: Value | None) -> frozenset[str] | None:
-    """Return the names that `from` holds, up to the first dot; None if an expression makes one."""
-    if reads is None:
-        return frozenset()
-    if not reads.constant:
+def _init_names(rules: OpRules) -> set[str]:
+    """Return the names of outside that rules mention: not those of the layer itself."""
+    names: set[str] = set().union(*(rule.value.names for rule in rules.values() if rule.value is not None))
+    return names.difference(FANS)
+
+
+def _constant_names(step: Step) -> frozenset[str] | None:
+    """Return the names that `from` holds, up to the first dot; None if that cannot be told here."""
+    if isinstance(step, ChoiceStep) and not step.plain:
         return None
-    found = reads.evaluate(NOTHING)
-    return frozenset(str(name).partition(".")[0] for name in (found if isinstance(found, list) else [found]))
+    if step.reads is None:
+        return frozenset()
+    if not step.reads.constant:
+        return None
+    found = step.reads.evaluate(NOTHING)
+    if isinstance(found, int | float):
+        return frozenset()
+    names = list(map(str, found if isinstance(found, list) else [found]))
+    if any(name.startswith(OUTWARDS) for name in names):
+        return None
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 @dataclass(eq=False, slots=True)
 class BlockProgram:
-    """A block with typed steps. `params` without a default hold None."""
+    """A block with typed steps. `params` without a default hold None.
+
+    Where the block is a spec, `network` is that in typed form, and params, inputs and steps are its. `features` names
+    the values that it gives: the name of each, the step in the network, and the place.
+    """
 
     block: Block
     params: dict[str, Value | None] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     steps: list[Step] = field(default_factory=list)
+    network: Program | None = None
+    features: tuple[tuple[str, str, Span], ...] = ()
+    init: InitRules = field(default_factory=lambda: EMPTY)
+    brought: InitRules = field(default_factory=lambda: EMPTY)
+    """What the included file says that it comes from."""
 
     @property
     def name(self) -> str:
-        """The block's name."""
-        return self.block.name
+        """The name of the block, or of the network that it is."""
+        return self.network.document.name if self.network is not None else self.block.name
 
 
 @dataclass
@@ -306,4 +421,7 @@ class Program:
     has_uses: bool = False
     """Whether any step is a `use`."""
     blocks: dict[str, BlockProgram] = field(default_factory=dict)
+    init: InitRules = field(default_factory=lambda: EMPTY)
+    draws: bool = False
+    """Whether there is any `init:`, at the top or further in."""
     diagnostics: list[Diagnostic] = field(default_factory=list)

@@ -15,8 +15,9 @@ from archspec.elaborate import Elaboration, elaborate
 from archspec.errors import Diagnostic, SpecError
 from archspec.expressions import compile_text
 from archspec.files import MAX_BYTES
+from archspec.ops.initial import Draw
 from archspec.program import Program
-from archspec.program.steps import CallStep, ScopeStep
+from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, ScopeStep, Step
 from archspec.report.yaml_text import block, entry
 from archspec.syntax import YamlMap
 
@@ -35,19 +36,11 @@ def bundle_spec(elaboration: Elaboration, overrides: Mapping[str, Any], own_inpu
         SpecError: The text would be larger or deeper than a spec may be.
     """
     document = elaboration.program.document
-    reached = _reached(elaboration.program)
-    found: Plain = {key: document.keys[key].plain() for key in ("archspec",) if key in document.keys}
-    found["name"] = document.name
-    found |= {key: text for key in ("description", "reference") if (text := document.text(key)) is not None}
-    found["input"] = document.keys["input"].plain() if own_inputs else _input(elaboration)
-    found["params"] = {
-        name: _literal(elaboration.params[name]) if name in overrides else yaml.plain()
-        for name, yaml in document.params.items()
-    }
-    found["defaults"] = _defaults(document.library)
-    found["include"] = _include(document.library, reached)
-    found["blocks"] = _blocks(document.library, reached)
-    found |= {key: document.keys[key].plain() for key in ("layers", "outputs") if key in document.keys}
+    found = _Writer(elaboration.program).spec(elaboration.program)
+    if not own_inputs:
+        found["input"] = _input(elaboration)
+    for name in overrides:
+        found["params"][name] = _literal(elaboration.params[name])
     if own_inputs and not overrides:  # what is expected is said of the spec as it is written
         found["expect"] = {name: yaml.plain() for name, yaml in document.expect.items()}
     _drop_unmentioned(found, elaboration.program.params)
@@ -61,8 +54,12 @@ def _prove(text: str, elaboration: Elaboration) -> None:
     again = elaborate(parse_document(text, f"the bundle of {elaboration.graph.name}"))
     if again.diagnostics:
         raise SpecError(again.diagnostics)
-    if again.graph.to_json() != elaboration.graph.to_json():
+    if again.graph.to_json() != elaboration.graph.to_json() or _draws(again) != _draws(elaboration):
         raise RuntimeError(f"the bundle of {elaboration.graph.name} is another network; please report this")
+
+
+def _draws(elaboration: Elaboration) -> list[Mapping[str, Draw]]:
+    return [node.draws for node in elaboration.graph.nodes]
 
 
 def _input(elaboration: Elaboration) -> Any:
@@ -84,56 +81,103 @@ def _literal(value: Any) -> Any:
 # Blocks.
 
 
-def _reached(program: Program) -> dict[int, Block]:
-    """Return the blocks that the network can call, whatever its params are, by their identity."""
-    found: dict[int, Block] = {}
+def _called(program: Program) -> list[BlockProgram]:
+    """Return the blocks that the network can call, whatever its params are."""
+    found: dict[int, BlockProgram] = {}
     waiting = list(program.steps)
     while waiting:
         step = waiting.pop()
         if isinstance(step, ScopeStep):
             waiting += step.steps
-        elif isinstance(step, CallStep) and step.block is not None and id(step.block.block) not in found:
-            found[id(step.block.block)] = step.block.block
-            waiting += step.block.steps
-    return found
+        for each in _callable(step):
+            if id(each.block) not in found:
+                found[id(each.block)] = each
+                waiting += each.steps
+    return list(found.values())
 
 
-def _blocks(library: Library, reached: Mapping[int, Block]) -> Plain:
-    """Return the blocks that belong to a library itself."""
-    return {
-        name: each.yaml.plain()
-        for name, each in library.blocks.items()
-        if each.library is library and id(each) in reached
-    }
+def _callable(step: Step) -> Iterable[BlockProgram]:
+    """Return the blocks that a step calls, or may choose."""
+    if isinstance(step, ChoiceStep):
+        return step.blocks
+    return [step.block] if isinstance(step, CallStep) and step.block is not None else []
+
+
+def _reached(program: Program) -> dict[int, Block]:
+    """Return the same blocks as they stand in their files, by their identity."""
+    return {id(called.block): called.block for called in _called(program)}
 
 
 def _defaults(library: Library) -> Plain:
     return {op: {name: yaml.plain() for name, yaml in arguments.items()} for op, arguments in library.defaults.items()}
 
 
-def _include(library: Library, reached: Mapping[int, Block]) -> list[Plain]:
-    """Return the libraries that stand behind a document's own, as entries of `include`.
-
-    An entry brings only what the document sees: where it defines a block that an included one hides, or the other way
-    round, the hidden one is still there for the blocks of its own library.
-    """
-    writer = _Libraries(reached)
-    entries = []
-    for other in writer.outermost(library):
-        brought = writer.brought(other)
-        seen = [name for name, each in brought.items() if library.blocks.get(name) is each]
-        only = {} if len(seen) == len(brought) else {"only": seen}
-        entries.append(only | writer.entry(other))
-    return entries
+def _init(library: Library) -> Plain:
+    return {op: yaml.plain() for op, yaml in library.init.items()}
 
 
-class _Libraries:
-    """Writes libraries with the libraries behind them, each as often as it is included."""
+class _Writer:
+    """Writes specs with the libraries and the networks behind them, each as often as it is included or called."""
 
-    def __init__(self, reached: Mapping[int, Block]) -> None:
-        self.reached = reached
+    def __init__(self, program: Program) -> None:
+        self.reached = _reached(program)
+        self.networks = {id(block.block): block.network for block in _called(program) if block.network is not None}
         self.entries: dict[int, Plain] = {}
+        self.specs: dict[int, Plain] = {}
         self.sizes: dict[int, int] = {}
+
+    def spec(self, program: Program) -> Plain:
+        """Return a spec as it was written, but for `expect`, which needs no other. Raises: as `entry`."""
+        document = program.document
+        found: Plain = {key: document.keys[key].plain() for key in ("archspec",) if key in document.keys}
+        found["name"] = document.name
+        found |= {key: text for key in ("description", "reference") if (text := document.text(key)) is not None}
+        found["input"] = document.keys["input"].plain()
+        found["params"] = {name: yaml.plain() for name, yaml in document.params.items()}
+        found["defaults"] = _defaults(document.library)
+        found["init"] = _init(document.library)
+        found["include"] = self.include(document.library)
+        found["blocks"] = self.blocks(document.library)
+        found |= {key: document.keys[key].plain() for key in ("layers", "outputs") if key in document.keys}
+        return found
+
+    def network(self, program: Program) -> Plain:
+        """Return a spec as the value of `network`. Raises: as `entry`."""
+        key = id(program)
+        if key not in self.specs:
+            found = self.spec(program)
+            _drop_unmentioned(found, program.params)
+            self.specs[key] = {name: value for name, value in found.items() if value or name not in _OPTIONAL}
+            self.sizes[key] = len(json.dumps(self.specs[key]))
+        return self.specs[key]
+
+    def blocks(self, library: Library) -> Plain:
+        """Return the blocks that belong to a library itself. Raises: as `entry`."""
+        found: Plain = {}
+        size = 0
+        for name, each in library.blocks.items():
+            if each.library is library and id(each) in self.reached:
+                found[name] = each.yaml.plain()
+                network = self.networks.get(id(each))
+                if network is not None:
+                    found[name]["network"] = self.network(network)
+                    size += self.sizes[id(network)]
+                    _check_size(size)
+        return found
+
+    def include(self, library: Library) -> list[Plain]:
+        """Return the libraries that stand behind a document's own, as entries of `include`.
+
+        An entry brings only what the document sees: where it defines a block that an included one hides, or the other
+        way round, the hidden one is still there for the blocks of its own library.
+        """
+        entries = []
+        for other in self.outermost(library):
+            brought = self.brought(other)
+            seen = [name for name, each in brought.items() if library.blocks.get(name) is each]
+            only = {} if len(seen) == len(brought) else {"only": seen}
+            entries.append(only | self.entry(other))
+        return entries
 
     def brought(self, library: Library) -> dict[str, Block]:
         """Return what a library brings, its own blocks and included ones, as far as the network can call them."""
@@ -155,13 +199,18 @@ class _Libraries:
         if id(library) not in self.entries:
             others = self.outermost(library)
             found: Plain = {"include": [self.entry(other) for other in others]} if others else {}
-            own = {"defaults": _defaults(library), "blocks": _blocks(library, self.reached)}
+            own = {"defaults": _defaults(library), "init": _init(library), "blocks": self.blocks(library)}
             size = len(json.dumps(own)) + sum(self.sizes[id(other)] for other in others)
-            if size > MAX_BYTES:  # libraries that share others may double at every level
-                raise SpecError(Diagnostic("limit", "what the spec includes is larger than 1 MiB in one text"))
+            _check_size(size)
             self.sizes[id(library)] = size
             self.entries[id(library)] = found | {key: value for key, value in own.items() if value}
         return self.entries[id(library)]
+
+
+def _check_size(size: int) -> None:
+    """Check how large a part of a bundle is: what shares others may double at every level. Raises: SpecError."""
+    if size > MAX_BYTES:
+        raise SpecError(Diagnostic("limit", "what the spec includes is larger than 1 MiB in one text"))
 
 
 # Params.
@@ -172,7 +221,7 @@ def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
 
     In `order`, a param comes after those that it uses.
     """
-    mentioned = set(_names([spec["input"], spec["defaults"], spec["layers"], spec.get("outputs")]))
+    mentioned = set(_names([*(spec[key] for key in ("input", "defaults", "init", "layers")), spec.get("outputs")]))
     mentioned.update(_block_names(spec["blocks"]))
     waiting = list(spec["include"])
     while waiting:
@@ -188,7 +237,8 @@ def _drop_unmentioned(spec: Plain, order: Iterable[str]) -> None:
 
 def _block_names(blocks: Plain) -> Iterator[str]:
     for each in blocks.values():
-        yield from _names([each.get("params"), each["layers"]])
+        # A network sees nothing of the spec around it.
+        yield from _names([each.get("params"), each.get("init"), each.get("layers")])
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -203,15 +253,19 @@ def _names(value: Any) -> Iterator[str]:
             waiting += here
         elif isinstance(here, dict):
             waiting += here.values()
+            waiting += [key for key in here if "$" in key]  # a step that is chosen
 
 
 # The text.
 
 
+_OPTIONAL = ("params", "defaults", "init", "include", "blocks", "expect")
+
+
 def _text(spec: Plain) -> str:
     lines: list[str] = []
     for key, value in spec.items():
-        if key in ("params", "defaults", "include", "blocks", "expect") and not value:
+        if key in _OPTIONAL and not value:
             continue
         if key in ("archspec", "name", "description", "reference"):
             lines += entry(key, value)
@@ -219,7 +273,7 @@ def _text(spec: Plain) -> str:
             lines += ["", "blocks:"]
             for position, (name, each) in enumerate(value.items()):
                 lines += [*([""] if position else []), *(f"  {line}" for line in entry(name, each))]
-        elif key in ("params", "defaults", "include"):
+        elif key in ("params", "defaults", "init", "include"):
             lines += ["", f"{key}:", *(f"  {line}" for line in block(value))]
         else:
             lines += ["", *entry(key, value)]

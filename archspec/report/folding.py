@@ -45,7 +45,8 @@ class Branch:
     @property
     def input_shape(self) -> Shape:
         """Shape of what its first layer reads first."""
-        return self.layers[0].input_shapes[0]
+        first = next((layer for layer in self.layers if layer.input_shapes), self.layers[0])
+        return first.input_shapes[0] if first.input_shapes else ()
 
     @property
     def output_shape(self) -> Shape:

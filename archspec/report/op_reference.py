@@ -37,8 +37,11 @@ def op_table(op: type[Op]) -> Table:
     """Return the arguments of an op, a row each."""
     table = Table((Column("argument"), Column("takes"), Column("default"), Column("meaning")))
     if op.arity is None:
-        table.rows.append(("from", "names of steps", "required", "what it reads; one name adds the previous step"))
+        takes = "names of steps, numbers" if op.takes_numbers else "names of steps"
+        table.rows.append(("from", takes, "required", "what it reads; one alone is joined to the previous step"))
     for name, field in op.fields.items():
+        if field.internal:
+            continue
         table.rows.append((name, _takes(field), default_text(field), field.doc))
     return table
 
@@ -97,6 +100,9 @@ def _section(op: type[Op]) -> list[str]:
     doc = (inspect.getdoc(op) or "").split("\n\n")
     paragraphs = [" ".join(part.split()) for part in doc]
     facts = f"Inputs: {ranks_text(op)}. Counted work: {work_text(op)}."
+    if op.initial:
+        drawn = ", ".join(f"{name} {how}" for name, how in op.initial.items())
+        facts += f" Torch draws its {drawn}; `init` draws them otherwise."
     if op.also_called:
         facts += f" Also called: {', '.join(op.also_called)}."
     return [

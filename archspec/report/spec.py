@@ -12,8 +12,10 @@ from typing import Any
 
 from archspec.elaborate import Elaboration
 from archspec.errors import printable
-from archspec.graph import Node, Tree, outer_reads
+from archspec.graph import Graph, Node, Tree, outer_reads
+from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED, Padding, Sizes
+from archspec.ops.initial import Draw
 from archspec.report.yaml_text import flow
 from archspec.sharing import Called, SharedScopes, inner_path
 
@@ -24,7 +26,8 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
     """Return the elaborated network as the text of a spec, which loads to an equal graph."""
     graph, document = elaboration.graph, elaboration.program.document
     tree = graph.tree()
-    writer = _Writer(SharedScopes(tree, graph.nodes))
+    shared = _shared_draws(graph)
+    writer = _Writer(shared, SharedScopes(tree, graph.nodes))
     names = {name: name for name in graph.inputs}
     layers = writer.steps(tree, names, next(iter(names)), "  ") or [_NO_LAYER]
     outputs = {
@@ -37,6 +40,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
         f"name: {flow(graph.name)}",
         *(f"{key}: {flow(document.text(key))}" for key in ("description", "reference") if document.text(key)),
         f"input: {flow(inputs['input'] if list(inputs) == ['input'] else inputs)}",
+        *(["", "init:", *(f"  {op}: {flow(_rule(op, draws))}" for op, draws in shared.items())] if shared else []),
         *(["", "blocks:", *writer.blocks] if writer.blocks else []),
         "",
         "layers:",
@@ -64,8 +68,8 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self, shared: SharedScopes) -> None:
-        self.shared = shared
+    def __init__(self, draws: Mapping[str, Mapping[str, Draw]], scopes: SharedScopes) -> None:
+        self.shared, self.scopes = draws, scopes
         self.calls: dict[str, Called] = {}
         self.blocks: list[str] = []
         self.count = 0
@@ -81,10 +85,14 @@ class _Writer:
         """
         lines: list[str] = []
         for name, child in scope.children.items():
+            if isinstance(child, Node) and child.is_free and child.weights_of is None:
+                lines.append(self._op(name, child, None, indent))
+                continue
             reads = child.inputs if isinstance(child, Node) else self._reads(child)
             called = [names[path] if path in names else self._inside(scope, path) for path in reads]
-            source = None if reads == (previous,) else called
-            owner = child.weights_of if isinstance(child, Node) else self.shared.owners.get(child.path)
+            numbered = isinstance(child, Node) and child.op.takes_numbers
+            source = None if reads == (previous,) and not numbered else called
+            owner = child.weights_of if isinstance(child, Node) else self.scopes.owners.get(child.path)
             if owner is not None:
                 lines.append(self._use(name, inner_path(owner, scope.path), source, child, indent))
                 *_, last = [child] if isinstance(child, Node) else child.items()
@@ -94,8 +102,7 @@ class _Writer:
                 previous = child.path
             else:
                 lines += self._scope(name, child, reads, source, indent)
-                *_, last = child.items()
-                previous = last.path
+                *_, previous = [previous, *(node.path for node in child.items() if not node.is_free)]
         return lines
 
     @staticmethod
@@ -104,10 +111,10 @@ class _Writer:
 
     def _reads(self, scope: Tree[Node]) -> tuple[str, ...]:
         """Return what a scope reads from outside; one that a `use` made, as that which it uses."""
-        owner = self.shared.owners.get(scope.path, scope.path)
+        owner = self.scopes.owners.get(scope.path, scope.path)
         if owner in self.calls:
             return self.calls[owner].reads_of(scope)
-        uses = self.shared.uses.get(owner)
+        uses = self.scopes.uses.get(owner)
         if not uses:
             return outer_reads(scope)
         self.calls[owner] = Called.of([scope, *uses], ())
@@ -147,8 +154,16 @@ class _Writer:
         return [f"{indent}- {block}: {{{', '.join([f'name: {flow(name)}', *source])}}}"]
 
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:
-        source = {} if reads is None else {"from": reads[0] if len(reads) == 1 else reads}
-        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node)})}"
+        numbers = getattr(node.op, "numbers", None) if node.op.takes_numbers else None
+        source: dict[str, Any] = {}
+        if numbers is not None:
+            tensors = iter(reads or ())
+            source = {"from": [next(tensors) if number is None else number for number in numbers]}
+        elif reads is not None:
+            source = {"from": reads[0] if len(reads) == 1 else reads}
+        own = {tensor: draw for tensor, draw in node.draws.items() if tensor not in self.shared.get(node.op.op, ())}
+        init = {"init": _rule(node.op.op, own)} if own else {}
+        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node), **init})}"
         return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
 
 
@@ -169,8 +184,41 @@ def _origins(node: Node) -> Iterable[str]:
 
 def _written(node: Node) -> dict[str, Any]:
     """Return the arguments of a node, a size that all axes share as one number."""
-    found = {name: value for name, value in node.op.args().items() if value is not None}
+    fields = node.op.fields
+    found = {name: value for name, value in node.op.args().items() if value is not None and not fields[name].internal}
     for name, value in found.items():
         if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
             found[name] = value[0] if isinstance(value[0], int) else value
+    return found
+
+
+# Initial weights.
+
+
+def _shared_draws(graph: Graph) -> dict[str, dict[str, Draw]]:
+    """Return how tensors are drawn that every layer of an op draws alike: said once, at the top."""
+    found: dict[str, dict[str, Draw | None]] = {}
+    mixed: set[tuple[str, str]] = set()
+    for node in graph.nodes:
+        own = node.op.initial and node.weights_of is None
+        for tensor in node.op.initial.keys() & node.op.weights().keys() if own else ():
+            draw = node.draws.get(tensor)
+            if found.setdefault(node.op.op, {}).setdefault(tensor, draw) != draw:
+                mixed.add((node.op.op, tensor))
+    shared = {
+        op: {tensor: draw for tensor, draw in draws.items() if draw is not None and (op, tensor) not in mixed}
+        for op, draws in found.items()
+    }
+    return {op: draws for op, draws in shared.items() if draws}
+
+
+def _rule(op: str, draws: Mapping[str, Draw]) -> Any:
+    """Return how tensors are drawn as a spec writes it."""
+    main = next(iter(OPS[op].initial))
+    found: dict[str, Any] = {}
+    for tensor in (name for name in OPS[op].initial if name in draws):
+        written = draws[tensor].written()
+        if tensor == main and len(draws) == 1:
+            return written
+        found.update(written if tensor == main and isinstance(written, dict) else {tensor: written})
     return found

@@ -7,8 +7,19 @@ makes it; `check.py` has the check, and turns violations into findings, `hints.p
 
 from __future__ import annotations
 
-from archspec.schema.check import validate
+from archspec.schema.check import validate, validate_chosen
 from archspec.schema.hints import call_help
-from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, TRAINING, USE, schema
+from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, TRAINING, USE, drawable, schema
 
-__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "TRAINING", "USE", "call_help", "schema", "validate"]
+__all__ = [
+    "DOCUMENT_KEYS",
+    "SCOPES",
+    "STEP_KEYS",
+    "TRAINING",
+    "USE",
+    "call_help",
+    "drawable",
+    "schema",
+    "validate",
+    "validate_chosen",
+]

@@ -11,7 +11,15 @@ from typing import Any
 from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Findings, kind_of, listed
 from archspec.ops import SHIPPED, table
 from archspec.ops.base import Op
-from archspec.schema.hints import bound_help, count_help, kind_help, meant_key, several_keys_help, unknown_key_help
+from archspec.schema.hints import (
+    bound_help,
+    count_help,
+    init_word,
+    kind_help,
+    meant_key,
+    several_keys_help,
+    unknown_key_help,
+)
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
 from archspec.schema.violations import Path, Violation, size, violations
 from archspec.syntax import Yaml, YamlMap, YamlScalar, find
@@ -66,6 +74,18 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
     return findings.found, broken
 
 
+def validate_chosen(op: str, body: Yaml) -> list[Complaint]:
+    """Return what the schema finds wrong with the value of a step whose key is an expression that gives `op`."""
+    rules = _rules(table())
+    start = rules["definitions"][f"op.{op}"]
+    return [fault for violation in violations(rules, body, start, ("layers", 0, op)) for fault in _explain(violation)]
+
+
+@lru_cache(maxsize=2)
+def _rules(_ops: tuple[type[Op], ...]) -> Rule:
+    return schema()
+
+
 def _step_on(path: Path) -> Path:
     """Return the path of the innermost step that a path leads into; empty, for the document, if there is none."""
     for at in range(len(path) - 1, 0, -1):
@@ -113,10 +133,11 @@ def _label(path: Path) -> str:
 def _unknown_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Complaint]:
     assert isinstance(value, YamlMap)
     known = rule.get("properties", {})
-    what = "op" if label == "defaults" else "argument" if label else "key"
+    what = init_word(path) or ("op" if label == "defaults" else "argument" if label else "key")
+    code = "argument" if what == "scheme" else what
     return [
         Complaint(
-            what,
+            code,
             f"{label + ': ' if label else ''}unknown {what} `{key}`",
             partial(unknown_key_help, path, key, known),
             span=value.keys[key],
@@ -132,7 +153,7 @@ def _missing_keys(rule: Rule, path: Path, label: str, value: Yaml) -> list[Compl
     unknown = islice((key for key in value.entries if key not in known), MAX_FINDINGS)
     misspelt = {meant_key(path, key, known) for key in unknown}
     missing = [key for key in rule["required"] if key not in value.entries and key not in misspelt]
-    if not missing:
+    if not missing or "network" in misspelt:  # a block that is a network needs nothing else
         return []
     prefix = f"{label}: " if label else ""
     return [Complaint("argument", f"{prefix}missing argument {listed(missing)}", span=value.span)]

@@ -10,6 +10,7 @@ from archspec.errors import did_you_mean, listed, nearest
 from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.ops.fields import NO_TUPLES, Field, Padding, Sizes, hint
+from archspec.ops.initial import OTHER_WORDS, SCHEMES, scheme_help
 from archspec.ops.shape_help import input_help
 from archspec.schema.rules import SCOPES, STEP_KEYS, Rule
 from archspec.schema.violations import Path
@@ -18,6 +19,7 @@ from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 MAX_GLIMPSE = 8
 """Entries of a list that a help looks at."""
 _STEPS_WORDS = ("steps", "modules", "body")
+_NETWORK_WORDS = {"spec": "network", "model": "network", "extends": "network", "outputs": "features"}
 _BLOCK_WORDS = {"steps": "layers", "body": "layers", "args": "params", "arguments": "params", "input": "inputs"}
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -29,7 +31,12 @@ def unknown_key_help(path: Path, key: str, known: Collection[str]) -> str | None
     """Return the help for a key that is unknown at `path`, where `known` ones could stand."""
     from archspec import vocabulary  # here, since most specs are right
 
+    within = init_word(path)
+    if within is not None:
+        return _init_help(within, key, known)
     op = _op_at(path)
+    if op is not None and key == "init":
+        return f"`{op.op}` has no weights to draw"
     if op is not None:
         return NO_TUPLES if key.endswith(")") else vocabulary.argument_help(op, key)
     if path == ("defaults",):
@@ -41,8 +48,33 @@ def unknown_key_help(path: Path, key: str, known: Collection[str]) -> str | None
         return _scope_key_help(scope, key, known)
     if len(path) == 2 and path[0] == "blocks":
         meant = meant_key(path, key, known)
+        if meant is None and "network" in known:
+            return "the params of a network are arguments of the call"
         return f"did you mean `{meant}`?" if meant else "the arguments of a block stand under its `params:`"
     return did_you_mean(key, known)
+
+
+def init_word(path: Path) -> str | None:
+    """Return what the keys at a path are called that is in an `init:`, `op` or `scheme`; None if it is in none."""
+    at = next((at for at in range(len(path) - 1, -1, -1) if path[at] == "init"), None)
+    if at is None or path[:at] == ("blocks",) or at and path[at - 1] in ("params", "let", "defaults"):
+        return None
+    of_op = at > 1 and path[at - 1] in OPS and isinstance(path[at - 2], int)
+    return "op" if at == len(path) - 1 and not of_op else "scheme"
+
+
+def _init_help(within: str, key: str, known: Collection[str]) -> str | None:
+    """Return the help for an op that `init:` does not know, or for a scheme that no tensor takes."""
+    from archspec import vocabulary
+
+    if within == "scheme":
+        return scheme_help(key, tuple(known))
+    if key in SCHEMES or key in OTHER_WORDS:
+        return f"weights are drawn op by op: `init: {{conv: {{{key}: ...}}}}`"
+    op = OPS.get(key)
+    if op is None:
+        return vocabulary.op_help(key, ())
+    return f"`{key}` has an argument `init` of its own" if "init" in op.fields else f"`{key}` has no weights to draw"
 
 
 def _scope_key_help(scope: str, key: str, known: Collection[str]) -> str | None:
@@ -60,9 +92,11 @@ def _scope_key_help(scope: str, key: str, known: Collection[str]) -> str | None:
 def meant_key(path: Path, key: str, known: Collection[str]) -> str | None:
     """Return the key that is meant by one that is unknown."""
     if len(path) == 2 and path[0] == "blocks":
-        near = nearest(key, known)
+        if "network" in known:
+            return _NETWORK_WORDS.get(key) or nearest(key, known)
+        near = nearest(key, (*known, "network"))
         is_argument = any(key in op.fields for op in OPS.values())
-        return _BLOCK_WORDS.get(key) or (None if is_argument else near)
+        return {**_NETWORK_WORDS, **_BLOCK_WORDS}.get(key) or (None if is_argument else near)
     if path[-1:] and path[-1] in SCOPES and (key in OPS or key in _STEPS_WORDS):
         return "layers"
     return nearest(key, known)
@@ -154,6 +188,10 @@ def _kind_help(rule: Rule, path: Path, value: object) -> str | None:
 
     if path[:1] == ("input",):
         return _input_help(path, value)
+    within = init_word(path[:-1]) if path[-1:] != ("init",) else init_word(path)
+    if within is not None:
+        by_op = within == "op" and path[-1] == "init"
+        return "by op: `{conv: {kaiming_normal: fan_out}}`" if by_op else "a number, or a scheme: `{normal: 0.01}`"
     if len(path) > 1 and path[-1] in SCOPES and isinstance(path[-2], int) and isinstance(value, str):
         return f"its steps are a list: `{path[-1]}: [{value[:40]}]`"
     if path == ("include",):

@@ -11,6 +11,7 @@ from typing import Any
 from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.ops.fields import REQUIRED, Choice, Field
+from archspec.ops.initial import SCHEMES
 
 Rule = dict[str, Any]
 
@@ -18,7 +19,7 @@ EXPRESSION = r"\$"
 FIGURES = ("params", "buffers", "macs", "flops", "layers", "depth")
 DOCUMENT_KEYS = (
     *("archspec", "name", "description", "reference", "extends", "include"),
-    *("input", "params", "defaults", "blocks", "layers", "outputs", "expect"),
+    *("input", "params", "defaults", "init", "blocks", "layers", "outputs", "expect"),
 )
 STEP_KEYS = ("name", "from", "when", "repeat")
 SCOPES = ("sequential", "inline")
@@ -26,6 +27,7 @@ TRAINING = "training"
 """The condition of an output that evaluation skips."""
 USE = "use"
 """The key of a step that applies an earlier one again."""
+FROM = "The step or steps it reads, by name; default: the previous step."
 
 
 def schema() -> Rule:
@@ -90,6 +92,7 @@ def _document() -> Rule:
             "type": ["object", "null"],
         },
         "defaults": _ref("defaults"),
+        "init": _ref("init"),
         "blocks": _ref("blocks"),
         "layers": {"description": "The network: a list of steps.", **_ref("steps")},
         "outputs": {
@@ -120,6 +123,7 @@ def _library() -> Rule:
             "only": _texts("Names of the blocks that it brings; default: all."),
             "include": _ref("include"),
             "defaults": _ref("defaults"),
+            "init": _ref("init"),
             "blocks": _ref("blocks"),
         }
     )
@@ -145,6 +149,47 @@ def _defaults() -> Rule:
         "properties": arguments,
         "additionalProperties": False,
     }
+
+
+# Initial weights.
+
+
+def _init() -> Rule:
+    return {
+        "description": "Per op, how initial weights are drawn: `{conv: {kaiming_normal: fan_out}}`.",
+        "type": ["object", "null"],
+        "properties": {name: _ref(f"init.{name}") for name, op in OPS.items() if drawable(op)},
+        "additionalProperties": False,
+    }
+
+
+def drawable(op: type[Op]) -> bool:
+    """Return whether `init:` draws weights of the op: not where an argument of the op says how they start."""
+    return bool(op.initial) and "init" not in op.fields
+
+
+def _draws(op: type[Op]) -> Rule:
+    """Return the schema of the rule for an op: a scheme, for its first tensor, or one for each tensor."""
+    tensors = {name: {"description": f"Torch: {doc}.", **_ref("draw")} for name, doc in op.initial.items()}
+    keys = {**_schemes(), **tensors}
+    return {"description": "How its initial weights are drawn.", **_if_mapping(_mapping(keys), _scheme_word())}
+
+
+def _schemes() -> Rule:
+    return {
+        name: {"description": f"{scheme.doc[0].upper()}{scheme.doc[1:]}; takes {scheme.takes}."}
+        for name, scheme in SCHEMES.items()
+    }
+
+
+def _scheme_word() -> Rule:
+    return {"type": ["number", "string"]}
+
+
+def _draw() -> Rule:
+    """Return the schema of how one tensor is drawn."""
+    keys = {**_mapping(_schemes()), "minProperties": 1, "maxProperties": 1}
+    return _if_mapping(keys, _scheme_word())
 
 
 def _expect() -> Rule:
@@ -181,6 +226,9 @@ def _definitions() -> Rule:
         "block": _block(),
         "blocks": _blocks(),
         "defaults": _defaults(),
+        "init": _init(),
+        "draw": _draw(),
+        **{f"init.{name}": _draws(op) for name, op in OPS.items() if drawable(op)},
         "include": _include(),
         "library": _library(),
     }
@@ -199,7 +247,7 @@ def _step_key_definitions() -> Rule:
     return {
         "name": _text("Its name in the enclosing scope, and its module name."),
         "from": {
-            "description": "The step or steps it reads, by name; default: the previous step.",
+            "description": FROM,
             "type": ["string", "array"],
             "items": {"type": "string"},
             "minItems": 1,
@@ -228,7 +276,7 @@ def _step_keys() -> Rule:
 def _step() -> Rule:
     """Return the schema of a step: a mapping of one key, which is an op, a scope or a block."""
     ops = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in OPS.items()}
-    keys = {**_step_keys(), "let": _ref("let"), "layers": _ref("steps")}
+    keys = {**_step_keys(), "let": _ref("let"), "init": _ref("init"), "layers": _ref("steps")}
     use = {
         "description": "An earlier step of the same scope, applied again with the same weights.",
         **_if_mapping(
@@ -255,17 +303,37 @@ def _step() -> Rule:
 
 
 def _block() -> Rule:
-    return {
-        "type": "object",
-        "required": ["layers"],
-        "additionalProperties": False,
-        "properties": {
-            "description": _text("What the block is, in a line."),
+    """Return the schema of a block: steps, or a network."""
+    description = _text("What the block is, in a line.")
+    steps = _mapping(
+        {
+            "description": description,
             "params": {"description": "Its arguments; an empty value must be given.", "type": ["object", "null"]},
             "inputs": {**_texts("Names of its inputs, where it has several."), "minItems": 1},
+            "init": _ref("init"),
             "layers": _ref("steps"),
         },
-    }
+        required=["layers"],
+    )
+    network = _mapping(
+        {
+            "description": description,
+            "network": {
+                "description": "A spec, by name or relative path, or written here; its params are arguments.",
+                **_if_mapping({"$ref": "#"}, {"type": ["string", "object"]}),
+            },
+            "features": {
+                "description": "Steps of the network whose values are read, as a list or a mapping; default: outputs.",
+                "type": ["string", "array", "object"],
+                "items": {"type": "string"},
+                "additionalProperties": {"type": "string"},
+                "minItems": 1,
+                "minProperties": 1,
+            },
+        },
+        required=["network"],
+    )
+    return {"if": {"type": "object", "required": ["network"]}, "then": network, "else": steps}
 
 
 # Ops.
@@ -276,14 +344,25 @@ def _op(op: type[Op]) -> Rule:
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
     if op.arity is None:
-        first = {"type": ["string", "array", "null"], "items": {"type": "string"}, "minItems": 1}
+        first = _operands(op)
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
-    return _if_mapping(_mapping({**arguments, **_step_keys()}), first)
+    keys = _step_keys()
+    if op.takes_numbers:
+        keys["from"] = {"description": FROM, **_operands(op)}
+    init = {"init": _ref(f"init.{op.op}")} if drawable(op) else {}
+    return _if_mapping(_mapping({**arguments, **init, **keys}), first)
+
+
+def _operands(op: type[Op]) -> Rule:
+    """Return the schema of what a merge reads: names, and numbers where it takes some."""
+    item: Rule = {"type": ["string", "number"]} if op.takes_numbers else {"type": "string"}
+    kinds = ["string", "array", *(["number"] if op.takes_numbers else [])]
+    return {"type": [*kinds, "null"], "items": item, "minItems": 1}
 
 
 def _arguments(op: type[Op]) -> Rule:
-    return {name: _argument(field) for name, field in op.fields.items()}
+    return {name: _argument(field) for name, field in op.fields.items() if not field.internal}
 
 
 def _argument(field: Field) -> Rule:

@@ -27,9 +27,9 @@ class Violation(NamedTuple):
     path: Path
 
 
-def violations(rules: Rule, document: Yaml) -> Iterator[Violation]:
-    """Yield what breaks the schema `rules`, in the order of the document."""
-    todo: list[Iterator[tuple[Rule, Yaml, Path]]] = [iter([(rules, document, ())])]
+def violations(rules: Rule, document: Yaml, start: Rule | None = None, path: Path = ()) -> Iterator[Violation]:
+    """Yield what breaks the schema `rules`, in the order of the document; of a part at `path`, the rule `start`."""
+    todo: list[Iterator[tuple[Rule, Yaml, Path]]] = [iter([(start or rules, document, path)])]
     while todo:
         entry = next(todo[-1], None)
         if entry is None:
@@ -51,9 +51,10 @@ def _applicable(rules: Rule, rule: Rule, value: Yaml) -> Rule:
     """Return the rule that holds of a value, references and conditions followed."""
     while True:
         if "$ref" in rule:
-            rule = rules["definitions"][rule["$ref"].removeprefix("#/definitions/")]
+            name = rule["$ref"].removeprefix("#/definitions/")
+            rule = rules if name == "#" else rules["definitions"][name]
         elif "if" in rule:
-            rule = rule.get("then" if _is(value, rule["if"]["type"]) else "else", {})
+            rule = rule.get("then" if next(_broken(rule["if"], value), None) is None else "else", {})
         else:
             return rule
 

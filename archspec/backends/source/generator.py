@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archspec.backends.source.identifiers import Names, class_name
-from archspec.backends.source.plan.bindings import Open
+from archspec.backends.source.plan.bindings import CannotPlan, Open
 from archspec.backends.source.plan.classes import Planner
 from archspec.backends.source.plan.ir import ClassPlan
 from archspec.backends.source.plan.polish import polish
@@ -68,8 +68,24 @@ def plan(network: Network) -> list[ClassPlan]:
             blamed = {name for number, name in enumerate(kept, start=1) if number in error.networks}
             names = [name for name in kept if name not in (blamed or set(kept))]
             continue
+        except CannotPlan:
+            if not names:
+                raise
+            apart = [name for name in kept if len(kept) > 1 and _can_be_planned(network, name, top)]
+            names = apart if len(apart) < len(names) else names[:-1]
+            continue
         _name_classes(classes, network)
         return classes
+
+
+def _can_be_planned(network: Network, name: str, top: str) -> bool:
+    """Return whether the network can be planned with one param as an argument: its other value may change too much."""
+    trace, kept = traced(network, [name])
+    try:
+        Planner(trace, network.elaboration.program, kept).network(top)
+    except (CannotPlan, Open):
+        return False
+    return bool(kept)
 
 
 def _name_classes(classes: list[ClassPlan], network: Network) -> None:
@@ -79,7 +95,10 @@ def _name_classes(classes: list[ClassPlan], network: Network) -> None:
     taken = {name for plan in classes for name in plan.bindings.kinds}
     names.taken.update(taken)
     for each in classes[:-1]:
-        name = class_name(each.name, f"{top} {network.description}")
+        if each.stands_for is not None:
+            name = class_name(each.stands_for.name, each.stands_for.text("description") or "")
+        else:
+            name = class_name(each.name, f"{top} {network.description}")
         if name == top:
             name += "Block"
         each.name = names.unique(name)

@@ -32,6 +32,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "int": int,
     "round": round,
     "range": range,
+    "zip": zip,
+    "enumerate": enumerate,
+    "reversed": lambda values: values[::-1],
+    "sorted": sorted,
+    "str": str,
     "make_divisible": make_divisible,
     "math.ceil": math.ceil,
     "math.floor": math.floor,
@@ -42,7 +47,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     op: COMPARE[op] for op in (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 }
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_. +-]*")
-_MAX_WORK = 10_000
+MAX_WORK = 10_000
 """Steps that the evaluation of one expression may take: comprehensions over long lists are left as values."""
 
 
@@ -133,14 +138,15 @@ def names_in(tree: ast.AST) -> set[str]:
     if isinstance(tree, ast.Name):
         return {tree.id}
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    bound = {
-        node.target.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.comprehension) and isinstance(node.target, ast.Name)
-    }
+    bound = {target.id for node in ast.walk(tree) if isinstance(node, ast.comprehension) for target in targets_of(node)}
     modules = {"math", "torch"}
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
     return found - bound - modules
+
+
+def targets_of(loop: ast.comprehension) -> list[ast.Name]:
+    """Return the names that a `for` of a comprehension binds."""
+    return [node for node in ast.walk(loop.target) if isinstance(node, ast.Name)]
 
 
 def is_constant(tree: ast.expr) -> bool:
@@ -170,14 +176,14 @@ def equal_sums(left: ast.expr, right: ast.expr) -> bool:
 class _Evaluator:
     """Works out one expression; `work` bounds its steps."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self.lookup = lookup
+    def __init__(self, lookup: Lookup, most: int) -> None:
+        self.lookup, self.most = lookup, most
         self.bound: dict[str, Any] = {}
         self.work = 0
 
     def value(self, tree: ast.expr) -> Any:
         self.work += 1
-        if self.work > _MAX_WORK:
+        if self.work > self.most:
             raise Unprintable
         match tree:
             case ast.Constant():
@@ -223,7 +229,7 @@ class _Evaluator:
                 arguments = list(map(self.value, tree.args))
                 keywords = {str(keyword.arg): self.value(keyword.value) for keyword in tree.keywords}
                 found = FUNCTIONS[called](*arguments, **keywords)
-                return list(found) if called == "range" else found
+                return list(found) if called in ("range", "zip", "enumerate") else found
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=("inf" | "-inf") as text)]):
                 return float(text)
         raise Unprintable
@@ -254,16 +260,16 @@ class _Evaluator:
                 found.append(self.value(tree.elt))
                 return
             loop = tree.generators[level]
-            if not isinstance(loop.target, ast.Name):
-                raise Unprintable
-            hidden = self.bound.get(loop.target.id, self)
+            names = [target.id for target in targets_of(loop)]
+            hidden = {name: self.bound[name] for name in names if name in self.bound}
             for entry in self.value(loop.iter):
-                self.bound[loop.target.id] = entry
+                values = [entry] if isinstance(loop.target, ast.Name) else entry
+                self.bound.update(zip(names, values, strict=True))
                 if all(self.value(test) for test in loop.ifs):
                     run(level + 1)
-            self.bound.pop(loop.target.id, None)
-            if hidden is not self:
-                self.bound[loop.target.id] = hidden
+            for name in names:
+                self.bound.pop(name, None)
+            self.bound.update(hidden)
 
         run(0)
         return found
@@ -282,13 +288,13 @@ def _power(left: Any, right: Any) -> Any:
     return left**right
 
 
-def value_of(tree: ast.expr, lookup: Lookup) -> Any:
-    """Return the value of an expression whose names `lookup` gives.
+def value_of(tree: ast.expr, lookup: Lookup, most: int = MAX_WORK) -> Any:
+    """Return the value of an expression whose names `lookup` gives, in at most `most` steps.
 
     Raises: Unprintable if it holds what generated code does not, or fails.
     """
     try:
-        return _Evaluator(lookup).value(tree)
+        return _Evaluator(lookup, most).value(tree)
     except (ArithmeticError, TypeError, ValueError, LookupError):
         raise Unprintable from None
 
@@ -429,8 +435,13 @@ def text(tree: ast.expr) -> str:
     if not all(map(_PLAIN_TEXT.fullmatch, strings)):
         raise Unprintable
     code = ast.unparse(tree)
+    if not strings:
+        code = _EXPONENT.sub(r"\1e-\2", code)
     return _hugged(_bare_generators(code.replace("'", '"') if strings else code))
 
+
+_EXPONENT = re.compile(r"(\d)e-0(\d)\b")
+"""A small number as Python shows it, which people write without the zero: 1e-6."""
 
 _POWER = re.compile(r"(?<![\w.\])])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
 

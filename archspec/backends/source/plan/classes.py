@@ -189,10 +189,17 @@ class Planner(StepPlanner):
         for path in plan.exposed:
             plan.results.append(cursor.find(uses, [f"{scope.path}.{path}" for scope in scopes]))
         ends = [self.trace.applied[scopes[0]].result, *(f"{scopes[0].path}.{path}" for path in plan.exposed)]
-        plan.labels = [self.trace.label(self.trace.network[scopes[0]], path, scopes[0]) for path in ends]
+        plan.labels = [self._result_label(scopes[0], path) for path in ends]
         definition = scopes[0].definition
+        if isinstance(definition, BlockProgram) and definition.network is not None:
+            plan.stands_for = definition.network.document
         self._finish(plan, definition if isinstance(definition, BlockProgram) else None)
         return plan
+
+    def _result_label(self, scope: Scope, path: str) -> str:
+        """Return what to call a value that a class returns; that of a network is called as its feature."""
+        names = [name for name, each in scope.gives.items() if each == path and name.isidentifier()]
+        return names[0] if names else self.trace.label(self.trace.network[scope], path, scope)
 
     def _exposed(self, scopes: Sequence[Scope]) -> list[str]:
         """Return the values in scopes, by their paths within, that something outside of one of them reads."""
@@ -380,7 +387,7 @@ def _scope_name(step: Step, scope: Scope) -> str:
         return name
     last = list(flat(scope.items))[-1:]
     made = last[0].made if last else None
-    if isinstance(made, Node) and made.op.op == "add" and scope.items[0].reads[0] in made.inputs:
+    if isinstance(made, Node) and made.op.op == "add" and set(scope.items[0].reads[:1]) & {*made.inputs}:
         return "residual"
     around = next((each for each in scope.chain() if each is not scope and each.kind != "inline"), None)
     own = scope.path.rpartition(".")[2]

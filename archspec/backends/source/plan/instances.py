@@ -39,7 +39,8 @@ def instance(step: Step, applied: Uses, cursor: Cursor, classes: Sequence[tuple[
     _set_arguments(made, plan, [use for _, use in classes], step, applied, cursor)
     result = {use: applied[use].result for use in cursor.active}
     label = plan.labels[0] if plan.exposed else label_of(step)
-    made.outs = [_slot(result, plan.results[0], made, label, step.name is not None, cursor)]
+    named = step.name is not None or plan.exposed != [] and plan.stands_for is not None
+    made.outs = [_slot(result, plan.results[0], made, label, named, cursor)]
     for place, path in enumerate(plan.exposed, start=1):
         paths = {use: f"{scope.path}.{path}" for use, scope in scopes.items()}
         made.outs.append(_slot(paths, plan.results[place], made, plan.labels[place], True, cursor))
@@ -70,9 +71,9 @@ def _slot(paths: dict[int, str], inner: Slot, made: Instance, label: str, named:
 def _outside(tree: ast.expr, made: Instance) -> ast.expr | None:
     """Return an expression of a class with the arguments of an object, or their defaults, in place of the names."""
     assert made.plan is not None
-    lets = {each.target: each.value for each in made.plan.statements if isinstance(each, Let)}
-    while names_in(tree) & lets.keys():
-        tree = trees.replaced(tree, lets)
+    for each in reversed(made.plan.statements):
+        if isinstance(each, Let):  # which may replace an argument of its name: `m = k * 2 if m is None else m`
+            tree = trees.replaced(tree, {each.target: each.value})
     given: dict[str, ast.expr] = {}
     for name in names_in(tree):
         binding = made.plan.arguments.get(name)

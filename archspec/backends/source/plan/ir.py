@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import MISSING, Binding
-from archspec.ops.base import Op
-from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES
+from archspec.document import Document
+from archspec.ops.base import Op, makes_module
+from archspec.ops.torch_api import AS_KERNEL, OPERATORS, REQUIRED, SIGNATURES, numbers_of
 from archspec.shapes import Shape
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class CallPlan:
     @property
     def makes_module(self) -> bool:
         """Whether it constructs a module."""
-        return self.target.startswith("nn.") or self.target.isidentifier()
+        return makes_module(self.target)
 
     @property
     def is_operator(self) -> bool:
@@ -67,13 +68,25 @@ class CallPlan:
     def __str__(self) -> str:
         """Return the call as the plan shows it: without what torch assumes."""
         if self.is_operator:
-            return self.target
+            numbers = ", ".join(f"{ast.unparse(tree)} at {place}" for place, tree in numbers_of(self.arguments))
+            return f"{self.target}({numbers})" if numbers else self.target
         given = {name: tree for name, tree in self.arguments.items() if not self.is_default(name)}
         return f"{self.target}({_arguments(given)})"
 
 
 Name = str | ast.expr
 """The name of a module: text, or an expression if it differs between the copies of a loop."""
+
+
+def entry_of(name: Name) -> tuple[str, ast.expr] | None:
+    """Return the list and the number of a module called `convs.0`, or by an f-string like that; None of any other."""
+    match name:
+        case str():
+            listed, dot, number = name.rpartition(".")
+            return (listed, ast.Constant(int(number))) if dot else None
+        case ast.JoinedStr(values=[ast.Constant(value=str(text)), ast.FormattedValue(value=number)]):
+            return (text[:-1], number) if text.endswith(".") else None
+    return None
 
 
 @dataclass(eq=False)
@@ -118,6 +131,8 @@ class Leaf(Statement):
     op: type[Op] = Op
     calls: list[CallPlan] = field(default_factory=list)
     explicit: bool = False
+    fits: tuple[str, ...] = ()
+    """What gives each value the batch that the op needs (`Op.fits`); empty where none needs that."""
 
     def _expressions(self) -> Iterable[ast.expr]:
         return (tree for call in self.calls for tree in call.arguments.values())
@@ -134,6 +149,37 @@ class Leaf(Statement):
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
         return " -> ".join(map(str, self.calls)) or "nothing"
+
+
+@dataclass(eq=False)
+class Free(Statement):
+    """A parameter or a buffer of the class: the calls that make the tensor. `test` if it stands under a condition.
+
+    `trained` tells a parameter, `persistent` whether the state_dict has a buffer.
+    """
+
+    calls: list[CallPlan] = field(default_factory=list)
+    trained: bool = True
+    persistent: bool = True
+    test: ast.expr | None = None
+
+    def _expressions(self) -> Iterable[ast.expr]:
+        yield from (tree for call in self.calls for tree in call.arguments.values())
+        if self.test is not None:
+            yield self.test
+
+    def change(self, change: Any) -> None:
+        """Put `change(expression)` in place of every argument and of the condition."""
+        for call in self.calls:
+            call.arguments = {name: change(tree) for name, tree in call.arguments.items()}
+        if self.test is not None:
+            self.test = change(self.test)
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        kind = "parameter" if self.trained else "buffer" if self.persistent else "buffer, not kept"
+        test = f" if {ast.unparse(self.test)}" if self.test is not None else ""
+        return f"{kind} {' -> '.join(map(str, self.calls))}{test}"
 
 
 @dataclass(eq=False)
@@ -163,6 +209,8 @@ class Reuse(Statement):
     target: Statement = field(default_factory=Statement)
     path: str = ""
     plan: ClassPlan | None = None
+    fits: tuple[str, ...] = ()
+    """As of a `Leaf`: what gives each value the batch that the op needs."""
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
@@ -383,6 +431,8 @@ class ClassPlan:
     size_arguments: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Arguments that are sizes of inputs: the number of the input and of its axis."""
     is_network: bool = False
+    stands_for: Document | None = None
+    """The spec that the class stands for, where that is a block of the network."""
 
     def order(self) -> list[int]:
         """Return the places of its results in the order in which they are made, which is that of the returned tuple."""

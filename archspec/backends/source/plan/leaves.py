@@ -10,13 +10,15 @@ from typing import Any
 from archspec.backends.source import trees
 from archspec.backends.source.plan.bindings import Bindings, Candidate, CannotPlan, ClassBindings, plain
 from archspec.backends.source.plan.cursor import Cursor, common_shape
-from archspec.backends.source.plan.ir import Branch, CallPlan, Leaf, Let, Name, Slot, Statement
+from archspec.backends.source.plan.ir import Branch, CallPlan, Free, Leaf, Let, Name, Slot, Statement, entry_of
 from archspec.backends.source.trees import Unprintable, all_same, literal, names_in
 from archspec.backends.source.uses.trace import name_of
 from archspec.errors import Complaint
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Applied, Node
+from archspec.names import list_of
 from archspec.ops.base import Call, Op, symbolic_calls
+from archspec.ops.merge import number_operands
 from archspec.ops.symbolic import symbolic, tree_of
 from archspec.program.steps import OpStep, ScopeStep, Step, Value
 from archspec.shapes import Shape
@@ -27,10 +29,14 @@ Uses = Mapping[int, Applied]
 
 def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
     """Plan an op. Uneven padding in some of the uses only becomes a statement of its own, under a condition."""
+    if step.is_free:
+        return [_free(step, applied, cursor)]
     reads = cursor.reads(applied)
-    nodes = {use: each.made for use, each in applied.items()}
-    ops = {use: node.op for use, node in nodes.items() if isinstance(node, Node)}
+    ops = _ops(applied)
     calls = _calls(ops)
+    fits = {tuple([op.fits(place) for place in range(len(reads))]) if op.leads else () for op in ops.values()}
+    if len(fits) != 1:
+        raise CannotPlan
     symbols = _Symbols(step, applied, reads, cursor)
     targets = {use: [call.target for call in sequence] for use, sequence in calls.items()}
     statements: list[Statement] = []
@@ -47,8 +53,68 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
     ]
     name = child_name(step, applied, cursor, stateful)
     cursor.add(out)
-    statements.append(Leaf(name, reads, [out], stateful, op=step.op, calls=planned, explicit=step.name is not None))
+    explicit = step.name is not None
+    statements.append(Leaf(name, reads, [out], stateful, op=step.op, calls=planned, explicit=explicit, fits=fits.pop()))
     return statements
+
+
+def _ops(applied: Uses) -> dict[int, Op]:
+    """Return the op that a step made in each use."""
+    return {use: each.made.op for use, each in applied.items() if isinstance(each.made, Node)}
+
+
+def _free(step: OpStep, applied: Uses, cursor: Cursor) -> Free:
+    """Plan a parameter or a buffer. The value before it stays the one that the next step reads."""
+    ops = _ops(applied)
+    calls = _calls(ops)
+    symbols = _Symbols(step, applied, [], cursor)
+    if not all_same([(op.lead, op.persistent) for op in ops.values()]):
+        raise CannotPlan
+    if any(len(sequence) != len(calls[cursor.active[0]]) for sequence in calls.values()):
+        raise CannotPlan
+    op = ops[cursor.active[0]]
+    paths = {use: each.made.path for use, each in applied.items() if isinstance(each.made, Node)}
+    out = Slot(paths, symbols.output(list(ops.values())), label_of(step), step.name is not None)
+    out.shape = common_shape(each.output for each in ops.values())
+    statements: list[Statement] = []
+    planned = [
+        _planned(position, calls, symbols, cursor, None, statements) for position in range(len(calls[cursor.active[0]]))
+    ]
+    for plan in planned:
+        if "data" in plan.arguments and len(trees.text(plan.arguments["data"])) > trees.WIDEST:
+            plan.arguments["data"] = _computed(step, applied, symbols, calls, cursor) or plan.arguments["data"]
+    name = child_name(step, applied, cursor)
+    cursor.sight.add(out)
+    return Free(name, [], [out], True, calls=planned, trained=bool(op.weights()), persistent=op.persistent)
+
+
+def _computed(
+    step: OpStep, applied: Uses, symbols: _Symbols, calls: Mapping[int, Sequence[Call]], cursor: Cursor
+) -> ast.expr | None:
+    """Return how the spec computes the numbers of a buffer, which are too many to write out; None if it does not."""
+    value = step.arguments.get(symbols.field("data"))
+    if value is None or value.constant:
+        return None
+    try:
+        tree = cursor.translated(value, {use: each.environment for use, each in applied.items()})
+        if tree is None:
+            return None
+        for use in cursor.active:
+            data = plain(calls[use][0].arguments["data"])
+            found = plain(trees.value_of(tree, partial(cursor.bindings.lookup, use=use), MOST_WORK))
+            if trees.same(data, (found,)):
+                wrapped = True
+            elif trees.same(data, found):
+                wrapped = False
+            else:
+                return None
+    except Unprintable:
+        return None
+    return ast.List([tree], ast.Load()) if wrapped else tree
+
+
+MOST_WORK = 1_000_000
+"""Steps that it may take to work out the numbers of a buffer."""
 
 
 def _calls(ops: Mapping[int, Op]) -> dict[int, tuple[Call, ...]]:
@@ -176,8 +242,14 @@ class _Symbols:
         environments = {each: applied[each].environment for each in cursor.active}
         for name, value in step.made:
             arguments[name] = self._argument(value, use, environments, name in step.defaults)
+        numbers = self._numbers(use, environments)
+        if numbers is not None:
+            arguments["numbers"] = numbers
+        made = applied[use].made
         try:
-            self.calls, self.shape = symbolic_calls(step.op, inputs, arguments)
+            self.calls, self.shape = symbolic_calls(
+                step.op, inputs, arguments, made.op.leads if isinstance(made, Node) else ()
+            )
         except (Complaint, TypeError, ValueError):
             self.calls = ()
 
@@ -187,6 +259,26 @@ class _Symbols:
         return tuple(
             _remembering(size, tree, self.cursor.bindings, use) for size, tree in zip(shape, sizes, strict=True)
         )
+
+    def _numbers(self, use: int, environments: Mapping[int, Any]) -> list[Any] | None:
+        """Return the numbers among the operands, those remembering their expressions that have some."""
+        reads = self.step.reads
+        if reads is None or not self.step.takes_numbers:
+            return None
+        numbers = number_operands(reads.evaluate(environments[use]))
+        if numbers is None or reads.constant:
+            return numbers
+        try:
+            tree = self.cursor.translated(reads, environments)
+        except Unprintable:
+            return numbers
+        trees_ = tree.elts if isinstance(tree, ast.List | ast.Tuple) else [None, tree]
+        if len(trees_) != len(numbers):
+            return numbers
+        return [
+            symbolic(number, tree) if number is not None and tree is not None and names_in(tree) else number
+            for number, tree in zip(numbers, trees_, strict=True)
+        ]
 
     def _argument(self, value: Value, use: int, environments: Mapping[int, Any], default: bool) -> Any:
         """Return an argument that remembers its expression; a plain one if the code cannot say it."""
@@ -289,6 +381,8 @@ def label_of(step: Step) -> str:
         stem = _stem(step)
         if stem:
             return stem
+    if step.fixed_name and list_of(step.fixed_name):
+        return list_of(step.fixed_name).removesuffix("s") + step.fixed_name.rpartition(".")[2]
     if isinstance(step, ScopeStep):
         return step.fixed_name or (step.repeat.binds if step.repeat else "") or "layers"
     return step.fixed_name or step.label
@@ -299,7 +393,9 @@ def _stem(step: Step) -> str:
     assert step.name is not None
     found = compile_text(str(step.name.yaml.plain()))
     parts = found.parts if isinstance(found, Template) else ()
-    return parts[0].rstrip("_") if parts and isinstance(parts[0], str) else ""
+    if not parts or not isinstance(parts[0], str):
+        return ""
+    return parts[0][:-1].removesuffix("s") if parts[0].endswith(".") else parts[0].rstrip("_")
 
 
 def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True) -> Name:
@@ -313,7 +409,7 @@ def child_name(step: Step, applied: Uses, cursor: Cursor, stateful: bool = True)
     if all_same(names):
         return names[0]
     template = cursor.bindings.expressed(cursor.active, names, [lambda: _name_template(step, applied, cursor)])
-    if template is not None:
+    if template is not None and ("." not in names[0] or entry_of(template) is not None):
         return template
     if stateful:
         raise CannotPlan

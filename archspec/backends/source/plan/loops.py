@@ -53,6 +53,8 @@ class Unroll(Exception):
 def plan_copies(planner: StepPlanner, step: Step, entries: Entries, cursor: Cursor) -> list[Statement]:
     """Return the statements of a step's copies."""
     counts = {len(copies) for copies in entries.values()}
+    if step.is_free:
+        return _one_by_one(planner, step, entries, cursor)
     if counts == {1}:
         return planner.single(step, {use: copies[0] for use, copies in entries.items()}, cursor)
     if step in cursor.unrolled:

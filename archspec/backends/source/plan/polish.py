@@ -20,6 +20,7 @@ from archspec.backends.source.plan.ir import (
     Chain,
     ClassPlan,
     Copies,
+    Free,
     Instance,
     InTraining,
     Leaf,
@@ -28,6 +29,7 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Slot,
     Statement,
+    entry_of,
     names_used,
     walk,
 )
@@ -111,6 +113,12 @@ def join_branches(plan: ClassPlan) -> None:
     """Put neighbouring steps under one condition into one branch."""
 
     def join(statements: list[Statement]) -> None:
+        for place in range(len(statements) - 1, 0, -1):
+            free, after = statements[place - 1], statements[place]
+            if isinstance(free, Free) and free.test is not None and isinstance(after, Branch):
+                if equal(free.test, after.test) and not after.otherwise:
+                    free.test = None
+                    after.statements.insert(0, statements.pop(place - 1))
         for place in range(len(statements) - 1, 0, -1):
             before, after = statements[place - 1], statements[place]
             if not (isinstance(before, Branch) and isinstance(after, Branch)):
@@ -569,6 +577,22 @@ def _bodies(statement: Statement) -> list[list[Statement]]:
     return [statement.statements] if isinstance(statement, Chain | Listing | Loop | InTraining) else []
 
 
+def gather_lists(plan: ClassPlan) -> None:
+    """Make an nn.ModuleList of modules that stand in a list, where they all follow one another."""
+    entries: dict[str, list[Statement]] = {}
+    for statement in walk(plan.statements):
+        entry = entry_of(statement.name)
+        if entry is not None:
+            entries.setdefault(entry[0], []).append(statement)
+    for name, found in entries.items():
+        start = next((place for place, each in enumerate(plan.statements) if each is found[0]), len(plan.statements))
+        if plan.statements[start : start + len(found)] != found or not all(isinstance(e.name, str) for e in found):
+            continue
+        for each in found:
+            each.name = str(each.name).rpartition(".")[2]
+        plan.statements[start : start + len(found)] = [Listing(name, [], [], True, statements=found)]
+
+
 def part_long_sums(plan: ClassPlan) -> None:
     """Work out an operator between very many values in several steps: Python compiles no expression of any depth."""
 
@@ -578,6 +602,8 @@ def part_long_sums(plan: ClassPlan) -> None:
                 part(inner)
             whole = statements[place]
             if not isinstance(whole, Leaf) or len(whole.reads) <= MOST_OPERANDS or not whole.calls[0].is_operator:
+                continue
+            if whole.calls[0].arguments:
                 continue
             first, steps = whole.reads[0], []
             for start in range(1, len(whole.reads), MOST_OPERANDS):
@@ -633,5 +659,6 @@ RULES: tuple[Callable[[ClassPlan], None], ...] = (
     name_often,
     drop_unused,
     part_long_sums,
+    gather_lists,
     skip_in_evaluation,
 )

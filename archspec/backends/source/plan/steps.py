@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from archspec.backends.source.plan.bindings import Candidate, CannotPlan
 from archspec.backends.source.plan.cursor import Cursor
 from archspec.backends.source.plan.instances import instance
-from archspec.backends.source.plan.ir import Branch, Chain, ClassPlan, Let, Listing, Slot, Statement
+from archspec.backends.source.plan.ir import Branch, Chain, ClassPlan, Free, Let, Listing, Slot, Statement
 from archspec.backends.source.plan.leaves import child_name, label_of, leaf
 from archspec.backends.source.plan.loops import plan_copies
 from archspec.backends.source.plan.reuse import remember, reuse
 from archspec.backends.source.trees import Unprintable, all_same
 from archspec.backends.source.uses.elements import Layout, chain_layout
-from archspec.backends.source.uses.trace import Trace, by_step, environment_of, flat, is_empty, name_of
+from archspec.backends.source.uses.trace import Trace, by_step, chosen, environment_of, flat, is_empty, name_of
 from archspec.graph import Applied, Node, Scope
-from archspec.program.steps import CallStep, OpStep, ScopeStep, Step, UseStep
+from archspec.program.steps import CallStep, ChoiceStep, OpStep, ScopeStep, Step, UseStep
 
 Uses = Mapping[int, Applied]
 """What one step made in every use."""
@@ -56,11 +56,29 @@ class StepPlanner:
             elif len(present) == len(cursor.active):
                 statements += self._present(step, there, cursor)
             else:
+                if step.is_free:
+                    statements.append(self._free_if(step, there, present, rows, cursor))
+                    continue
                 others = self._alternatives(present, waiting, rows, cursor)
                 for _ in others:
                     waiting.popleft()
                 statements.append(self._conditional([step, *others], rows, cursor))
         return statements
+
+    def _free_if(
+        self,
+        step: Step,
+        there: Entries,
+        present: Sequence[int],
+        rows: Mapping[int, Mapping[Step, list[Applied]]],
+        cursor: Cursor,
+    ) -> Statement:
+        """Return a free tensor that stands in some uses only."""
+        test = self._condition(step, there, rows, cursor)
+        (found,) = self._present(step, {use: there[use] for use in present}, cursor.narrowed(present))
+        assert isinstance(found, Free)
+        found.test = test
+        return found
 
     def _skip(self, step: Step, rows: Mapping[int, Mapping[Step, list[Applied]]], cursor: Cursor) -> None:
         """Pass a step that stands nowhere: what follows reads what it would have read."""
@@ -79,7 +97,7 @@ class StepPlanner:
         found: list[Step] = []
         for step in following:
             standing = {use for use, made in _standing(step, rows, cursor.active).items() if made}
-            if not standing or not standing <= missing:
+            if not standing or not standing <= missing or step.is_free:
                 return []
             found.append(step)
             missing -= standing
@@ -158,6 +176,8 @@ class StepPlanner:
 
     def single(self, step: Step, applied: Uses, cursor: Cursor) -> list[Statement]:
         """Return the statements of a step that stands once in every use."""
+        if isinstance(step, ChoiceStep):
+            return self._chosen(step, applied, cursor)
         if isinstance(step, ScopeStep) and step.is_inline:
             return self._inline(step, applied, cursor)
         if isinstance(step, UseStep):
@@ -171,6 +191,38 @@ class StepPlanner:
             return self._container(step, applied, cursor)
         remember(statements[-1], applied, cursor)
         return statements
+
+    def _chosen(self, step: ChoiceStep, applied: Uses, cursor: Cursor) -> list[Statement]:
+        """Return the statements of a step whose op or block the uses choose: a branch if they differ."""
+        keys = {use: chosen(applied[use]) for use in cursor.active}
+        key = keys[cursor.active[0]]
+        present = [use for use in cursor.active if keys[use] == key]
+        option = step.option(key).step
+        if len(present) == len(cursor.active):
+            return self.single(option, applied, cursor)
+        environments = {use: applied[use].environment for use in cursor.active}
+
+        def is_chosen() -> ast.expr | None:
+            tree = cursor.translated(step.choice, environments)
+            return None if tree is None else ast.Compare(tree, [ast.Eq()], [ast.Constant(key)])
+
+        stands = [use in present for use in cursor.active]
+        test = cursor.bindings.express(cursor.active, stands, [is_chosen], f"use_{key}")
+        inner, other = (
+            cursor.narrowed(uses) for uses in (present, [use for use in cursor.active if use not in present])
+        )
+        ways = [
+            self.single(each, {use: applied[use] for use in way.active}, way)
+            for each, way in ((option, inner), (step, other))
+        ]
+        paths = {use: applied[use].result for use in cursor.active}
+        results = [way.find(way.active, [paths[use] for use in way.active]) for way in (inner, other)]
+        out = Slot(paths, _joined_sizes(results[0], results[1], paths, cursor), label_of(option), step.name is not None)
+        out.shape = results[0].shape if results[0].shape == results[1].shape else None
+        cursor.add(out)
+        branch = Branch(outs=[out], test=test, statements=ways[0], otherwise=ways[1])
+        branch.result, branch.other_result = results
+        return [branch]
 
     def _inline(self, step: ScopeStep, applied: Uses, cursor: Cursor) -> list[Statement]:
         if any(applied[use].reads[0] != cursor.previous.paths.get(use) for use in cursor.active):
@@ -255,6 +307,8 @@ class StepPlanner:
 def is_numbered(scope: Scope) -> bool:
     """Return whether the modules of a scope are numbered, in order; a number may be left out for what is no module."""
     names = [name_of(applied) for applied in flat(scope.items) if _makes_module(applied)]
+    if any(isinstance(applied.made, Node) and applied.made.is_free for applied in flat(scope.items)):
+        return False
     if not names or not all(name.isdecimal() and len(name) < 6 for name in names):
         return False
     numbers = [int(name) for name in names]

@@ -29,6 +29,9 @@ Sizes = Callable[[list[str]], tuple[ast.expr | None, ...]]
 _CALLED = {"ceil": "math.ceil", "floor": "math.floor"}
 """Functions of the language that Python calls otherwise."""
 
+_ITERATORS = frozenset({"range", "zip", "enumerate", "reversed"})
+"""Functions whose result is a list here, and none in Python."""
+
 
 def translated(
     tree: ast.expr, bindings: Bindings, active: Sequence[int], environments: Mapping[int, Environment], sizes: Sizes
@@ -202,9 +205,8 @@ class _Translator:
         outer = set(self.bound)
         loops = []
         for loop in tree.generators:
-            assert isinstance(loop.target, ast.Name)
-            source = self.run(loop.iter)
-            self.bound.add(loop.target.id)
+            source = self._iterated(loop.iter)
+            self.bound |= {target.id for target in trees.targets_of(loop)}
             loops.append(ast.comprehension(loop.target, source, [self.run(test) for test in loop.ifs], 0))
         found = type(tree)(self.run(tree.elt), loops)
         self.bound = outer
@@ -212,9 +214,19 @@ class _Translator:
 
     _generatorexp = _listcomp
 
+    def _iterated(self, tree: ast.expr) -> ast.expr:
+        """Return what a comprehension runs over: no list has to be made of a range there."""
+        match tree:
+            case ast.Call(func=ast.Name(id="range" | "enumerate" | "reversed")):
+                arguments = [self.run(argument) for argument in tree.args]
+                return ast.Call(tree.func, arguments, [ast.keyword(k.arg, self.run(k.value)) for k in tree.keywords])
+        return self.run(tree)
+
     def _call(self, tree: ast.Call) -> ast.expr:
         assert isinstance(tree.func, ast.Name)
         called = tree.func.id
+        if called in _ITERATORS:
+            raise Unprintable
         if called in ("make_divisible", "int", "round", "ceil", "floor") and tree.args:
             inner = _without_factor(tree.args[0], self.values)
             values, exact = self.values(tree), self.values(inner)

@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from archspec.backends.source.uses.trace import Trace, name_of
+from archspec.backends.source.uses.trace import Trace, chosen, name_of
 from archspec.expressions import Tensor
 from archspec.graph import Applied, Node, Scope
 from archspec.ops.base import Op
+from archspec.program.steps import ChoiceStep
 
 
 def distinct(trace: Trace, scopes: Sequence[Scope]) -> tuple[list[Scope], dict[Scope, int]]:
@@ -31,7 +32,7 @@ def _use_key(trace: Trace, scope: Scope) -> Hashable:
     values = scope.environment.values if scope.environment else {}
     arguments = tuple((name, _frozen(value)) for name, value in values.items())
     reads = trace.externals(scope)
-    shapes = tuple((trace.shape(scope, path), reads.index(path)) for path in reads)
+    shapes = tuple((trace.shape(scope, path), trace.lead(scope, path), reads.index(path)) for path in reads)
     exposed = tuple(path[len(scope.path) :] for path in trace.exposed.get(scope, ()))
     return trace.network[scope], arguments, shapes, exposed
 
@@ -85,6 +86,8 @@ def _worked_out(scope: Scope, closely: bool) -> Hashable:
         made = applied.made
         name = "" if isinstance(made, Scope) and made.kind == "inline" else name_of(applied)
         here: tuple[Hashable, ...] = (id(applied.step), name, reads, relative(applied.result))
+        if isinstance(applied.step, ChoiceStep):
+            here = (*here, chosen(applied))
         if isinstance(made, Scope) and (closely or made.kind != "block"):
             return (*here, tuple(map(entry, made.items)))
         if isinstance(made, Node) and closely:

@@ -48,6 +48,8 @@ def elements(items: Iterable[Applied], cancelled: bool = True) -> list[Element] 
     found: list[Element] = []
     for applied in flat(items):
         made = applied.made
+        if "." in name_of(applied):  # it stands in an nn.ModuleList
+            return None
         if not isinstance(made, Node):
             found.append(Element(name_of(applied), None, True))
             continue

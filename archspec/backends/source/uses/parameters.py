@@ -14,7 +14,7 @@ from archspec.elaborate import Elaboration, elaborate
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Graph
 from archspec.network import Network
-from archspec.program.steps import CallStep, OpStep, Program, ScopeStep, Step, UseStep, Value
+from archspec.program.steps import CallStep, ChoiceStep, OpStep, Program, ScopeStep, Step, UseStep, Value
 
 HEAD = "num_classes"
 """The param that every network's class keeps, where it can; of others, only rates of dropout go into blocks."""
@@ -30,7 +30,7 @@ def traced(network: Network, names: Sequence[str]) -> tuple[Trace, dict[str, lis
     graphs, kept = [graph], []
     for name in names:
         other = _graph(network, {name: _different(network.params[name])})
-        if other is not None:
+        if other is not None and _drawn_alike(graph, other):
             graphs.append(other)
             kept.append(name)
     values = {
@@ -47,6 +47,14 @@ def _graph(network: Network, values: Mapping[str, Any]) -> Graph | None:
     shapes = {name: list(shape) for name, shape in network.graph.inputs.items()}
     result = elaborate(program.document, {**network.params, **values}, shapes, program, trace=True)
     return None if result.diagnostics else result.graph
+
+
+def _drawn_alike(graph: Graph, other: Graph) -> bool:
+    """Return whether one loop draws the weights of both: it does not see the params."""
+    rules = {node.path: {name: draw.rule for name, draw in node.draws.items()} for node in graph.nodes if node.draws}
+    return all(
+        rules.get(node.path, {}) == {name: draw.rule for name, draw in node.draws.items()} for node in other.nodes
+    )
 
 
 def _different(value: Any) -> Any:
@@ -102,6 +110,8 @@ def _values(program: Program) -> Iterator[tuple[Value, bool]]:
         yield value, True
     yield from _step_values(program.steps, False)
     for block in program.blocks.values():
+        if block.network is not None:
+            continue  # it sees its own params only
         own = set(block.params)
         yield from ((value, False) for value in block.params.values() if value is not None)
         yield from (each for each in _step_values(block.steps, True) if not each[0].names <= own)
@@ -120,6 +130,9 @@ def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, b
                 yield value, step.op.fields[name].free and handed_on
         elif isinstance(step, CallStep):
             yield from ((value, not within) for value in step.arguments.values())
+        elif isinstance(step, ChoiceStep):
+            yield from ((value, False) for value in [step.choice] if value is not None)
+            yield from _step_values([option.step for option in step.options.values()], within)
         elif isinstance(step, ScopeStep):
             yield from ((value, not within) for value in step.let.values())
             yield from _step_values(step.steps, within)

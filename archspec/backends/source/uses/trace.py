@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from archspec.expressions import Environment
 from archspec.graph import Applied, Graph, Node, Scope
 from archspec.program.steps import BlockProgram, ScopeStep, Step, UseStep
-from archspec.shapes import Shape
+from archspec.shapes import Lead, Shape
 
 
 class Trace:
@@ -36,6 +36,7 @@ class Trace:
         """By a scope that a `use` made, or one inside it, the scope that has the modules."""
         self.users: dict[Scope, list[Scope]] = {}
         """The scopes that a `use` made, by the scope that has the modules."""
+        self._leads = [{node.path: node.op.lead for node in graph.nodes if node.op.lead < 2} for graph in graphs]
         self._externals: dict[Scope, tuple[str, ...]] = {}
         self._straight: dict[Scope, bool] = {}
         for number, (graph, root) in enumerate(zip(graphs, self.roots, strict=True)):
@@ -99,6 +100,10 @@ class Trace:
     def shape(self, scope: Scope, path: str) -> Shape:
         """Return the shape of a value of the network that a scope is in."""
         return self._shapes[self.network[scope]][path]
+
+    def lead(self, scope: Scope, path: str) -> Lead:
+        """Return what stands before the shape of a value."""
+        return self._leads[self.network[scope]].get(path, Lead.BATCH)
 
     # What is read where.
 
@@ -275,8 +280,12 @@ def flat(items: Iterable[Applied]) -> Iterator[Applied]:
 
 
 def name_of(applied: Applied) -> str:
-    """Return the last part of the path of what a step made: its name as a module."""
-    return applied.made.path.rpartition(".")[2] if applied.made is not None else ""
+    """Return the name of what a step made as a module of the scope that it stands in; in a list, `convs.0`."""
+    made = applied.made
+    if made is None:
+        return ""
+    home = made.scope if isinstance(made, Node) else made.parent
+    return made.path[len(home.path) + 1 :] if home is not None and home.path else made.path
 
 
 def by_step(items: Iterable[Applied]) -> dict[Step, list[Applied]]:
@@ -286,6 +295,12 @@ def by_step(items: Iterable[Applied]) -> dict[Step, list[Applied]]:
         assert isinstance(applied.step, Step)
         found.setdefault(applied.step, []).append(applied)
     return found
+
+
+def chosen(applied: Applied) -> str:
+    """Return the op or block that a step of a choice made."""
+    made = applied.made
+    return made.op.op if isinstance(made, Node) else (made.block or "") if made is not None else ""
 
 
 def all_steps(steps: Iterable[Step]) -> Iterator[Step]:

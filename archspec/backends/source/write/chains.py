@@ -14,6 +14,7 @@ from archspec.backends.source.plan.ir import (
     Chain,
     ClassPlan,
     Copies,
+    Free,
     Instance,
     Leaf,
     Let,
@@ -356,15 +357,15 @@ def modules_of(leaf: Leaf) -> list[CallPlan]:
 
 def has_module(statement: Statement) -> bool:
     """Return whether a statement holds a module."""
-    return not isinstance(statement, Let | Reuse) and (
+    return not isinstance(statement, Let | Free | Reuse) and (
         not isinstance(statement, Leaf) or statement.module() is not None
     )
 
 
 def number_of(statement: Statement, place: int) -> int:
     """Return the number of a module in a list: its name, or else its place."""
-    name = statement.name
-    return int(name) if isinstance(name, str) and name.isdecimal() else place
+    number = statement.name.rpartition(".")[2] if isinstance(statement.name, str) else ""
+    return int(number) if number.isdecimal() else place
 
 
 def is_simple(statements: Sequence[Statement]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from archspec.backends.source.plan.ir import CallPlan, Leaf, Reuse, Statement
+from archspec.backends.source.plan.ir import CallPlan, Free, Leaf, Reuse, Statement
 from archspec.backends.source.trees import binary, equal, equal_sums, name, names_in, text
 from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
@@ -21,9 +21,9 @@ def expression(tree: ast.expr) -> Doc:
             pairs = zip(tree.keys, tree.values, strict=True)
             items = [Named(f"{text(key)}: ", expression(value)) for key, value in pairs if key is not None]
             return Brackets("{", items, "}", tall=True)
-        case ast.ListComp(elt=element, generators=[loop]):
-            code = f"for {text(loop.target)} in {text(loop.iter)}"
-            return Brackets("[", [Comprehension(expression(element), code)], "]")
+        case ast.ListComp(elt=element, generators=loops) if not any(loop.ifs for loop in loops):
+            first, *more = [f"for {text(loop.target)} in {text(loop.iter)}" for loop in loops]
+            return Brackets("[", [Comprehension(expression(element), first, more=tuple(more))], "]")
     return Text(text(tree))
 
 
@@ -38,7 +38,7 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
     signature, call = SIGNATURES[target], CallPlan(target, arguments)
     for key, default in signature.parameters.items():
         tree = arguments.get(key)
-        if tree is None or call.is_default(key):
+        if tree is None or call.is_default(key) and key not in signature.always:
             by_place = False
             continue
         first = not found and not after_inputs
@@ -55,6 +55,27 @@ def _shortest(target: str, key: str, tree: ast.expr) -> ast.expr:
         if all(equal(item, tree.elts[0]) for item in tree.elts):
             return tree.elts[0]
     return tree
+
+
+def tensor(free: Free) -> Doc:
+    """Return the code that makes a free tensor."""
+    doc: Doc | None = None
+    for call in free.calls:
+        short = call.target.removeprefix("torch.")
+        size = call.arguments.get("size")
+        if short in ("empty", "ones", "zeros") and isinstance(size, ast.Tuple):
+            doc = Brackets(f"{call.target}(", [expression(item) for item in size.elts])
+        else:
+            inputs = [] if doc is None else [doc]
+            arguments = {key: _listed(tree) if key == "data" else tree for key, tree in call.arguments.items()}
+            doc = Brackets(f"{call.target}(", [*inputs, *call_arguments(call.target, arguments, bool(inputs))])
+    assert doc is not None
+    return Brackets("nn.Parameter(", [doc]) if free.trained else doc
+
+
+def _listed(tree: ast.expr) -> ast.expr:
+    """Return nested tuples as nested lists."""
+    return ast.List([_listed(item) for item in tree.elts], ast.Load()) if isinstance(tree, ast.Tuple) else tree
 
 
 def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:

@@ -15,8 +15,10 @@ from archspec.backends.source.plan.ir import ClassPlan
 from archspec.backends.source.strings import docstring_lines
 from archspec.backends.source.write.forward_method import ForwardWriter
 from archspec.backends.source.write.init_method import InitWriter
+from archspec.backends.source.write.initial_weights import loop
 from archspec.errors import UsageError
 from archspec.expressions import make_divisible
+from archspec.graph import Node
 from archspec.network import Network
 from archspec.ops.torch_api import LAYERS
 from archspec.shapes import Shape, shape_text
@@ -28,7 +30,7 @@ _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?!\w|=[^=])")
 def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, Shape], template: str | None) -> str:
     """Return the text of the file. `template` is a jinja2 template file in place of `templates/module.py.jinja`."""
     taken = frozenset(plan.name for plan in classes)
-    parts = [_class(plan, taken, shapes) for plan in classes]
+    parts = [_class(plan, taken, shapes, network.graph.nodes if plan.is_network else ()) for plan in classes]
     code = "\n".join(line for part in parts for line in part["lines"])
     names = _names(code)
     helpers = _helpers(names | {part["base"] for part in parts})
@@ -60,10 +62,11 @@ def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, S
     return _rendered(variables, template)
 
 
-def _class(plan: ClassPlan, taken: frozenset[str], shapes: dict[str, Shape]) -> dict[str, Any]:
-    """Return a class as the template has it."""
+def _class(plan: ClassPlan, taken: frozenset[str], shapes: dict[str, Shape], drawn: Sequence[Node]) -> dict[str, Any]:
+    """Return a class as the template has it. It draws the weights of the nodes in `drawn`."""
     init = InitWriter(plan, taken)
     lines = init.method()
+    lines += loop(drawn, init.local, 2)
     if plan.base != "Sequential":
         forward = ForwardWriter(plan, init, shapes if plan.is_network else None).method()
         lines = [*lines, "", *forward] if lines else forward

@@ -14,6 +14,7 @@ from archspec.backends.source.plan.ir import (
     CallPlan,
     Chain,
     ClassPlan,
+    Free,
     Instance,
     InTraining,
     Leaf,
@@ -23,6 +24,7 @@ from archspec.backends.source.plan.ir import (
     Reuse,
     Slot,
     Statement,
+    entry_of,
     walk,
 )
 from archspec.backends.source.strings import quoted
@@ -33,7 +35,7 @@ from archspec.backends.source.write.code import call_arguments, expression, is_f
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
-from archspec.ops.torch_api import FUNCTIONS, IDENTITY
+from archspec.ops.torch_api import FUNCTIONS, IDENTITY, METHODS, numbers_of
 from archspec.shapes import Shape, shape_text
 
 RUNNING = ("x", "out")
@@ -41,6 +43,10 @@ RUNNING = ("x", "out")
 
 _UNTYPED = ("F.max_pool", "F.adaptive_max_pool")
 """Functions that torch declares to return anything."""
+
+
+SHORT_FORMULA = 60
+"""Characters of a formula that may stand within another one."""
 
 
 class _Pending(NamedTuple):
@@ -139,6 +145,10 @@ class ForwardWriter:
         self.declared: set[str] = set()  # variables with a type hint
         self.lists: dict[Statement, tuple[Listing, int]] = {}  # modules of lists, and their place
         self.attribute_of: dict[Statement, str] = {}
+        for name, entries in init.entries.items():
+            for each in entries:
+                if has_module(each) and isinstance(each.name, str):
+                    self.lists[each] = Listing(name), number_of(each, 0)
 
     # The method.
 
@@ -405,6 +415,9 @@ class ForwardWriter:
                     if statement.target in self.init.read_in_loops and level > 2:
                         self._flush(level)
                         self._add(level, f"{statement.target} = ", expression(self.init.in_forward(statement.value)))
+                case Free():
+                    self.variables[statement.out] = self._attribute(statement)
+                    self.typed[self.variables[statement.out]] = self.variables[statement.out].startswith("self.")
                 case Listing():
                     self._listing(statement, level)
                 case InTraining():
@@ -501,6 +514,8 @@ class ForwardWriter:
             else:
                 docs.append(Text(self.variables[slot]))
                 operands.append(slot)
+        if isinstance(statement, Leaf | Reuse) and statement.fits:
+            docs = self._fitted(statement, docs)
         first = pending.first if folded and pending is not None else statement
         doc, typed = self._call(statement, docs)
         if isinstance(statement, Leaf) and statement.calls and statement.calls[-1].is_operator:
@@ -508,6 +523,19 @@ class ForwardWriter:
         elif len(docs) == 1 and doc is docs[0]:  # an identity
             typed = self._is_typed(reads[0], pending if folded else None)
         self.pending = _Pending(statement.out, doc, tuple(operands), first, statement, typed)
+
+    @staticmethod
+    def _fitted(leaf: Leaf | Reuse, docs: list[Doc]) -> list[Doc]:
+        """Return what a step reads, each with the batch that it needs."""
+        found: list[Doc] = []
+        batched = next((doc.flat() for doc, fit in zip(docs, leaf.fits, strict=True) if not fit), "")
+        for doc, fit, slot in zip(docs, leaf.fits, leaf.reads, strict=True):
+            if fit == "expand":
+                axes = len(slot.shape) if slot.shape is not None else len(slot.sizes)
+                found.append(Text(f"{doc.flat()}.expand({', '.join([f'{batched}.shape[0]', *['-1'] * axes])})"))
+            else:
+                found.append(Text(f"{doc.flat()}.unsqueeze(0)") if fit else doc)
+        return found
 
     def _is_typed(self, slot: Slot, pending: _Pending | None) -> bool:
         """Return whether torch declares that a value is a tensor."""
@@ -522,9 +550,13 @@ class ForwardWriter:
         leaf = statement.statements[0] if isinstance(statement, Branch) else statement
         if not isinstance(leaf, Leaf) or pending.slot in self.forced:
             return False
-        operator = bool(leaf.calls) and leaf.calls[0].is_operator
-        if operator and len(reads) > 1 and isinstance(pending.doc, layout.Chain):
+        if any(leaf.fits):
             return False
+        operator = bool(leaf.calls) and leaf.calls[0].is_operator
+        if operator and isinstance(pending.doc, layout.Chain):
+            is_short = len(pending.doc.flat()) <= SHORT_FORMULA
+            if not is_short or not (self._is_formula(pending.last) or self._is_formula(leaf)):
+                return False
         waits = isinstance(pending.last, Leaf) and pending.last.op.on_line_of_reader and pending.last is pending.first
         if not leaf.op.on_line_of_input and not operator and not waits:
             return False
@@ -538,6 +570,13 @@ class ForwardWriter:
             pending.doc if slot is pending.slot else Text(self.variables.get(slot) or "x") for slot in reads
         ]
         return fits(level, f"return {self._call(statement, docs)[0].flat()}")
+
+    def _is_formula(self, statement: Statement) -> bool:
+        """Return whether a step is arithmetic with a number or a free tensor: part of a formula, not a merge."""
+        if not isinstance(statement, Leaf) or not statement.calls or not statement.calls[0].is_operator:
+            return False
+        free = any(isinstance(self.live.maker.get(slot), Free) for slot in statement.reads)
+        return free or bool(statement.calls[0].arguments)
 
     def _call(self, statement: Statement, docs: list[Doc]) -> tuple[Doc, bool]:
         """Return the code of a step that is given `docs`, and whether torch declares that it returns a tensor."""
@@ -555,11 +594,21 @@ class ForwardWriter:
 
     def _one_call(self, leaf: Leaf, call: CallPlan, docs: list[Doc]) -> tuple[Doc, bool]:
         if call.is_operator:
-            return layout.Chain(call.target, docs), False
+            operands = list(docs)
+            arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
+            for place, tree in numbers_of(arguments):
+                operands.insert(place, expression(tree))
+            if call.target == "[]":
+                return Text(f"{operands[0].flat()}[{operands[1].flat()}]"), True
+            return layout.Chain(call.target, [_operand(doc, call.target, n) for n, doc in enumerate(operands)]), False
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
                 return Text(self._slice(docs[0].text, call, leaf)), True
+            if call.target in METHODS and isinstance(docs[0], Text) and docs[0].text.replace(".", "_").isidentifier():
+                return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
+            if call.target == "torch.neg" and isinstance(docs[0], Text) and docs[0].text.isidentifier():
+                return Text(f"-{docs[0].text}"), self.typed.get(docs[0].text, False)
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
             return Brackets(f"{self._attribute(leaf)}(", docs), False
@@ -597,6 +646,9 @@ class ForwardWriter:
             listing, place = self.lists[statement]
             return f"{self._attribute(listing)}[{place}]"
         name_ = statement.name
+        entry = entry_of(name_)
+        if entry is not None:
+            return f"self.{entry[0]}[{text(self.init.in_forward(entry[1]))}]"
         if self.plan.base == "ModuleList" and isinstance(name_, str):
             return f"self[{self._place(statement)}]"
         if isinstance(name_, str) and name_.isidentifier():
@@ -800,6 +852,15 @@ class ForwardWriter:
         return name
 
 
+def _operand(doc: Doc, operator: str, place: int) -> Doc:
+    """Return an operand, in parentheses if it is a formula that binds less, or as much and stands behind."""
+    if not isinstance(doc, layout.Chain):
+        return doc
+    own, outer = (each in "+-" for each in (doc.operator, operator))
+    plain = outer and not own or own == outer and place == 0
+    return Text(doc.flat() if plain else f"({doc.flat()})")
+
+
 def _is_explicit(statement: Statement) -> bool:
     """Return whether the spec gives a step a name of its own."""
     return statement.explicit if isinstance(statement, Leaf) else bool(statement.outs) and statement.outs[0].named
@@ -813,7 +874,8 @@ def _is_light(statement: Statement) -> bool:
 def _stem(name: ast.expr) -> str:
     """Return the text that the name of a module in a loop starts with."""
     if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
-        return str(name.values[0].value).rstrip("_")
+        found = str(name.values[0].value)
+        return found[:-1].removesuffix("s") if found.endswith(".") else found.rstrip("_")
     return ""
 
 

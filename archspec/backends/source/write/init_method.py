@@ -12,6 +12,7 @@ from archspec.backends.source.plan.ir import (
     Branch,
     CallPlan,
     ClassPlan,
+    Free,
     InTraining,
     Leaf,
     Let,
@@ -19,11 +20,12 @@ from archspec.backends.source.plan.ir import (
     Loop,
     Reuse,
     Statement,
+    entry_of,
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, is_simple, name_code
-from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds
+from archspec.backends.source.write.chains import ModuleWriter, folded, has_module, is_simple, name_code
+from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds, tensor
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
 
@@ -39,6 +41,15 @@ class InitWriter(ModuleWriter):
     def __init__(self, plan: ClassPlan, taken: frozenset[str] = frozenset()) -> None:
         super().__init__(plan, taken)
         self.attributes = {each.name for each in walk(plan.statements) if isinstance(each.name, str)}
+        self.entries: dict[str, list[Statement]] = {}
+        """By the name of a list, the statements whose modules it holds, where they do not follow one another."""
+        for each in walk(plan.statements):
+            entry = entry_of(each.name)
+            if entry is not None:
+                self.entries.setdefault(entry[0], []).append(each)
+        self.attributes |= self.entries.keys()
+        self._begun: set[str] = set()
+        self._complete: set[str] = set()
         self.kept_arguments: dict[tuple[int, str], ast.expr] = {}
         self.conditions: dict[Branch, tuple[str, bool]] = {}
         self.chosen: dict[Branch, str] = {}
@@ -51,6 +62,11 @@ class InitWriter(ModuleWriter):
     def method(self) -> list[str]:
         """Return the lines of the method; none if it would only call its parent's."""
         plan = self.plan
+        buffers = [each.name for each in walk(plan.statements) if isinstance(each, Free) and not each.trained]
+        for name in dict.fromkeys(name for name in buffers if isinstance(name, str) and name.isidentifier()):
+            self.add(1, f"{name}: torch.Tensor")
+        if self.lines:
+            self.lines.append("")
         signature = [Text("self"), *(Text(argument) for argument in self._signature())]
         self.add(1, "", Brackets("def __init__(", signature, ") -> None:"))
         head = len(self.lines)
@@ -73,7 +89,7 @@ class InitWriter(ModuleWriter):
     def _signature(self) -> list[str]:
         found = []
         for printed, binding in self.plan.arguments.items():
-            default = "" if binding.default is MISSING else f" = {text(literal(binding.default))}"
+            default = "" if binding.default is MISSING else f" = {text(literal(_as_tuples(binding.default)))}"
             found.append(f"{printed}: {annotation([*binding.values, binding.default])}{default}")
         return found
 
@@ -93,9 +109,15 @@ class InitWriter(ModuleWriter):
     def _attributes(self, statements: Sequence[Statement], level: int, *, within_loop: bool = False) -> None:
         """Write the statements that set what a class holds."""
         for statement in statements:
+            if level == 2 and isinstance(statement, Branch | Loop):
+                self._begin_lists(statement, level)
             match statement:
+                case _ if entry_of(statement.name) is not None:
+                    self._entry(statement, level, within_loop)
                 case Let():
                     self._let(statement, level)
+                case Free():
+                    self._free(statement, level)
                 case Branch():
                     self._branch(statement, level, within_loop)
                 case Loop():
@@ -115,6 +137,57 @@ class InitWriter(ModuleWriter):
                         self._set(statement.name, self.held(statement, level), level)
                 case _:
                     self._set(statement.name, self.module(statement, level), level)
+
+    # Lists whose modules take turns with others.
+
+    def _begin_lists(self, statement: Statement, level: int) -> None:
+        """Begin the lists to which statements within a branch or a loop add."""
+        names = [entry[0] for each in walk([statement]) if (entry := entry_of(each.name)) is not None]
+        for name in dict.fromkeys(names):
+            if name not in self._begun and any(map(has_module, self.entries[name])):
+                self.add(level, f"self.{name} = nn.ModuleList()")
+            self._begun.add(name)
+
+    def _entry(self, statement: Statement, level: int, within_loop: bool) -> None:
+        """Add a module to its list; the whole list is written at once where its first module stands, if it can be."""
+        if isinstance(statement, Leaf) and not within_loop:
+            self._functions([statement], level)
+        entry = entry_of(statement.name)
+        assert entry is not None
+        name = entry[0]
+        found = self.entries[name]
+        if not any(map(has_module, found)):
+            return
+        if name not in self._begun:
+            self._begun.add(name)
+            if self._stand_together(found):
+                self._complete.add(name)
+                modules = self.numbered(found, level)
+                whole = folded(modules) or Brackets("[", modules, "]", tall=True)
+                self.add(level, f"self.{name} = ", Brackets("nn.ModuleList(", [whole]))
+                return
+            self.add(level, f"self.{name} = nn.ModuleList()")
+        if name not in self._complete:
+            module = self.held(statement, level) if has_module(statement) else Brackets("nn.Identity(", [])
+            self.add(level, "", Brackets(f"self.{name}.append(", [module]))
+
+    def _stand_together(self, found: Sequence[Statement]) -> bool:
+        """Return whether no condition, no loop and no local value stands between the modules of a list."""
+        places = [place for place, each in enumerate(self.plan.statements) if each in found]
+        if len(places) < len(found):
+            return False
+        return not any(isinstance(each, Let) for each in self.plan.statements[places[0] : places[-1]])
+
+    def _free(self, free: Free, level: int) -> None:
+        """Write a parameter or a buffer."""
+        if free.test is not None:
+            self.add(level, f"if {text(free.test)}:")
+            level += 1
+        if free.trained:
+            self._set(free.name, tensor(free), level)
+            return
+        options = [] if free.persistent else [Text("persistent=False")]
+        self.add(level, "", Brackets("self.register_buffer(", [Text(name_code(free.name)), tensor(free), *options]))
 
     def _let(self, let: Let, level: int) -> None:
         if let.table:
@@ -372,6 +445,8 @@ def _chosen_name(branch: Branch) -> str:
     if len(branch.statements) != 1 or len(branch.otherwise) != 1:
         return ""
     first, other = branch.statements[0], branch.otherwise[0]
+    if entry_of(first.name) or entry_of(other.name):
+        return ""
     if isinstance(other, Branch):
         return _chosen_name(other)
     if any(isinstance(each, Branch | Let | Loop | Listing | Reuse) for each in (first, other)):
@@ -392,6 +467,11 @@ def _flag(branch: Branch) -> str:
     if leaves and leaves[-1].calls and leaves[-1].calls[0].is_operator:
         return "use_skip"
     return f"with_{branch.out.label}" if branch.out.label.isidentifier() else "condition"
+
+
+def _as_tuples(value: Any) -> Any:
+    """Return the default of an argument, each list in it as a tuple, which nobody can change."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, tuple | list) else value
 
 
 def annotation(values: Sequence[Any]) -> str:

@@ -69,10 +69,12 @@ class Comprehension:
     element: Doc
     loop: str
     star: bool = False
+    more: tuple[str, ...] = ()
+    """Loops within the first."""
 
     def flat(self) -> str:
         """Return it on one line."""
-        inner = f"{self.element.flat()} {self.loop}"
+        inner = " ".join([self.element.flat(), self.loop, *self.more])
         return f"*({inner})" if self.star else inner
 
 
@@ -128,7 +130,8 @@ def laid_out(level: int, prefix: str, doc: Doc, suffix: str = "") -> list[str]:
             return [first, *note, *(line for item in items for line in laid_out(level + 1, "", item, comma)), last]
         case Comprehension():
             if not doc.star:
-                return [*laid_out(level, prefix, doc.element), f"{indent}{doc.loop}{suffix}"]
+                loops = [f"{indent}{loop}" for loop in (doc.loop, *doc.more)]
+                return [*laid_out(level, prefix, doc.element), *loops[:-1], f"{loops[-1]}{suffix}"]
             inner = [*laid_out(level + 1, "", doc.element), f"{INDENT * (level + 1)}{doc.loop}"]
             return [f"{indent}{prefix}*(", *inner, f"{indent}){suffix}"]
         case Choice() if not prefix:

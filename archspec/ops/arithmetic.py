@@ -1,0 +1,374 @@
+"""Functions of one value, element by element, reductions over axes, and products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from archspec.errors import Complaint
+from archspec.ops.base import Call, Op
+from archspec.ops.fields import Axis, Bool, Float, Kind, arg, axis_names
+from archspec.ops.free import Buffer
+from archspec.ops.merge import EqualShapes, number
+from archspec.shapes import Lead, Shape, elements, shape_text
+
+
+class _Function(Op):
+    """A function of torch that works element by element. Abstract."""
+
+    work = 1
+    broadcasts = True
+    on_line_of_input = True
+
+    def calls(self) -> tuple[Call, ...]:
+        given = {name: getattr(self, name) for name in self.fields}
+        return (Call(self.torch, {name: value for name, value in given.items() if value is not None}),)
+
+
+class Neg(_Function):
+    """The negative of each number (torch.neg)."""
+
+    op = "neg"
+    torch = "torch.neg"
+    also_called = ("negative", "negate", "negation", "unary_minus")
+    overwritable = True
+
+
+class Exp(_Function):
+    """The exponential of each number (torch.exp)."""
+
+    op = "exp"
+    torch = "torch.exp"
+    also_called = ("exponential", "e_to_the")
+
+
+class Log(_Function):
+    """The natural logarithm of each number (torch.log)."""
+
+    op = "log"
+    torch = "torch.log"
+    also_called = ("logarithm", "natural_log")
+    overwritable = True
+
+
+class Sqrt(_Function):
+    """The square root of each number (torch.sqrt)."""
+
+    op = "sqrt"
+    torch = "torch.sqrt"
+    also_called = ("square_root", "root")
+
+
+class Square(_Function):
+    """The square of each number (torch.square)."""
+
+    op = "square"
+    torch = "torch.square"
+    also_called = ("squared", "sqr")
+    overwritable = True
+
+
+class Abs(_Function):
+    """The absolute value of each number (torch.abs)."""
+
+    op = "abs"
+    torch = "torch.abs"
+    also_called = ("absolute", "magnitude", "absolute_value")
+    overwritable = True
+
+
+class Number(Kind):
+    """A number; integers stay integers."""
+
+    expected = "a number"
+
+    def parse(self, value: object, rank: int) -> Any:
+        return number(value, rank)
+
+    def schema(self) -> dict[str, Any]:
+        return Float().schema()
+
+
+class Pow(_Function):
+    """Each number raised to a power (torch.pow)."""
+
+    op = "pow"
+    torch = "torch.pow"
+    also_called = ("power", "exponentiate", "to_the_power")
+    overwritable = True
+
+    on_line_of_input = False
+
+    exponent: float = arg(Number(), "the power", also_called=("power", "p", "n"), free=True)
+
+
+class Clamp(_Function):
+    """Each number, but no less than `min` and no more than `max` (torch.clamp)."""
+
+    op = "clamp"
+    torch = "torch.clamp"
+    also_called = ("clip", "clip_by_value", "limit")
+    example = "{min: 0}"
+    on_line_of_input = False
+    overwritable = True
+
+    min: float | None = arg(Number(), "the least number", None, also_called=("minimum", "low", "lower", "min_value"))
+    max: float | None = arg(
+        Number(), "the greatest number", None, also_called=("maximum", "high", "upper", "max_value")
+    )
+
+    def infer(self) -> Shape:
+        if self.min is None and self.max is None:
+            raise self.error("argument", "expected `min`, `max` or both, got neither")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise self.error("value", f"expected `min` below `max`, got {self.min} and {self.max}", "min")
+        return self.input
+
+
+class _Extremum(EqualShapes):
+    """The greater or the lesser of two operands, element by element. Abstract."""
+
+    bound = ""
+
+    def infer(self) -> Shape:
+        if self.operands != 2:
+            raise self.error("argument", f"expected two operands, got {self.operands}", "from")
+        return super().infer()
+
+    def calls(self) -> tuple[Call, ...]:
+        numbers = [value for value in self.numbers or () if value is not None]
+        return (Call("torch.clamp", {self.bound: numbers[0]}) if numbers else Call(self.torch),)
+
+
+class Minimum(_Extremum):
+    """The lesser of two operands, element by element (torch.minimum)."""
+
+    op = "minimum"
+    torch = "torch.minimum"
+    also_called = ("min", "lesser", "elementwise_min", "eltwise_min")
+    bound = "max"
+
+
+class Maximum(_Extremum):
+    """The greater of two operands, element by element (torch.maximum).
+
+    Source: Maxout Networks, https://arxiv.org/abs/1302.4389
+    """
+
+    op = "maximum"
+    torch = "torch.maximum"
+    also_called = ("greater", "elementwise_max", "eltwise_max", "maxout")
+    bound = "min"
+
+
+class Axes(Kind):
+    """One axis of the input by its name, or several; canonical: a tuple in the order of the axes."""
+
+    expected = "an axis of the input, or several,"
+    takes_lists = True
+    example = "[height, width]"
+
+    def __init__(self) -> None:
+        self.axis = Axis()
+
+    def parse(self, value: object, rank: int) -> tuple[str, ...]:
+        names = value if isinstance(value, list | tuple) else [value]
+        if not names:
+            raise Complaint("value", "expected at least one axis, got an empty list")
+        found = [self.axis.parse(name, rank) for name in names]
+        if len({axis_place(name, rank) for name in found}) < len(found):
+            raise Complaint("value", f"expected each axis once, got {', '.join(found)}")
+        return tuple(sorted(found, key=lambda name: axis_place(name, rank)))
+
+    def schema(self) -> dict[str, Any]:
+        words = list(self.axis.options)
+        return {
+            "type": ["string", "array"],
+            "items": {"type": "string", "pattern": f"^({'|'.join(words)})$"},
+            "pattern": f"^({'|'.join(words)})$",
+            "minItems": 1,
+            "maxItems": 6,
+        }
+
+
+def axis_place(name: str, rank: int) -> int:
+    """Return where an axis stands in a shape, by its name."""
+    return rank if name == "last" else axis_names(rank).index(name)
+
+
+class _Reduction(Op):
+    """What the reductions over axes share. Abstract."""
+
+    overwritable = True
+    work_doc = "1 per element of the input"
+
+    axes: tuple[str, ...] = arg(Axes(), "the axes that are reduced", also_called=("axis", "dim", "dims", "over"))
+    keep: bool = arg(
+        Bool(), "keep each reduced axis, with size 1", False, also_called=("keepdim", "keepdims", "keep_dims")
+    )
+
+    def infer(self) -> Shape:
+        places = self._places()
+        if self.keep:
+            return tuple([1 if n in places else size for n, size in enumerate(self.input)])
+        left = tuple([size for n, size in enumerate(self.input) if n not in places])
+        if not left:
+            help = "`keep: true` keeps them with size 1"
+            raise self.error("shape", "no axis is left; a value has at least one", "axes", help)
+        return left
+
+    def _places(self) -> list[int]:
+        return [axis_place(name, self.rank) for name in self.axes]
+
+    def flops(self) -> int:
+        return elements(self.input)
+
+    def calls(self) -> tuple[Call, ...]:
+        places = [1 + place for place in self._places()]
+        return (Call(self.torch, {"dim": places[0] if len(places) == 1 else tuple(places), "keepdim": self.keep}),)
+
+    def summary(self) -> str:
+        return ", ".join([*self.axes, *(["keep"] if self.keep else [])])
+
+
+class Mean(_Reduction):
+    """The mean over axes (torch.mean)."""
+
+    op = "mean"
+    torch = "torch.mean"
+    also_called = ("reduce_mean", "average", "avg")
+    example = "{axes: channels, keep: true}"
+
+
+class Max(_Reduction):
+    """The greatest number along axes, as in CBAM's spatial attention (torch.amax).
+
+    Source: CBAM, https://arxiv.org/abs/1807.06521
+    """
+
+    op = "max"
+    torch = "torch.amax"
+    also_called = ("reduce_max", "amax")
+    example = "{axes: channels, keep: true}"
+    overwritable = False
+
+
+class Sum(_Reduction):
+    """The sum over axes (torch.sum)."""
+
+    op = "sum"
+    torch = "torch.sum"
+    also_called = ("reduce_sum", "sum_pool")
+    example = "{axes: channels, keep: true}"
+
+
+class Normalize(Op):
+    """Vectors along an axis scaled to length 1, as for a cosine similarity (F.normalize).
+
+    Source: NormFace, https://arxiv.org/abs/1704.06369
+    """
+
+    op = "normalize"
+    torch = "F.normalize"
+    also_called = ("l2_normalize", "l2_norm", "normalise", "l2norm", "unit_norm", "normalization")
+    work = 3
+    work_doc = "3 per element: its share of the length, the sum, and the division"
+
+    axis: str = arg(Axis(), "the axis along which the vectors lie", "channels", also_called=("dim", "dimension"))
+    p: float = arg(
+        Float(0, open_minimum=True), "the exponent of the norm", 2.0, also_called=("norm", "ord", "order", "power")
+    )
+    eps: float = arg(Float(0), "the least length that is divided by", 1e-12, also_called=("epsilon",))
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call(self.torch, {"p": self.p, "dim": 1 + axis_place(self.axis, self.rank), "eps": self.eps}),)
+
+
+class MatMul(Op):
+    """The product of two matrices, which are the last two axes; those before are equal (@)."""
+
+    op = "matmul"
+    torch = "@"
+    also_called = ("mat_mul", "bmm", "mm", "matrix_multiply", "matrix_product", "batch_matmul", "batched_matmul")
+    arity = None
+    commutative = False
+    color = "#fce5cd"
+    ranks = (1, 2, 3)
+    broadcasts = True
+    weighted = True
+    overwritable = True
+
+    def infer(self) -> Shape:
+        if len(self.inputs) != 2:
+            raise self.error("argument", f"expected two inputs, got {len(self.inputs)}", "from")
+        if self.lead is not Lead.BATCH:
+            raise self.error("argument", "expected an operand that depends on the input, got free tensors only", "from")
+        left, right = self.inputs
+        if len(left) != len(right) or left[:-2] != right[:-2]:
+            message = f"operands differ in an axis before the last two: {self.operand(0)} and {self.operand(1)}"
+            raise self.error("shape", message)
+        if left[-1] != right[-2]:
+            message = f"the last axis of {self.operand(0)} is not the one before the last of {self.operand(1)}"
+            swapped = len(right) >= 2 and left[-1] == right[-1]
+            order = [*range(len(right) - 2), len(right) - 1, len(right) - 2]
+            help = f"swap the last two axes of the second: `permute: {order}`" if swapped else None
+            raise self.error("shape", message, help=help)
+        return (*left[:-1], right[-1])
+
+    def macs(self) -> int:
+        return elements(self.output) * self.input[-1]
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call("@"),)
+
+
+class Gather(Op):
+    """Rows of a table by an index, both free tensors: `table[index]`, as Swin's relative position bias ([]).
+
+    The index is a `buffer` of integers, of any shape.
+
+    Source: Swin Transformer, https://arxiv.org/abs/2103.14030
+    """
+
+    op = "gather"
+    torch = "[]"
+    also_called = ("lookup", "take_rows", "embedding_lookup", "index", "getitem", "table_lookup")
+    arity = None
+    commutative = False
+    broadcasts = True
+    overwritable = True
+    example = "[table, index]"
+
+    def infer(self) -> Shape:
+        if len(self.inputs) != 2:
+            raise self.error("argument", f"expected a table and an index, got {len(self.inputs)} inputs", "from")
+        if any(lead is not Lead.NONE for lead in self.leads or (Lead.BATCH,)):
+            message = "expected a table and an index that are free tensors, without a batch"
+            raise self.error("shape", message, help="a `parameter` and a `buffer` without `batch: true`")
+        table, index = self.inputs
+        found = (*index, *table[1:])
+        if len(found) > 6:
+            raise self.error("shape", f"the result {shape_text(found)} has more than 6 axes")
+        return found
+
+    def check_free(self, free: Mapping[int, Op]) -> None:
+        index = free.get(1)
+        if index is None:
+            return
+        numbers = index.integers() if isinstance(index, Buffer) else None
+        if numbers is None:
+            message = f"expected an index of integers, got a {index.op}{' of floats' * isinstance(index, Buffer)}"
+            raise self.error("type", message, "from", "a `buffer` whose values have no point: `values: [0, 1, 1, 0]`")
+        rows = self.input[0]
+        wrong = next((number for number in numbers if not -rows <= number < rows), None)
+        if wrong is not None:
+            raise self.error("value", f"the index {wrong} is beyond the {rows} rows of the table", "from")
+
+    def calls(self) -> tuple[Call, ...]:
+        return (Call("[]"),)
+
+
+OPS = (
+    *(Neg, Exp, Log, Sqrt, Square, Abs, Pow, Clamp),
+    *(Minimum, Maximum, Mean, Max, Sum, Normalize, MatMul, Gather),
+)
