@@ -72,6 +72,8 @@ class Plan:
     returns: tuple[int, ...]
     names: tuple[str, ...] | None = None
     evaluated: tuple[int, ...] | None = None
+    pruned: bool = False
+    """Whether steps may be left out that nothing reads: of a module that is built for some features."""
 
 
 class Lowered(nn.Module):
@@ -179,6 +181,7 @@ class _Scope:
     functions: dict[str, Call] = field(default_factory=dict)
     """By the name of a module, the function that takes its place outside an `nn.Sequential`."""
     count: int = 0
+    pruned: bool = False
     chain: bool = True
     """Whether every step is a child that reads what the one before returned, and nothing else."""
 
@@ -228,7 +231,7 @@ class _Scope:
             else step
             for step in self.steps
         )
-        return Plan(class_name, inputs, steps, returns, names, evaluated)
+        return Plan(class_name, inputs, steps, returns, names, evaluated, self.pruned)
 
 
 class _Lowering:
@@ -251,11 +254,12 @@ class _Lowering:
         self.evaluated = evaluated
         self.in_evaluation = needed_paths(nodes, [outputs[place] for place in evaluated])
         self.shared = SharedScopes(self.tree, nodes)
+        self.pruned = len(nodes) < len(graph.nodes)
         self.calls: dict[str, Called] = {}
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
-        scope = _Scope(numbers={name: number for number, name in enumerate(self.graph.inputs)})
+        scope = _Scope(pruned=self.pruned, numbers={name: number for number, name in enumerate(self.graph.inputs)})
         self._fill(scope, self.tree)
         inputs = tuple(f"{name}_" if name in _TAKEN else name for name in self.graph.inputs)
         returns = tuple(scope.numbers[path] for path in self.outputs)
@@ -302,12 +306,12 @@ class _Lowering:
         """Add a scope inside the scope: its inputs are what it reads from outside, its results what is read there."""
         nodes, reads = list(tree.items()), outer_reads(tree)
         results = [node.path for node in nodes if node.path in self._read_outside(tree)]
-        inner = _Scope(numbers={path: number for number, path in enumerate(reads)})
+        inner = _Scope(pruned=self.pruned, numbers={path: number for number, path in enumerate(reads)})
         uses = self.shared.uses.get(tree.path)
         if uses:
             called = self.calls[tree.path] = Called.of([tree, *uses], tuple(path[len(tree.path) :] for path in results))
             reads = called.reads_of(tree)
-            inner = _Scope(numbers={path: number for number, path in enumerate(called.names)})
+            inner = _Scope(pruned=self.pruned, numbers={path: number for number, path in enumerate(called.names)})
             self._fill(inner, called.body(tree))
         else:
             self._fill(inner, tree)
@@ -482,7 +486,7 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
         graph.output(tuple(result if place in evaluated else None for place, result in enumerate(results)))
     else:
         graph.output(results[0] if len(results) == 1 else tuple(results))
-    for node in reversed(graph.nodes):
+    for node in reversed(graph.nodes) if plan.pruned or evaluated is not None else ():
         if node.op in ("call_module", "call_function") and not node.users:
             graph.erase_node(node)
     # An empty GraphModule is the public way to the compiled code. The modules are not its own: it has attributes

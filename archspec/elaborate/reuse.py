@@ -18,13 +18,14 @@ class Target(NamedTuple):
     """The step that a `use` applies again.
 
     `name` is what the spec calls it, `origin` the step of the same scope that has the weights, `namespace` the one that
-    it stands in, `nodes` what it has made, `is_group` whether it is a group of copies.
+    it stands in as `place`, `nodes` what it has made, `is_group` whether it is a group of copies.
     """
 
     name: str
     origin: str
     maker: Maker
     namespace: Namespace
+    place: str
     nodes: Sequence[Node]
     is_group: bool
 
@@ -47,19 +48,20 @@ def target_of(step: UseStep, environment: Environment, home: Namespace, nodes: S
     name = step.target.evaluate(environment)
     if not isinstance(name, str):
         raise name_expected("use", name, span)
-    head, *rest = name.split(".")
+    head, rest = _first_of(name.split("."), home)
     maker = home.makers.get(head)
     if maker is None or head in home.gaps.absent:
         raise _not_to_use(step, name, head, home)
     namespace, origin, within = home, maker.origin, maker
     place = head
-    for part in rest:
+    while rest:
         child = namespace.child(place)
+        part, rest = _first_of(rest, child) if child is not None else (rest[0], [])
         found = child.makers.get(part) if child is not None else None
         if child is None or found is None:
             if child is not None and part in child.names and child.names[part].shape is None:
                 raise UnknownShape
-            where = name[: -len(part) - 1] if name.endswith(f".{part}") else head
+            where = name[: -len(part) - 1] if name.endswith(f".{part}") else place
             help = did_you_mean(part, child.makers) if child is not None else f"`{place}` is a single step"
             raise Complaint("reference", f"use: unknown step `{part}` in `{where}`", help, span=span)
         namespace, place, maker = child, part, found
@@ -69,7 +71,14 @@ def target_of(step: UseStep, environment: Environment, home: Namespace, nodes: S
     if not made and namespace.names[place].shape is None:
         raise UnknownShape
     child = namespace.child(place)
-    return Target(name, origin, maker, namespace, made, child is not None and child.scope.kind == "repeat")
+    return Target(name, origin, maker, namespace, place, made, child is not None and child.scope.kind == "repeat")
+
+
+def _first_of(parts: list[str], namespace: Namespace) -> tuple[str, list[str]]:
+    """Return the first step that a dotted name leads to, and the rest; one in a list has dots in its name."""
+    counts = range(len(parts), 0, -1)
+    count = next((count for count in counts if ".".join(parts[:count]) in namespace.makers), 1)
+    return ".".join(parts[:count]), parts[count:]
 
 
 def _not_to_use(step: UseStep, name: str, head: str, home: Namespace) -> Exception:
@@ -137,7 +146,7 @@ def _fits(op: Op) -> list[str]:
 
 def _inner(path: str, target: Target) -> str:
     """Return the path of a node within the step that is applied again, with the dot before it."""
-    return path[len(target.namespace.prefix) + len(target.name.rpartition(".")[2]) :]
+    return path[len(target.namespace.prefix) + len(target.place) :]
 
 
 def _difference(before: Sequence[object], after: Sequence[object]) -> str:
