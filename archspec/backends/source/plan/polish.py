@@ -27,6 +27,7 @@ from archspec.backends.source.plan.ir import (
     Let,
     Listing,
     Loop,
+    Reuse,
     Slot,
     Statement,
     entry_of,
@@ -63,10 +64,13 @@ def polish(plan: ClassPlan) -> None:
 def cancel_permutes(plan: ClassPlan) -> None:
     """Leave out permutes in a row that undo each other."""
     counts = _reader_counts(plan)
+    reused = {each.target for each in walk(plan.statements) if isinstance(each, Reuse)}
 
     def cancel(statements: list[Statement], allowed: bool) -> None:
         for before, after in pairwise(statements):
             if not isinstance(before, Leaf) or not isinstance(after, Leaf) or not before.calls or not after.calls:
+                continue
+            if before in reused or after in reused:  # they are called elsewhere as they are
                 continue
             reads_only_it = after.reads == [before.out] and counts[before.out] == 1
             if allowed and reads_only_it and _undo(before.calls[-1], after.calls[0]):
