@@ -39,15 +39,13 @@ def reuse(step: UseStep, applied: Uses, cursor: Cursor, class_of: Mapping[Scope,
         out = _slot(result, step, applied, statement if not path else None, cursor)
         node = made[cursor.active[0]]
         assert isinstance(node, Node)
-        if path and not node.op.weights() and not node.op.buffers():
-            cursor.add(out)
-            if any(each.op.leads for each in made.values() if isinstance(each, Node)):
-                raise CannotPlan("a value without a batch")
-            return Leaf("", reads, [out], op=type(node.op), calls=_own_calls(made))
         ops = [each.op for each in made.values() if isinstance(each, Node)]
         fits = {tuple([op.fits(place) for place in range(len(reads))]) if op.leads else () for op in ops}
         if len(fits) != 1:
             raise CannotPlan("some of the uses read a value without a batch")
+        if path and not node.op.weights() and not node.op.buffers():
+            cursor.add(out)
+            return Leaf("", reads, [out], op=type(node.op), calls=_own_calls(made), fits=fits.pop())
         cursor.add(out)
         return Reuse("", reads, [out], target=statement, path=path, fits=fits.pop())
     scopes = {use: scope for use, scope in made.items() if isinstance(scope, Scope)}
