@@ -133,6 +133,9 @@ MISSING_OPS: Mapping[str, str] = {
         "input inputs input_layer placeholder data image image_input"
     ),
     "the last step is the output; `outputs: [...]` names others": "output outputs return result yield",
+    "`use: NAME` applies the step NAME again, with the same weights": (
+        "shared share reuse shared_weights weight_sharing siamese tied tie apply call same_as same_weights shared_layer"
+    ),
     "a group of steps is repeated by `inline: {repeat: 3, layers: [...]}`, a single one by its key `repeat`": (
         "repeat copies times_n range"
     ),
@@ -174,6 +177,9 @@ MISSING_ARGUMENTS: Mapping[str, str] = {
     "`init` says how weights are drawn: `init: {normal: 0.01, bias: 0}`": (
         "kernel_initializer bias_initializer weight_initializer weight_init bias_init initializer init_weights "
         "weight_filler bias_filler gamma_initializer beta_initializer init_cfg zero_init initialization"
+    ),
+    "`use: NAME` is a step that applies the step NAME again, with the same weights": (
+        "share_with shared_with shared weights_of tied_to share_weights share weight_sharing"
     ),
     "leave `{word}` out: whether a result takes the place of its input is not part of a spec": "inplace in_place",
     "leave `{word}` out: axes are always in the order of channels, height, width": "data_format channels_last",
@@ -278,7 +284,7 @@ def op_help(word: str, blocks: Collection[str]) -> str | None:
         return f"did you mean `{related}`? {_told(sentence, word)}" if related else _told(sentence, word)
     if _GROUP_WORD.search(_plain(word)):
         return did_you_mean(word, blocks) or _GROUP
-    known = (*OPS, *blocks, "sequential", "inline")
+    known = (*OPS, *blocks, "sequential", "inline", "use")
     near = nearest(word, known)
     foreign = _nearest_word(word, (*_op_words(), *_missing_ops()), near)
     if foreign in _op_words():

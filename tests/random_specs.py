@@ -70,6 +70,17 @@ class Node(NamedTuple):
     op: Op
     inputs: tuple[str, ...]
     draws: dict[str, Any]
+    weights_of: str | None = None
+
+
+class Maker(NamedTuple):
+    """How a step was applied, for a `use` of it."""
+
+    key: str
+    arguments: dict[str, Any]
+    frame: Frame
+    names: Mapping[str, Any]
+    reads: tuple[Ref, ...]
 
 
 @dataclass
@@ -86,6 +97,7 @@ class Frame:
     conditional: set[str] = field(default_factory=set)  # the names of steps that may be left out
     absent: set[str] = field(default_factory=set)  # those of which none stands so far
     lists: dict[str, int] = field(default_factory=dict)  # how many steps stand in each list
+    makers: dict[str, Maker] = field(default_factory=dict)
     in_conditional: int = 0  # how many `inline` steps that may be left out are around
 
     def visible(self) -> dict[str, Ref]:
@@ -238,6 +250,7 @@ class Interpreter:
         self.outputs = self._outputs(last)
 
     def _outputs(self, last: Ref) -> dict[str, str]:
+        self.training: set[str] = set()
         wanted = evaluate(self.spec.get("outputs", last.path), self.params, self.top)
         if "outputs" not in self.spec and last.absent and not self.partial:
             raise Invalid("a free tensor that is left out")
@@ -245,7 +258,9 @@ class Interpreter:
             return {last.path: last.path}
         if not isinstance(wanted, dict):
             wanted = {name: name for name in (wanted if isinstance(wanted, list) else [wanted])}
-        found = {name: self.top.find(target) for name, target in wanted.items()}
+        self.training = {name for name, target in wanted.items() if isinstance(target, dict) and "when" in target}
+        given = {name: target["from"] if isinstance(target, dict) else target for name, target in wanted.items()}
+        found = {name: self.top.find(target) for name, target in given.items()}
         if any(ref.absent for ref in found.values()):
             raise Invalid("a free tensor that is left out")
         return {name: ref.path for name, ref in found.items()}
@@ -271,6 +286,8 @@ class Interpreter:
                 common["from"] = body
             elif key in ("sequential", "inline"):
                 arguments["layers"] = body
+            elif key == "use":
+                arguments["step"] = body
             else:
                 first = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
                 arguments[next(iter(first))] = body
@@ -346,6 +363,8 @@ class Interpreter:
         entries = list(count) if isinstance(count, list) else list(range(count))
         name = common.get("name")
         group = name is not None and not {"index", binds} & set(re.findall(r"\w+", name)) or None
+        if group and key == "use":
+            raise Invalid("copies of a use have no group")
         copies = []
         for index, entry in enumerate(entries):
             inner = {**names, "index": index, **({binds: entry} if binds else {})}
@@ -393,7 +412,66 @@ class Interpreter:
             return result
         if any(ref.absent for ref in reads):
             raise Invalid("a free tensor that is left out")
+        if key == "use":
+            return self.use(arguments, name, home, names, reads, conditional)
         called = home.fresh_name(key) if name is None else name
+        ref = self.made(key, arguments, called, home, frame, names, reads)
+        home.makers[called] = Maker(key, arguments, frame, names, reads)
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
+        return ref
+
+    def use(
+        self,
+        arguments: dict[str, Any],
+        name: str | None,
+        home: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+        conditional: bool,
+    ) -> Ref:
+        target = evaluate(arguments["step"], names, home)
+        within, (*scopes, last) = home, target.split(".")
+        for scope in scopes:
+            if scope not in within.makers or scope not in within.scopes or scope in within.absent:
+                raise Invalid(f"no step {target}")
+            within = within.scopes[scope]
+        if last not in within.makers or last in within.absent:
+            raise Invalid(f"no step {target}")
+        maker = within.makers[last]
+        if maker.key in FREE:
+            raise Invalid(f"{target} is no layer")
+        called = name or home.fresh_name("use" if last.isdecimal() else last)
+        path, first = home.prefix + target, len(self.nodes)
+        ref = self.made(maker.key, maker.arguments, called, home, maker.frame, maker.names, reads)
+        old = [node for node in self.nodes[:first] if node.path == path or node.path.startswith(f"{path}.")]
+        new = self.nodes[first:]
+        if [n.path[len(path) :] for n in old] != [n.path[len(home.prefix + called) :] for n in new]:
+            raise Invalid("a use that has other steps")
+        for place, (one, other) in enumerate(zip(old, new, strict=True), start=first):
+            if (one.op.weights(), one.op.buffers(), one.op.calls()) != (
+                other.op.weights(),
+                other.op.buffers(),
+                other.op.calls(),
+            ):
+                raise Invalid("a use that needs other weights")
+            if one.path != path and any(one.op.fits(n) != other.op.fits(n) for n in range(len(one.inputs))):
+                raise Invalid("a use of a value without a batch")
+            self.nodes[place] = other._replace(weights_of=one.weights_of or one.path)
+        home.makers[called] = maker
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
+        return ref
+
+    def made(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        called: str,
+        home: Frame,
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> Ref:
+        """The value of a step that is called so."""
         if key in OPS:
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
         elif key == "sequential":
@@ -408,7 +486,6 @@ class Interpreter:
         else:
             ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
             home.scopes[called] = inner
-        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
         return ref
 
     def call(
@@ -754,6 +831,8 @@ class _Generator:
             return {"from": body}
         if key in ("sequential", "inline"):
             return {"layers": body}
+        if key == "use":
+            return {"step": body}
         fields = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
         return {next(iter(fields)): body}
 
@@ -768,11 +847,15 @@ class _Generator:
 
     def step(self, last: Ref, frame: Frame, names: Mapping[str, Any]) -> Step:
         kinds = ["op"] * 12 + ["merge"] * 3 + ["back"]
+        if frame.makers:
+            kinds += ["use"] * 2
         if self.depth < 3:
             kinds += ["sequential", "inline", "block", "block", "call", "call"]
         kind = self.random.choice(kinds)
         if kind == "merge":
             return self.merge(last, frame)
+        if kind == "use":
+            return self.use(last, frame)
         if kind in ("sequential", "inline"):
             return self.scope(kind)
         if kind == "block":
@@ -783,6 +866,22 @@ class _Generator:
         source = self.source(frame) if kind == "back" else None
         shape = frame.find(source).shape if source else last.shape
         return self.op(shape, source, names)
+
+    def use(self, last: Ref, frame: Frame) -> Step:
+        """Another use of a step, mostly of a value that it can take."""
+        targets = dict(frame.makers)
+        for name, scope in frame.scopes.items():
+            targets |= {f"{name}.{inner}": maker for inner, maker in scope.makers.items() if self.chance(0.3)}
+        fitting = [name for name, maker in targets.items() if [ref.shape for ref in maker.reads] == [last.shape]]
+        if fitting and self.chance(0.6):
+            return {"use": self.random.choice(fitting)}
+        target = self.random.choice([*targets])
+        visible = {**frame.visible(), **{name: frame.find(name) for name in _dotted(frame)}}
+        sources = []
+        for ref in targets[target].reads:
+            same = [name for name, other in visible.items() if other.shape[0] == ref.shape[0]] or [*visible]
+            sources.append(self.random.choice(same))
+        return {"use": {"step": target, "from": sources[0] if len(sources) == 1 else sources}}
 
     def free(self, last: Ref, frame: Frame) -> list[Step]:
         """A parameter or a buffer, and a step that reads it."""
@@ -929,9 +1028,13 @@ class _Generator:
             targets = [*dict.fromkeys([*unread, *([last] if self.chance(0.5) else [])])]
             plain = all(target in self.reading.top.visible() for target in targets)
             kind = self.random.randrange(4 if plain else 2)
+            mapping: dict[str, Any] = {f"out{position}": target for position, target in enumerate(targets)}
+            if len(targets) > 1 and self.chance(0.4):
+                for name in self.random.sample([*mapping], self.random.randint(1, len(targets) - 1)):
+                    mapping[name] = {"from": mapping[name], "when": "training"}
             self.spec["outputs"] = [
                 targets,
-                {f"out{position}": target for position, target in enumerate(targets)},
+                mapping,
                 f"${{{targets!r}}}",
                 targets[0] if len(targets) == 1 else targets,
             ][kind]
@@ -942,7 +1045,8 @@ class _Generator:
                 del self.spec[key]
         _initialise(self.spec, Random(str(self.spec)))
         reading = interpret(self.spec)
-        self.spec["expect"] = {"params": sum(node.op.params for node in reading.nodes), "layers": len(reading.nodes)}
+        params = sum(node.op.params for node in reading.nodes if node.weights_of is None)
+        self.spec["expect"] = {"params": params, "layers": len(reading.nodes)}
         self.spec = {"archspec": 1, "name": "random", "description": "made at random, $1", **self.spec}
 
 

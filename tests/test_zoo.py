@@ -36,7 +36,7 @@ def ops(net: archspec.Network) -> Counter[str]:
 
 
 def output_shapes(net: archspec.Network) -> list[tuple[int, ...]]:
-    return [net.graph.node(path).shape for path in net.graph.outputs.values()]
+    return [net.graph.node(path).shape for path in net.graph.evaluation.outputs.values()]
 
 
 def skips(net: archspec.Network) -> bool:
@@ -55,7 +55,8 @@ def test_the_zoo_is_complete() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_loads_and_holds_what_it_expects(name: str) -> None:
-    assert archspec.load(name).check() == ()
+    found = [finding.code for finding in archspec.load(name).check()]
+    assert found == (["statistics"] if name == "inception_v3" else [])  # its head ends in one pixel
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -36,7 +36,7 @@ def set_draws(nodes: Iterable[Node], program: Program, params: Environment, find
     known: dict[tuple[int, int], tuple[Mapping[str, Draw], Mapping[str, Draw]]] = {}
     for node in nodes:
         op = node.op
-        if not op.initial:
+        if node.weights_of is not None or not op.initial:
             continue
         if node.scope is not scope:
             scope, around = node.scope, resolver.around(node.scope)

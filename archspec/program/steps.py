@@ -349,6 +349,23 @@ class ScopeStep(Step):
         return set(self.outer_names)
 
 
+@dataclass(eq=False, slots=True)
+class UseStep(Step):
+    """An earlier step of the same scope, applied again with the same weights; `target` is its name."""
+
+    target: Value | None = None
+
+    @property
+    def stem(self) -> str:
+        """What it is called after, where it has no name: the step that it applies."""
+        target = str(self.target.evaluate(NOTHING)) if self.target is not None and self.target.constant else ""
+        last = target.rpartition(".")[2]
+        return last if last and not last.isdecimal() else self.label
+
+    def _mentions(self) -> set[str]:
+        return set(self.target.names) if self.target is not None else set()
+
+
 def _init_names(rules: OpRules) -> set[str]:
     """Return the names of outside that rules mention: not those of the layer itself."""
     names: set[str] = set().union(*(rule.value.names for rule in rules.values() if rule.value is not None))
@@ -403,6 +420,8 @@ class Program:
     document: Document
     params: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    has_uses: bool = False
+    """Whether any step is a `use`."""
     blocks: dict[str, BlockProgram] = field(default_factory=dict)
     init: InitRules = field(default_factory=lambda: EMPTY)
     draws: bool = False

@@ -21,6 +21,7 @@ from archspec.backends.source.plan.ir import (
     Listing,
     Loop,
     Name,
+    Reuse,
     Statement,
     walk,
 )
@@ -364,7 +365,9 @@ def modules_of(leaf: Leaf) -> list[CallPlan]:
 
 def has_module(statement: Statement) -> bool:
     """Return whether a statement holds a module."""
-    return not isinstance(statement, Let | Free) and (not isinstance(statement, Leaf) or statement.module() is not None)
+    return not isinstance(statement, Let | Free | Reuse) and (
+        not isinstance(statement, Leaf) or statement.module() is not None
+    )
 
 
 def number_of(statement: Statement, place: int) -> int:
@@ -397,7 +400,7 @@ def is_simple(statements: Sequence[Statement]) -> bool:
 def is_choice(branch: Branch) -> bool:
     """Return whether either way of a branch is one module that is written as one expression."""
     for way in (branch.statements, branch.otherwise):
-        if len(way) != 1 or isinstance(way[0], Loop | Copies | Let) or not is_simple(way):
+        if len(way) != 1 or isinstance(way[0], Loop | Copies | Let | Reuse) or not is_simple(way):
             return False
         if isinstance(way[0], Leaf) and (len(way[0].calls) != 1 or module_of(way[0].calls[0]) is None):
             return False

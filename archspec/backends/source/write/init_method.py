@@ -13,10 +13,12 @@ from archspec.backends.source.plan.ir import (
     CallPlan,
     ClassPlan,
     Free,
+    InTraining,
     Leaf,
     Let,
     Listing,
     Loop,
+    Reuse,
     Slot,
     Statement,
     entry_of,
@@ -132,6 +134,10 @@ class InitWriter(ModuleWriter):
                     if not within_loop:
                         self._functions(statement.statements, level)
                     self._set(statement.name, self.module(statement, level), level)
+                case Reuse():
+                    pass
+                case InTraining():
+                    self._attributes(statement.statements, level)
                 case Leaf():
                     if not within_loop:
                         self._functions([statement], level)
@@ -331,7 +337,7 @@ class InitWriter(ModuleWriter):
         if not within_loop:
             self._keep_for_loop(loop, level)
         self.heads[loop] = self._head(loop)
-        if all(isinstance(each, Let | Loop) or is_function(each) for each in walk([loop])):
+        if all(isinstance(each, Let | Loop | Reuse) or is_function(each) for each in walk([loop])):
             return  # `forward` alone has something to do in it
         index = loop.index
         if index not in self._read_by_init(loop):  # it numbered the modules of a list, which are appended
@@ -436,7 +442,7 @@ def _read_in_forward(statements: Sequence[Statement]) -> set[str]:
                 if isinstance(statement.source, ast.Name):  # its length
                     found |= names_in(statement.source)
                 found |= _read_in_forward(statement.statements)
-            case Listing():
+            case Listing() | InTraining():
                 found |= _read_in_forward(statement.statements)
             case Leaf():
                 calls = (call for call in statement.calls if not call.makes_module)
@@ -472,7 +478,7 @@ def _chosen_name(branch: Branch) -> str:
         return ""
     if isinstance(other, Branch):
         return _chosen_name(other)
-    if any(isinstance(each, Branch | Let | Loop | Listing) for each in (first, other)):
+    if any(isinstance(each, Branch | Let | Loop | Listing | Reuse) for each in (first, other)):
         return ""
     if any(isinstance(each, Leaf) and (each.module() is None or len(each.calls) != 1) for each in (first, other)):
         return ""
