@@ -193,7 +193,6 @@ VALUES = [
     value(
         "relu: {from: «previous}", "reference", "unknown step `previous`", "without `from`, a step reads the one before"
     ),
-    value("conv: {name: «features.0, filters: 8}", "name", "'features.0'", "a `sequential` named `features`"),
     value("add: «input, relu", "reference", "unknown step `input, relu`", "write a list: `[input, relu]`"),
     value("pad: «[1, 1, 1, 1]", "value", "at most 3 entries, got 4", "a pair per axis"),
     value("conv: {name: «my conv, filters: 8}", "name", "'my conv'", "did you mean `my_conv`?"),

@@ -221,7 +221,8 @@ def _definitions() -> Rule:
         "call": {
             "description": "A call of a block, with its arguments.",
             "if": {"type": "object"},
-            "then": {"properties": _step_keys()},
+            # The key may choose a merge, which takes numbers; given to a block they are refused when it is elaborated.
+            "then": {"properties": {**_step_keys(), "from": {"description": FROM, **_operands(numbers=True)}}},
         },
         "block": _block(),
         "blocks": _blocks(),
@@ -344,20 +345,20 @@ def _op(op: type[Op]) -> Rule:
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
     if op.arity is None:
-        first = _operands(op)
+        first = _operands(numbers=op.takes_numbers)
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
     keys = _step_keys()
     if op.takes_numbers:
-        keys["from"] = {"description": FROM, **_operands(op)}
+        keys["from"] = {"description": FROM, **_operands(numbers=op.takes_numbers)}
     init = {"init": _ref(f"init.{op.op}")} if drawable(op) else {}
     return _if_mapping(_mapping({**arguments, **init, **keys}), first)
 
 
-def _operands(op: type[Op]) -> Rule:
+def _operands(*, numbers: bool) -> Rule:
     """Return the schema of what a merge reads: names, and numbers where it takes some."""
-    item: Rule = {"type": ["string", "number"]} if op.takes_numbers else {"type": "string"}
-    kinds = ["string", "array", *(["number"] if op.takes_numbers else [])]
+    item: Rule = {"type": ["string", "number"]} if numbers else {"type": "string"}
+    kinds = ["string", "array", *(["number"] if numbers else [])]
     return {"type": [*kinds, "null"], "items": item, "minItems": 1}
 
 
