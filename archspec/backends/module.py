@@ -262,7 +262,13 @@ class _Lowering:
         self.calls: dict[str, Called] = {}
         # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
         own = [node for node in Tree.of(nodes).items() if node.weights_of is None or not node.op.weights()]
-        self.made = {node.path: self._modules(node) for node in own}
+        self.free: dict[str, torch.Tensor] = {}
+        self.made: dict[str, list[nn.Module]] = {}
+        for node in own:
+            if node.is_free:
+                self.free[node.path] = free_tensor(node.op)
+            else:
+                self.made[node.path] = self._modules(node)
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
@@ -294,7 +300,7 @@ class _Lowering:
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
         if node.is_free:
-            scope.tensors[name] = free_tensor(node.op), node.op.persistent
+            scope.tensors[name] = self.free[node.path], node.op.persistent
             scope.numbers[node.path] = scope.add(Step(name, "attribute", (), (("name", name),)))
             return
         reads = tuple(scope.numbers[path] for path in node.inputs)
