@@ -54,6 +54,8 @@ def _layout(graph: Graph, path: str) -> str:
     """Return what a value is laid out as: `image` or `tokens`, by the steps that it came through; empty if unknown."""
     while path not in graph.inputs:
         node = graph.node(path)
+        if node.is_free:
+            return ""
         if node.op.gives or node.op.output != node.op.input or node.op.op == "permute":
             return node.op.gives
         path = node.inputs[0]

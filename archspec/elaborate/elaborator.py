@@ -289,7 +289,7 @@ class Elaborator:
             option = step.option(self._choice(step, environment))
         except (Complaint, UnknownShape):
             return step
-        return step if option.faults else option.step
+        return step if option.faults or option.step.broken else option.step
 
     def _chosen(self, step: ChoiceStep, namespace: Namespace, environment: Environment) -> Step:
         """Return the step that a choice is. Raises: Complaint if what is chosen is not there or does not fit."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, Operand, arg
 from archspec.shapes import Shape, elements, shape_text
@@ -137,6 +140,7 @@ class MultiHeadAttention(Op):
 
     op = "multi_head_attention"
     torch = "nn.MultiheadAttention"
+    submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     also_called = (
         *("mha", "multihead_attention", "multiheadattention", "multihead", "self_attention", "selfattention", "mhsa"),
         *("multi_head_self_attention", "cross_attention", "crossattention", "multi_headed_attention", "msa"),

@@ -58,6 +58,10 @@ def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
     return _Compiler(document).program()
 
 
+_OPERANDS = frozenset(name for op in OPS.values() for name in op.operand_fields())
+"""The arguments of ops that name a step."""
+
+
 class _Compiler:
     """Compiles one document; `networks` are those of its blocks, each compiled once however many files name it."""
 
@@ -443,6 +447,7 @@ class _Compiler:
         step = ChoiceStep(key, span, choice=self._value(place) or Value(place, failed=True))
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
             arguments, step.plain = {"": body}, False
+        step.plain &= _OPERANDS.isdisjoint(arguments)
         step.arguments = {name: self._value(yaml) or Value(yaml, failed=True) for name, yaml in arguments.items()}
         step.blocks = tuple([self._block(block) for block in library.blocks.values()])
         step.compile = partial(self._option, body, span, library)
