@@ -102,14 +102,19 @@ def test_script_trace_and_fx(name: str) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_script_and_fx_of_every_op(op: str) -> None:
     for sample in range(len(SAMPLES[op].good)):
-        check_same(one_op(op, sample), "script", "fx")
+        graph = one_op(op, sample)
+        # TorchScript cannot compile torch's own attention without biases: it asks None for its dtype.
+        plain = any(node.op.op == "multi_head_attention" and not node.op.args()["bias"] for node in graph.nodes)
+        check_same(graph, *(() if plain else ("script",)), "fx")
 
 
 @SCRIPT_WARNS
 @pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 320), marks=pytest.mark.whole)], ids=str)
 def test_script_and_fx_of_random_networks(seeds: range) -> None:
     for seed in seeds:
-        check_same(archspec.loads(random_spec(seed)).graph, "script", "fx")
+        graph = archspec.loads(random_spec(seed)).graph
+        # TorchScript has one type for what a forward returns; outputs for training make it two.
+        check_same(graph, *(() if graph.training else ("script",)), "fx")
 
 
 # What stands on torch.fx.
