@@ -262,6 +262,7 @@ class _Lowering:
         self.calls: dict[str, Called] = {}
         # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
         own = [node for node in Tree.of(nodes).items() if node.weights_of is None or not node.op.weights()]
+        self.tensors = dict[str, torch.Tensor]()
         self.made = {node.path: self._modules(node) for node in own}
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
@@ -275,7 +276,10 @@ class _Lowering:
         return scope.fill(_new_class(plan)() if own_class else _class_of(plan)())
 
     def _modules(self, node: Node) -> list[nn.Module]:
-        """Return the modules of a node."""
+        """Return the modules of a node; a free tensor is made too, in its turn."""
+        if node.is_free:
+            self.tensors[node.path] = free_tensor(node.op)
+            return []
         options = {"inplace": True} if node.path in self.overwriting else {}
         return [construct(call, **options) for call in node.op.calls() if call.is_module]
 
@@ -294,7 +298,7 @@ class _Lowering:
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
         if node.is_free:
-            scope.tensors[name] = free_tensor(node.op), node.op.persistent
+            scope.tensors[name] = self.tensors[node.path], node.op.persistent
             scope.numbers[node.path] = scope.add(Step(name, "attribute", (), (("name", name),)))
             return
         reads = tuple(scope.numbers[path] for path in node.inputs)
