@@ -262,8 +262,13 @@ class _Lowering:
         self.calls: dict[str, Called] = {}
         # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
         own = [node for node in Tree.of(nodes).items() if node.weights_of is None or not node.op.weights()]
-        self.tensors = dict[str, torch.Tensor]()
-        self.made = {node.path: self._modules(node) for node in own}
+        self.free: dict[str, torch.Tensor] = {}
+        self.made: dict[str, list[nn.Module]] = {}
+        for node in own:
+            if node.is_free:
+                self.free[node.path] = free_tensor(node.op)
+            else:
+                self.made[node.path] = self._modules(node)
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
@@ -276,10 +281,7 @@ class _Lowering:
         return scope.fill(_new_class(plan)() if own_class else _class_of(plan)())
 
     def _modules(self, node: Node) -> list[nn.Module]:
-        """Return the modules of a node; a free tensor is made too, in its turn."""
-        if node.is_free:
-            self.tensors[node.path] = free_tensor(node.op)
-            return []
+        """Return the modules of a node."""
         options = {"inplace": True} if node.path in self.overwriting else {}
         return [construct(call, **options) for call in node.op.calls() if call.is_module]
 
@@ -298,7 +300,7 @@ class _Lowering:
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
         if node.is_free:
-            scope.tensors[name] = self.tensors[node.path], node.op.persistent
+            scope.tensors[name] = self.free[node.path], node.op.persistent
             scope.numbers[node.path] = scope.add(Step(name, "attribute", (), (("name", name),)))
             return
         reads = tuple(scope.numbers[path] for path in node.inputs)
