@@ -52,6 +52,12 @@ def compile_program(document: Document) -> Program:
     return _compiled(document, table()) if size <= MAX_KEPT else _Compiler(document).program()
 
 
+@lru_cache(maxsize=8)
+def _operand_names(ops: tuple[type[Op], ...]) -> frozenset[str]:
+    """Return the arguments that name a step, of any op."""
+    return frozenset(name for op in ops for name in op.operand_fields())
+
+
 @lru_cache(maxsize=32)
 def _compiled(document: Document, _ops: tuple[type[Op], ...]) -> Program:
     """Compile a document once for a table of ops, however often it is loaded: nobody writes to a Program."""
@@ -449,6 +455,8 @@ class _Compiler:
             arguments, step.plain = {"": body}, False
         step.plain &= _OPERANDS.isdisjoint(arguments)
         step.arguments = {name: self._value(yaml) or Value(yaml, failed=True) for name, yaml in arguments.items()}
+        operands = [step.arguments[name] for name in _operand_names(table()) & step.arguments.keys()]
+        step.plain &= all(value.constant and not isinstance(value.evaluate(NOTHING), str) for value in operands)
         step.blocks = tuple([self._block(block) for block in library.blocks.values()])
         step.compile = partial(self._option, body, span, library)
         return step

@@ -279,7 +279,7 @@ class ChoiceStep(Step):
     choice: Value | None = None
     arguments: dict[str, Value] = field(default_factory=dict)
     plain: bool = True
-    """Whether what it reads is known already: a value that is no mapping may be what a merge reads."""
+    """Whether what it reads is known already: a value that is no mapping may be what a merge reads, an argument too."""
     blocks: tuple[BlockProgram, ...] = ()
     """The blocks that it may choose."""
     compile: Callable[[str], Option] | None = None
