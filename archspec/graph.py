@@ -6,7 +6,7 @@ A value is named by its path: the dotted path of the node that makes it, or the 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from archspec.errors import Span
@@ -34,10 +34,11 @@ EMPTY: Mapping[str, Any] = {}
 class Scope:
     """The scope that nodes live in: a block call, a `sequential`, an `inline`, or the group of a named repeat.
 
-    `copy` is `(position, count)` where the scope is one copy of a repeat. `step` is the typed step that made it,
-    `definition` the block, `environment` the values its steps saw, and `items` what they made, in order, if elaboration
-    was asked for a trace: for back ends that give structure back. Of a network that is a block, `gives` holds the paths
-    of its values by their names, and `remark` tells where it was written for another input.
+    `copy` is `(position, count)` where the scope is one copy of a repeat. `weights_of` is the path of the scope whose
+    modules it calls again, for one that a `use` made. `step` is the typed step that made it, `definition` the block,
+    `environment` the values its steps saw, and `items` what they made, in order, if elaboration was asked for a trace:
+    for back ends that give structure back. Of a network that is a block, `gives` holds the paths of its values by their
+    names, and `remark` tells where it was written for another input.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Scope:
         "definition",
         "environment",
         "items",
+        "weights_of",
         "gives",
         "remark",
         "__weakref__",
@@ -66,7 +68,9 @@ class Scope:
         span: Span | None = None,
         step: object = None,
         definition: object = None,
+        weights_of: str | None = None,
     ) -> None:
+        self.weights_of = weights_of
         self.kind, self.path, self.parent, self.block, self.copy, self.span = kind, path, parent, block, copy, span
         self.step, self.definition = step, definition
         self.environment: Environment | None = None
@@ -90,12 +94,16 @@ class Scope:
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep what the scope is and what it was given, not the program that it came from."""
         values = self.environment.values if self.environment is not None else None
-        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values)
+        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values, self.weights_of)
 
     def moved(self, path: str, parent: Scope) -> Scope:
         """Return the same scope at another place."""
         found = Scope(self.kind, path, parent, self.block, self.copy, self.span, self.step, self.definition)
         found.take(self)
+        if self.weights_of is not None:
+            # What a `use` calls stands in the same scope as the `use`, or further inside.
+            around = self.parent.path if self.parent is not None else ""
+            found.weights_of = moved_path(self.weights_of, around, parent.path)
         return found
 
     def take(self, other: Scope) -> None:
@@ -133,9 +141,10 @@ def _scope(
     copy: tuple[int, int] | None,
     span: Span | None,
     values: dict[str, Any] | None,
+    weights_of: str | None,
 ) -> Scope:
     """Return a scope as it was before it was pickled or copied."""
-    scope = Scope(kind, path, parent, block, copy, span)
+    scope = Scope(kind, path, parent, block, copy, span, weights_of=weights_of)
     scope.environment = Environment(values) if values is not None else None
     return scope
 
@@ -157,9 +166,10 @@ class Node:
 
     `span` is the place of its step; `origins` tells where each argument was written that is not the op's own default.
     `draws` tells how initial weights are drawn, by the tensor's name in the module, where torch's default is not meant.
+    `weights_of` is the path of the node whose module it calls again, if a `use` made it.
     """
 
-    __slots__ = ("path", "op", "inputs", "span", "scope", "origins", "draws")
+    __slots__ = ("path", "op", "inputs", "span", "scope", "origins", "draws", "weights_of")
 
     def __init__(
         self,
@@ -170,7 +180,9 @@ class Node:
         scope: Scope,
         origins: Mapping[str, ArgumentOrigin] | None = None,
         draws: Mapping[str, Draw] = EMPTY,
+        weights_of: str | None = None,
     ) -> None:
+        self.weights_of = weights_of
         self.path, self.op, self.inputs, self.span, self.scope = path, op, inputs, span, scope
         self.origins: Mapping[str, ArgumentOrigin] = origins or EMPTY
         self.draws = draws
@@ -192,7 +204,8 @@ class Node:
 
     def key(self, tensor: str) -> str:
         """Return the key in the state_dict of one of its tensors; a free tensor's is its path."""
-        return f"{self.path}.{tensor}" if tensor else self.path
+        owner = self.weights_of or self.path
+        return f"{owner}.{tensor}" if tensor else owner
 
     def __repr__(self) -> str:
         return f"Node({self.path}: {self.op!r} -> {shape_text(self.shape)})"
@@ -259,6 +272,12 @@ class Tree(Generic[Item]):
                 yield child
 
 
+def moved_path(path: str, old: str, new: str) -> str:
+    """Return a path inside the scope at `old` as it is inside the scope at `new`."""
+    inner = path[len(old) + 1 :] if old else path
+    return f"{new}.{inner}" if new else inner
+
+
 def _in_order_of_modules(scope: Tree[Node]) -> Iterator[Node]:
     """Yield the nodes of a scope as its module registers them: free parameters, free buffers, then the others."""
     free = [child for child in scope.children.values() if isinstance(child, Node) and child.is_free]
@@ -275,6 +294,49 @@ def outer_reads(scope: Tree[Node]) -> tuple[str, ...]:
     nodes = list(scope.items())
     inside = {node.path for node in nodes}
     return tuple(dict.fromkeys(path for node in nodes for path in node.inputs if path not in inside))
+
+
+def needed_paths(nodes: Sequence[Node], paths: Iterable[str], *, owners: bool = False) -> set[str]:
+    """Return the paths of the values that those at `paths` depend on, these among them.
+
+    What one call of a module needs, every other call of it computes too.
+
+    Args:
+        nodes: The nodes of a network, in data-flow order.
+        paths: The values.
+        owners: Whether what has the modules that a `use` calls is needed too.
+    """
+    live = _dependencies(nodes, set(paths))
+    if all(node.weights_of is None for node in nodes):
+        return live
+    shared = {scope.weights_of for node in nodes if node.weights_of is not None for scope in node.scope.chain()}
+    while True:
+        owned = {node.weights_of or node.path for node in nodes if node.path in live}
+        called = {
+            scope.path
+            for node in nodes
+            if node.path in live
+            for scope in node.scope.chain()
+            if scope.weights_of is not None or scope.path in shared
+        }
+        more = {
+            node.path
+            for node in nodes
+            if (node.weights_of or node.path) in owned
+            and (owners and node.weights_of is None or any(scope.path in called for scope in node.scope.chain()))
+        }
+        found = _dependencies(nodes, live | more)
+        if found == live:
+            return live
+        live = found
+
+
+def _dependencies(nodes: Sequence[Node], live: set[str]) -> set[str]:
+    """Return `live` with the paths of the values that these depend on."""
+    for node in reversed(nodes):
+        if node.path in live:
+            live.update(node.inputs)
+    return live
 
 
 class Applied(NamedTuple):
@@ -295,12 +357,20 @@ class Applied(NamedTuple):
 class Graph:
     """A network: its inputs, its nodes in data-flow order, its outputs.
 
-    `inputs` maps names to shapes; `outputs` maps output names to the paths of their values.
+    `inputs` maps names to shapes; `outputs` maps output names to the paths of their values. `training` are the names of
+    the outputs that only training asks for.
     """
 
     def __init__(
-        self, name: str, inputs: Mapping[str, Shape], nodes: tuple[Node, ...], outputs: Mapping[str, str]
+        self,
+        name: str,
+        inputs: Mapping[str, Shape],
+        nodes: tuple[Node, ...],
+        outputs: Mapping[str, str],
+        training: Iterable[str] = (),
     ) -> None:
+        self.training = frozenset(training)
+        self._evaluation: Graph | None = None
         self.name = name
         self.inputs = dict(inputs)
         self.nodes = nodes
@@ -344,6 +414,18 @@ class Graph:
             if node.path.find(".", start) >= 0:
                 yield node.path.rpartition(".")[0]
 
+    @property
+    def evaluation(self) -> Graph:
+        """What runs in evaluation: the network without its outputs for training, and what only they need."""
+        if not self.training:
+            return self
+        if self._evaluation is None:
+            outputs = {name: path for name, path in self.outputs.items() if name not in self.training}
+            live = needed_paths(self.nodes, outputs.values())
+            nodes = tuple([node for node in self.nodes if node.path in live])
+            self._evaluation = Graph(self.name, self.inputs, nodes, outputs)
+        return self._evaluation
+
     def state_dict(self) -> dict[str, Shape]:
         """Key and shape of every parameter and buffer, in the order in which the modules register them.
 
@@ -355,6 +437,7 @@ class Graph:
         return {
             node.key(name): shape
             for node in nodes
+            if node.weights_of is None
             for tensors in (node.op.weights(), node.op.buffers())
             for name, shape in tensors.items()
             if node.op.persistent
@@ -362,10 +445,7 @@ class Graph:
 
     def unused(self) -> list[str]:
         """Return paths of nodes, and names of inputs, whose value reaches no output; in data-flow order."""
-        live = set(self.outputs.values())
-        for node in reversed(self.nodes):
-            if node.path in live:
-                live.update(node.inputs)
+        live = needed_paths(self.nodes, self.outputs.values())
         paths = [*self.inputs, *[node.path for node in self.nodes]]
         return [path for path in paths if path not in live]
 
@@ -381,10 +461,12 @@ class Graph:
                     "op": node.op.op,
                     "path": node.path,
                     "shape": list(node.shape),
+                    **({} if node.weights_of is None else {"weights_of": node.weights_of}),
                 }
                 for node in self.nodes
             ],
             "outputs": self.outputs,
+            **({"training": [name for name in self.outputs if name in self.training]} if self.training else {}),
         }
 
     def to_json(self) -> str:
@@ -394,7 +476,8 @@ class Graph:
         # Outputs keep their order, which a caller of the network sees.
         rest = {key: json.dumps(value) for key, value in data.items() if key != "nodes"}
         lines = [f'  "inputs": {rest["inputs"]}', f'  "name": {rest["name"]}', f'  "nodes": [\n{nodes}\n  ]']
-        return "{\n" + ",\n".join([*lines, f'  "outputs": {rest["outputs"]}']) + "\n}\n"
+        lines += [f'  "{key}": {rest[key]}' for key in ("outputs", "training") if key in rest]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def structural_hash(self) -> str:
         """SHA-256 of the structure: ops, arguments, shapes and edges as seen from the outputs. Names do not count.
@@ -405,6 +488,7 @@ class Graph:
         import hashlib
 
         numbers: dict[str, int] = {name: position for position, name in enumerate(self.inputs)}
+        modules: dict[str, int] = {}  # by the path of what owns a shared module, the number of its first call
         digest = hashlib.sha256(json.dumps(list(self.inputs.values())).encode())
         for root in self.outputs.values():
             stack = [(root, False)]
@@ -418,9 +502,15 @@ class Graph:
                     stack.extend((source, False) for source in reversed(node.inputs))
                     continue
                 numbers[path] = len(numbers)
-                line = [node.op.op, node.op.args(), [numbers[source] for source in node.inputs]]
+                line: list[Any] = [node.op.op, node.op.args(), [numbers[source] for source in node.inputs]]
+                owner = node.weights_of or path
+                if owner in modules:
+                    line.append(modules[owner])
+                modules.setdefault(owner, numbers[path])
                 digest.update(json.dumps(line, sort_keys=True).encode())
         digest.update(json.dumps([numbers[path] for path in self.outputs.values()]).encode())
+        if self.training:
+            digest.update(json.dumps([name in self.training for name in self.outputs]).encode())
         return digest.hexdigest()
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
@@ -435,7 +525,8 @@ class Graph:
             found.add_node(name, op="input", args={}, shape=shape, params=0, macs=0)
         for node in self.nodes:
             op = node.op
-            found.add_node(node.path, op=op.op, args=op.args(), shape=node.shape, params=op.params, macs=op.macs())
+            params = op.params if node.weights_of is None else 0
+            found.add_node(node.path, op=op.op, args=op.args(), shape=node.shape, params=params, macs=op.macs())
             for position, source in enumerate(node.inputs):
                 found.add_edge(source, node.path, key=position)
         return found

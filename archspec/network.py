@@ -60,11 +60,14 @@ class Network:
         """Where the network comes from; empty where the spec does not say."""
         return self.document.text("reference") or ""
 
-    def analyze(self, batch: int = 1, dtype: str = "float32") -> Report:
-        """Return shapes, parameters, MACs, FLOPs and bytes of every layer, for `batch` samples of `dtype`."""
+    def analyze(self, batch: int = 1, dtype: str = "float32", training: bool = False) -> Report:
+        """Return shapes, parameters, MACs, FLOPs and bytes of every layer, for `batch` samples of `dtype`.
+
+        With `training`, what only outputs for training need is counted too.
+        """
         found = self.elaboration
         diagnostics = found.diagnostics or (*found.warnings, *lint(self.graph, batch))
-        return Report(**vars(cost(self.graph, batch, dtype, diagnostics)))
+        return Report(**vars(cost(self.graph, batch, dtype, diagnostics, training)))
 
     def check(self) -> tuple[Diagnostic, ...]:
         """Return warnings, and which figures of `expect` differ (those of the spec as written, no param overridden)."""

@@ -133,6 +133,9 @@ MISSING_OPS: Mapping[str, str] = {
         "input inputs input_layer placeholder data image image_input"
     ),
     "the last step is the output; `outputs: [...]` names others": "output outputs return result yield",
+    "`use: NAME` applies the step NAME again, with the same weights": (
+        "shared share reuse shared_weights weight_sharing siamese tied tie apply call same_as same_weights shared_layer"
+    ),
     "a group of steps is repeated by `inline: {repeat: 3, layers: [...]}`, a single one by its key `repeat`": (
         "repeat copies times_n range"
     ),
@@ -152,7 +155,7 @@ MISSING_OPS: Mapping[str, str] = {
 }
 """The ops that archspec does not have, under what to do instead; `{word}` stands for the word that was written."""
 
-_TRAINING = "how a network is trained and how its weights are drawn is not part of a spec; leave `{word}` out"
+_TRAINING = "how a network is trained is not part of a spec; leave `{word}` out"
 
 MISSING_ARGUMENTS: Mapping[str, str] = {
     "leave `{word}` out: what a step reads is known": (
@@ -168,10 +171,15 @@ MISSING_ARGUMENTS: Mapping[str, str] = {
     ),
     "pad in a step of its own before this one: `- pad: {padding: 1, mode: reflect}`": "padding_mode pad_mode",
     _TRAINING: (
-        "kernel_initializer bias_initializer weight_init initializer init_weights weight_filler bias_filler "
         "kernel_regularizer bias_regularizer weight_decay regularizer l2 lr_mult lr trainable requires_grad frozen "
-        "freeze decay_mult kernel_constraint weights pretrained gamma_initializer beta_initializer init_cfg "
-        "activity_regularizer init zero_init"
+        "freeze decay_mult kernel_constraint weights pretrained activity_regularizer"
+    ),
+    "`init` says how weights are drawn: `init: {normal: 0.01, bias: 0}`": (
+        "kernel_initializer bias_initializer weight_initializer weight_init bias_init initializer init_weights "
+        "weight_filler bias_filler gamma_initializer beta_initializer init_cfg zero_init initialization"
+    ),
+    "`use: NAME` is a step that applies the step NAME again, with the same weights": (
+        "share_with shared_with shared weights_of tied_to share_weights share weight_sharing"
     ),
     "leave `{word}` out: whether a result takes the place of its input is not part of a spec": "inplace in_place",
     "leave `{word}` out: axes are always in the order of channels, height, width": "data_format channels_last",
@@ -207,6 +215,10 @@ DOCUMENT_WORDS: Mapping[str, str] = {
     ),
     "blocks": "templates components definitions defs macros functions classes submodules types",
     "defaults": "default default_args common globals",
+    "init": (
+        "initializer initializers initialization initialisation initialize weight_init init_weights weights_init "
+        "initial_weights init_cfg kernel_initializer"
+    ),
     "extends": "base parent inherits inherit inherits_from extend based_on _base_",
     "include": "import imports includes use require from",
     "expect": "expected expects assert asserts checks check verify tests",
@@ -223,7 +235,7 @@ MISSING_KEYS: Mapping[str, str] = {
     ),
     "a spec describes the network only, not its training": (
         "optimizer loss lr learning_rate epochs training train batch_size scheduler dataset metrics trainer batch "
-        "weights pretrained init seed data_augmentation"
+        "weights pretrained seed data_augmentation"
     ),
     "the type and the device are chosen when the network is analysed or built": "dtype device precision",
 }
@@ -272,7 +284,7 @@ def op_help(word: str, blocks: Collection[str]) -> str | None:
         return f"did you mean `{related}`? {_told(sentence, word)}" if related else _told(sentence, word)
     if _GROUP_WORD.search(_plain(word)):
         return did_you_mean(word, blocks) or _GROUP
-    known = (*OPS, *blocks, "sequential", "inline")
+    known = (*OPS, *blocks, "sequential", "inline", "use")
     near = nearest(word, known)
     foreign = _nearest_word(word, (*_op_words(), *_missing_ops()), near)
     if foreign in _op_words():

@@ -135,7 +135,9 @@ ARGUMENTS = [
     argument("padding_mode: reflect", "unknown argument `padding_mode`", "`- pad: {padding: 1, mode: reflect}`"),
     argument("in_channels: 3", "unknown argument `in_channels`", "leave `in_channels` out: what a step reads is known"),
     argument("use_bias: false", "unknown argument `use_bias`", "did you mean `bias`?"),
-    argument("kernel_initializer: he_normal", "unknown argument `kernel_initializer`", "not part of a spec"),
+    argument(
+        "kernel_initializer: he_normal", "unknown argument `kernel_initializer`", "`init: {normal: 0.01, bias: 0}`"
+    ),
     argument("norm: batch", "unknown argument `norm`", "`- batch_norm`"),
     argument("dtype: float16", "unknown argument `dtype`", "when the network is built"),
     argument("input: stem", "unknown argument `input`", "did you mean `from`?"),
@@ -191,7 +193,6 @@ VALUES = [
     value(
         "relu: {from: «previous}", "reference", "unknown step `previous`", "without `from`, a step reads the one before"
     ),
-    value("conv: {name: «features.0, filters: 8}", "name", "'features.0'", "a `sequential` named `features`"),
     value("add: «input, relu", "reference", "unknown step `input, relu`", "write a list: `[input, relu]`"),
     value("pad: «[1, 1, 1, 1]", "value", "at most 3 entries, got 4", "a pair per axis"),
     value("conv: {name: «my conv, filters: 8}", "name", "'my conv'", "did you mean `my_conv`?"),

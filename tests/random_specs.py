@@ -20,7 +20,7 @@ import yaml
 
 from archspec.errors import Complaint
 from archspec.expressions import make_divisible
-from archspec.names import step_name_fault
+from archspec.names import step_place_fault
 from archspec.ops import OPS
 from archspec.ops.base import Op
 from archspec.shapes import SPATIAL_AXES, Lead, Shape
@@ -69,6 +69,18 @@ class Node(NamedTuple):
     path: str
     op: Op
     inputs: tuple[str, ...]
+    draws: dict[str, Any]
+    weights_of: str | None = None
+
+
+class Maker(NamedTuple):
+    """How a step was applied, for a `use` of it."""
+
+    key: str
+    arguments: dict[str, Any]
+    frame: Frame
+    names: Mapping[str, Any]
+    reads: tuple[Ref, ...]
 
 
 @dataclass
@@ -84,6 +96,8 @@ class Frame:
     count: int = 0
     conditional: set[str] = field(default_factory=set)  # the names of steps that may be left out
     absent: set[str] = field(default_factory=set)  # those of which none stands so far
+    lists: dict[str, int] = field(default_factory=dict)  # how many steps stand in each list
+    makers: dict[str, Maker] = field(default_factory=dict)
     in_conditional: int = 0  # how many `inline` steps that may be left out are around
 
     def visible(self) -> dict[str, Ref]:
@@ -97,6 +111,10 @@ class Frame:
         return found
 
     def find(self, name: str) -> Ref:
+        if name.startswith("../"):
+            if self.outer is None:
+                raise Invalid(f"nothing around: {name}")
+            return self.outer.find(name[3:])
         head, *rest = name.split(".")
         if not rest:
             try:
@@ -104,15 +122,17 @@ class Frame:
             except KeyError:
                 raise Invalid(f"no step {name}") from None
         frame: Frame | None = self
-        while frame and head not in frame.names:
+        while frame and head not in {*frame.names, *frame.lists}:
             frame = frame.outer
         try:
-            for part in rest:
+            while True:
                 assert frame is not None
-                frame, head = frame.scopes[head], part
-            assert frame is not None
-            return frame.names[head]
-        except (KeyError, AssertionError):
+                if head in frame.lists:
+                    head = f"{head}.{rest.pop(0)}"
+                if not rest:
+                    return frame.names[head]
+                frame, head = frame.scopes[head], rest.pop(0)
+        except (KeyError, IndexError, AssertionError):
             raise Invalid(f"no step {name}") from None
 
     def fresh_name(self, label: str) -> str:
@@ -120,21 +140,38 @@ class Frame:
             return str(self.count)
         numbers: Iterable[int] = range(1, 10_000)
         names = (label if number == 1 else f"{label}_{number}" for number in numbers)
-        return next(name for name in names if name not in self.names and name not in self.inputs)
+        return next(name for name in names if name not in {*self.names, *self.inputs, *self.lists})
+
+    def check_list(self, name: str) -> None:
+        """Note that a step stands in a list, if its name says so, and check that it may."""
+        listed, dot, number = name.partition(".")
+        if not dot:
+            if name in self.lists:
+                raise Invalid(f"{name} is a list")
+            return
+        if listed in self.names or listed in self.inputs or int(number) > self.lists.get(listed, 0):
+            raise Invalid(f"the name {name}")
 
     def bind(self, name: str, ref: Ref, conditional: bool = False) -> None:
+        self.check_list(name)
         taken = name in self.names and not (conditional and name in self.absent)
-        if step_name_fault(name) or taken or name in self.inputs:
+        if step_place_fault(name) or taken or name in self.inputs:
             raise Invalid(f"the name {name}")
         self.names[name] = ref
+        if "." in name:
+            listed, _, number = name.partition(".")
+            self.lists[listed] = max(self.lists.get(listed, 0), int(number) + 1)
         self.count += 1
         self.absent.discard(name)
         self.conditional |= {name} if conditional else set()
 
     def leave_out(self, name: str, ref: Ref) -> None:
         taken = name in self.names and name not in self.absent
-        if step_name_fault(name) or name in self.inputs or taken and name not in self.conditional:
+        if step_place_fault(name) or name in self.inputs or taken and name not in self.conditional:
             raise Invalid(f"the name {name}")
+        self.check_list(name)
+        if "." in name:
+            self.lists.setdefault(name.partition(".")[0], 0)
         if not taken:
             self.names[name] = ref
             self.absent.add(name)
@@ -152,6 +189,12 @@ _FUNCTIONS = {
     "ceil": math.ceil,
     "floor": math.floor,
     "make_divisible": make_divisible,
+    "range": lambda *ends: list(range(*ends)),
+    "zip": lambda *lists: [list(each) for each in zip(*lists, strict=False)],
+    "enumerate": lambda values: [list(each) for each in enumerate(values)],
+    "reversed": lambda values: values[::-1],
+    "sorted": sorted,
+    "str": str,
 }
 _EXPRESSION = re.compile(r"\$\$|\$\{([^}]*)\}|\$([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 
@@ -189,6 +232,7 @@ class Interpreter:
     def __init__(self, spec: Spec, partial: bool = False) -> None:
         self.spec, self.partial = spec, partial
         self.nodes: list[Node] = []
+        self.inits: list[tuple[dict[str, Any], Mapping[str, Any], Frame | None]] = []
         self.ends: dict[int, tuple[Ref, Frame, Mapping[str, Any]]] = {}
         self.params: dict[str, Any] = {}
         pending = dict(spec.get("params", {}))
@@ -200,11 +244,13 @@ class Interpreter:
         shapes = evaluate(spec["input"], self.params)
         shapes = shapes if isinstance(shapes, dict) else {"input": shapes}
         self.inputs: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
+        self.inits.append((spec.get("init", {}), self.params, None))
         self.top = Frame("", {name: Ref(name, shape) for name, shape in self.inputs.items()})
         last = self.steps(spec["layers"], self.top, self.params, next(iter(self.top.inputs.values())))
         self.outputs = self._outputs(last)
 
     def _outputs(self, last: Ref) -> dict[str, str]:
+        self.training: set[str] = set()
         wanted = evaluate(self.spec.get("outputs", last.path), self.params, self.top)
         if "outputs" not in self.spec and last.absent and not self.partial:
             raise Invalid("a free tensor that is left out")
@@ -212,7 +258,9 @@ class Interpreter:
             return {last.path: last.path}
         if not isinstance(wanted, dict):
             wanted = {name: name for name in (wanted if isinstance(wanted, list) else [wanted])}
-        found = {name: self.top.find(target) for name, target in wanted.items()}
+        self.training = {name for name, target in wanted.items() if isinstance(target, dict) and "when" in target}
+        given = {name: target["from"] if isinstance(target, dict) else target for name, target in wanted.items()}
+        found = {name: self.top.find(target) for name, target in given.items()}
         if any(ref.absent for ref in found.values()):
             raise Invalid("a free tensor that is left out")
         return {name: ref.path for name, ref in found.items()}
@@ -227,6 +275,9 @@ class Interpreter:
 
     def step(self, step: Step, frame: Frame, names: Mapping[str, Any], last: Ref) -> Ref:
         key, body = (step, None) if isinstance(step, str) else next(iter(step.items()))
+        key = evaluate(key, names, frame)
+        if key not in (*OPS, *self.spec.get("blocks", ()), "sequential", "inline"):
+            raise Invalid(f"no op {key}")
         known = body if isinstance(body, dict) else {}
         common = {name: known[name] for name in ("name", "from", "when", "repeat") if known.get(name) is not None}
         arguments = {name: value for name, value in known.items() if name not in common}
@@ -235,6 +286,8 @@ class Interpreter:
                 common["from"] = body
             elif key in ("sequential", "inline"):
                 arguments["layers"] = body
+            elif key == "use":
+                arguments["step"] = body
             else:
                 first = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
                 arguments[next(iter(first))] = body
@@ -310,6 +363,8 @@ class Interpreter:
         entries = list(count) if isinstance(count, list) else list(range(count))
         name = common.get("name")
         group = name is not None and not {"index", binds} & set(re.findall(r"\w+", name)) or None
+        if group and key == "use":
+            raise Invalid("copies of a use have no group")
         copies = []
         for index, entry in enumerate(entries):
             inner = {**names, "index": index, **({binds: entry} if binds else {})}
@@ -350,12 +405,73 @@ class Interpreter:
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, frame)
             frame.in_conditional += conditional
+            self.inits.append((arguments.get("init", {}), let, frame))
             result = self.steps(arguments["layers"], frame, let, reads[0])
+            self.inits.pop()
             frame.in_conditional -= conditional
             return result
         if any(ref.absent for ref in reads):
             raise Invalid("a free tensor that is left out")
+        if key == "use":
+            return self.use(arguments, name, home, names, reads, conditional)
         called = home.fresh_name(key) if name is None else name
+        ref = self.made(key, arguments, called, home, frame, names, reads)
+        home.makers[called] = Maker(key, arguments, frame, names, reads)
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
+        return ref
+
+    def use(
+        self,
+        arguments: dict[str, Any],
+        name: str | None,
+        home: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+        conditional: bool,
+    ) -> Ref:
+        target = evaluate(arguments["step"], names, home)
+        within, (*scopes, last) = home, target.split(".")
+        for scope in scopes:
+            if scope not in within.makers or scope not in within.scopes or scope in within.absent:
+                raise Invalid(f"no step {target}")
+            within = within.scopes[scope]
+        if last not in within.makers or last in within.absent:
+            raise Invalid(f"no step {target}")
+        maker = within.makers[last]
+        if maker.key in FREE:
+            raise Invalid(f"{target} is no layer")
+        called = name or home.fresh_name("use" if last.isdecimal() else last)
+        path, first = home.prefix + target, len(self.nodes)
+        ref = self.made(maker.key, maker.arguments, called, home, maker.frame, maker.names, reads)
+        old = [node for node in self.nodes[:first] if node.path == path or node.path.startswith(f"{path}.")]
+        new = self.nodes[first:]
+        if [n.path[len(path) :] for n in old] != [n.path[len(home.prefix + called) :] for n in new]:
+            raise Invalid("a use that has other steps")
+        for place, (one, other) in enumerate(zip(old, new, strict=True), start=first):
+            if (one.op.weights(), one.op.buffers(), one.op.calls()) != (
+                other.op.weights(),
+                other.op.buffers(),
+                other.op.calls(),
+            ):
+                raise Invalid("a use that needs other weights")
+            if one.path != path and any(one.op.fits(n) != other.op.fits(n) for n in range(len(one.inputs))):
+                raise Invalid("a use of a value without a batch")
+            self.nodes[place] = other._replace(weights_of=one.weights_of or one.path)
+        home.makers[called] = maker
+        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
+        return ref
+
+    def made(
+        self,
+        key: str,
+        arguments: dict[str, Any],
+        called: str,
+        home: Frame,
+        frame: Frame,
+        names: Mapping[str, Any],
+        reads: tuple[Ref, ...],
+    ) -> Ref:
+        """The value of a step that is called so."""
         if key in OPS:
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
         elif key == "sequential":
@@ -363,12 +479,13 @@ class Interpreter:
             let = dict(names)
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, inner)
+            self.inits.append((arguments.get("init", {}), let, inner))
             ref = self.steps(arguments["layers"], inner, let, reads[0])
+            self.inits.pop()
             home.scopes[called] = inner
         else:
             ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
             home.scopes[called] = inner
-        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
         return ref
 
     def call(
@@ -392,7 +509,10 @@ class Interpreter:
                 raise Invalid(f"{key} needs {name}")
             given = name in arguments
             values[name] = evaluate(arguments[name], names, frame) if given else evaluate(default, values, inner)
-        return self.steps(block["layers"], inner, values, reads[0]), inner
+        self.inits.append((block.get("init", {}), values, inner))
+        result = self.steps(block["layers"], inner, values, reads[0])
+        self.inits.pop()
+        return result, inner
 
     def op(
         self,
@@ -403,6 +523,10 @@ class Interpreter:
         names: Mapping[str, Any],
         reads: tuple[Ref, ...],
     ) -> Ref:
+        own: dict[str, Any] = {}
+        if "init" in arguments and "init" not in OPS[key].fields:
+            own = {key: arguments["init"]}
+            arguments = {name: value for name, value in arguments.items() if name != "init"}
         given = evaluate(self.spec.get("defaults", {}).get(key, {}), self.params)
         given = {**given, **evaluate(arguments, names, frame)}
         try:
@@ -413,8 +537,26 @@ class Interpreter:
             raise Invalid(error.message) from None
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:
             raise Invalid("too large")
-        self.nodes.append(Node(path, op, tuple(ref.path for ref in reads)))
+        draws = self.draws(op, [*self.inits, (own, names, frame)])
+        self.nodes.append(Node(path, op, tuple(ref.path for ref in reads), draws))
         return Ref(path, op.output, op.lead)
+
+    def draws(self, op: Op, inits: list[tuple[dict[str, Any], Mapping[str, Any], Frame | None]]) -> dict[str, Any]:
+        """How each tensor of an op is drawn: by the last of the rules that speaks of it."""
+        found: dict[str, Any] = {}
+        weights = op.weights() if op.initial else {}
+        shape = weights.get("weight", ())
+        area = math.prod(shape[2:])
+        fans = {"fan_in": shape[1] * area, "fan_out": shape[0] * area} if len(shape) > 1 else {}
+        for rules, names, frame in inits:
+            if op.op not in rules:
+                continue
+            rule = evaluate(rules[op.op], {**names, **fans}, frame)
+            whole = rule if isinstance(rule, dict) else {"weight": rule}
+            tensors = {name: value for name, value in whole.items() if name in ("weight", "bias")}
+            scheme = {name: value for name, value in whole.items() if name not in tensors}
+            found |= tensors | ({"weight": scheme} if scheme else {})
+        return {name: found[name] for name in weights if found.get(name, "torch") != "torch"}
 
     def unread(self) -> list[str]:
         """Paths of the nodes, and names of the inputs, that nothing reads."""
@@ -539,6 +681,7 @@ def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
 
 
 _NAMES = ("stem", "a", "b1", "conv1", "features", "x_2", "head-3", "Body", "left", "right", "z", "q9", "mixed", "tail")
+_LISTED = (*["list.0", "list.1", "list.2", "other.0", "other.1", "list.${index}", "other.${index}"] * 2,)
 
 
 class _Generator:
@@ -587,8 +730,9 @@ class _Generator:
             self.reading = Interpreter(self.spec, partial=True)
         except Invalid:
             return False
-        if "" in self.reading.outputs:  # the last value is a free tensor that is left out
-            return False
+        leads = {"": Lead.NONE, **{node.path: node.op.lead for node in self.reading.nodes}}
+        if any(leads.get(path, Lead.BATCH) is not Lead.BATCH for path in self.reading.outputs):
+            return False  # an output depends on the input
         unread = {*self.reading.unread()}
         return not any(node.path in unread and node.op.lead is not Lead.BATCH for node in self.reading.nodes)
 
@@ -611,6 +755,7 @@ class _Generator:
             self.fill_scope(steps)
             self.decorate(steps, frame)
             self.alternative(steps)
+            self.choose(steps)
 
     def fill_scope(self, steps: list[Step]) -> None:
         """Give the scope at the end of a list its steps; take it out where none fit."""
@@ -661,6 +806,23 @@ class _Generator:
             steps.pop()
             assert self.holds()
 
+    def choose(self, steps: list[Step]) -> None:
+        """Try to have a param in place of the op or block of the last step."""
+        if not steps or not self.chance(0.12):
+            return
+        old = steps[-1]
+        key, body = (old, None) if isinstance(old, str) else next(iter(old.items()))
+        if key in ("sequential", "inline") or "$" in key or key in self.unfinished:
+            return
+        param, known = f"kind_{key}", set(self.spec["params"])
+        self.spec["params"][param] = key
+        steps[-1] = self.random.choice([f"${param}", f"${{{param}}}"]) if body is None else {f"${param}": body}
+        if not self.holds():
+            steps[-1] = old
+            if param not in known:
+                del self.spec["params"][param]
+            assert self.holds()
+
     def mapping(self, key: str, body: Any) -> dict[str, Any]:
         """The value of a step as the mapping that it is short for."""
         if body is None or isinstance(body, dict):
@@ -669,12 +831,14 @@ class _Generator:
             return {"from": body}
         if key in ("sequential", "inline"):
             return {"layers": body}
+        if key == "use":
+            return {"step": body}
         fields = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
         return {next(iter(fields)): body}
 
     def decoration(self, what: str) -> Any:
         if what == "name":
-            return self.random.choice([*_NAMES, *_NAMES, "c${index}", "${'n' + 'm'}", "7"])
+            return self.random.choice([*_NAMES, *_NAMES, "c${index}", "${'n' + 'm'}", "7", *_LISTED])
         if what == "when":
             choices = [True, False, "${True}", "${1 > 2}", "${input.channels > 3}", "${index != 1}", "${index == 0}"]
             return self.random.choice(choices)
@@ -683,11 +847,15 @@ class _Generator:
 
     def step(self, last: Ref, frame: Frame, names: Mapping[str, Any]) -> Step:
         kinds = ["op"] * 12 + ["merge"] * 3 + ["back"]
+        if frame.makers:
+            kinds += ["use"] * 2
         if self.depth < 3:
             kinds += ["sequential", "inline", "block", "block", "call", "call"]
         kind = self.random.choice(kinds)
         if kind == "merge":
             return self.merge(last, frame)
+        if kind == "use":
+            return self.use(last, frame)
         if kind in ("sequential", "inline"):
             return self.scope(kind)
         if kind == "block":
@@ -698,6 +866,22 @@ class _Generator:
         source = self.source(frame) if kind == "back" else None
         shape = frame.find(source).shape if source else last.shape
         return self.op(shape, source, names)
+
+    def use(self, last: Ref, frame: Frame) -> Step:
+        """Another use of a step, mostly of a value that it can take."""
+        targets = dict(frame.makers)
+        for name, scope in frame.scopes.items():
+            targets |= {f"{name}.{inner}": maker for inner, maker in scope.makers.items() if self.chance(0.3)}
+        fitting = [name for name, maker in targets.items() if [ref.shape for ref in maker.reads] == [last.shape]]
+        if fitting and self.chance(0.6):
+            return {"use": self.random.choice(fitting)}
+        target = self.random.choice([*targets])
+        visible = {**frame.visible(), **{name: frame.find(name) for name in _dotted(frame)}}
+        sources = []
+        for ref in targets[target].reads:
+            same = [name for name, other in visible.items() if other.shape[0] == ref.shape[0]] or [*visible]
+            sources.append(self.random.choice(same))
+        return {"use": {"step": target, "from": sources[0] if len(sources) == 1 else sources}}
 
     def free(self, last: Ref, frame: Frame) -> list[Step]:
         """A parameter or a buffer, and a step that reads it."""
@@ -737,7 +921,8 @@ class _Generator:
 
     def source(self, frame: Frame) -> str:
         """The name of any value in sight, dotted ones too."""
-        return self.random.choice([*frame.visible(), *_dotted(frame)])
+        around = [f"../{name}" for name in frame.outer.visible()] if frame.outer else []
+        return self.random.choice([*frame.visible(), *_dotted(frame), *around])
 
     def op(self, shape: Shape, source: str | None, names: Mapping[str, Any]) -> Step:
         rank = len(shape) - 1
@@ -756,6 +941,8 @@ class _Generator:
     def merge(self, last: Ref, frame: Frame) -> Step:
         fitting = [name for name, ref in frame.visible().items() if ref.shape == last.shape]
         fitting += [name for name in _dotted(frame) if frame.find(name).shape == last.shape]
+        if frame.outer is not None:
+            fitting += [f"../{name}" for name, ref in frame.outer.visible().items() if ref.shape == last.shape]
         fitting = fitting or [self.source(frame)]
         op = self.random.choice(MERGES)
         source: Any = self.random.choice(fitting)
@@ -815,7 +1002,7 @@ class _Generator:
         same = [name for name, known in names.items() if type(known) is int and known == value]
         if same and self.chance(0.8):
             return f"${self.random.choice(same)}"
-        kind = self.random.randrange(5)
+        kind = self.random.randrange(8)
         if kind == 0:
             self.spec["params"][f"p{value}".replace("-", "_")] = value
             return f"$p{value}".replace("-", "_")
@@ -825,6 +1012,12 @@ class _Generator:
             return f"${{sum([x for x in [{value}, 0]])}}"
         if kind == 3:
             return f"${{({value} * 2) // 2}}"
+        if kind == 5:
+            return f"${{[x + i for i, x in enumerate([{value}])][0]}}"
+        if kind == 6:
+            return f"${{reversed(zip(range(2), sorted([{value}, {value} + 1])))[1][1]}}"
+        if kind == 7:
+            return f"${{len(str('x')) * {value}}}"
         return f"${{max({value}, {value} - 1)}}"
 
     def finish(self) -> None:
@@ -835,9 +1028,13 @@ class _Generator:
             targets = [*dict.fromkeys([*unread, *([last] if self.chance(0.5) else [])])]
             plain = all(target in self.reading.top.visible() for target in targets)
             kind = self.random.randrange(4 if plain else 2)
+            mapping: dict[str, Any] = {f"out{position}": target for position, target in enumerate(targets)}
+            if len(targets) > 1 and self.chance(0.4):
+                for name in self.random.sample([*mapping], self.random.randint(1, len(targets) - 1)):
+                    mapping[name] = {"from": mapping[name], "when": "training"}
             self.spec["outputs"] = [
                 targets,
-                {f"out{position}": target for position, target in enumerate(targets)},
+                mapping,
                 f"${{{targets!r}}}",
                 targets[0] if len(targets) == 1 else targets,
             ][kind]
@@ -846,15 +1043,73 @@ class _Generator:
         for key in ("params", "defaults", "blocks"):
             if not self.spec[key]:
                 del self.spec[key]
+        _initialise(self.spec, Random(str(self.spec)))
         reading = interpret(self.spec)
-        self.spec["expect"] = {"params": sum(node.op.params for node in reading.nodes), "layers": len(reading.nodes)}
+        params = sum(node.op.params for node in reading.nodes if node.weights_of is None)
+        self.spec["expect"] = {"params": params, "layers": len(reading.nodes)}
         self.spec = {"archspec": 1, "name": "random", "description": "made at random, $1", **self.spec}
+
+
+# Initial weights, put into a spec that is finished.
+
+_WEIGHTS = (
+    *({"kaiming_normal": "fan_out"}, {"normal": 0.25}, {"trunc_normal": 0.125}, "xavier_uniform", "torch", 0.5),
+    *({"uniform": "${1 / fan_out ** 0.5}"}, {"normal": ["${1 / fan_in}", 0.5]}, {"bias": "zeros"}, "orthogonal"),
+    *({"kaiming_uniform": {"mode": "fan_out", "nonlinearity": "sigmoid"}, "bias": {"uniform": [0.5, 1]}},),
+    *({"weight": "xavier_normal", "bias": "${1 / fan_in}"}, {"normal": 1, "bias": "torch"}),
+)
+_NORMS = (
+    "zeros",
+    {"weight": {"normal": [1, 0.5]}, "bias": 0.25},
+    {"bias": {"trunc_normal": 0.5}},
+    "torch",
+    {"bias": 1},
+)
+_LINEAR = ("conv", "depthwise_conv", "conv_transpose", "linear")
+
+
+def _initialise(spec: Spec, random: Random) -> None:
+    """Put rules for initial weights at the top, into blocks and scopes, and on steps."""
+    if random.random() < 0.2:
+        return
+    drawn = [name for name, op in OPS.items() if op.initial and "init" not in op.fields]
+
+    def rule(op: str, sees_input: bool = False) -> Any:
+        if sees_input and random.random() < 0.2:
+            return {"normal": "${1 / input.channels}"}
+        return random.choice(_WEIGHTS if op in _LINEAR else _NORMS)
+
+    def rules(sees_input: bool = False) -> dict[str, Any]:
+        return {op: rule(op, sees_input) for op in drawn if random.random() < 0.8}
+
+    def within(steps: list[Step], sees_input: bool) -> None:
+        for step in steps:
+            key, body = (step, None) if isinstance(step, str) else next(iter(step.items()))
+            if not isinstance(body, dict):
+                if isinstance(body, list) and key in ("sequential", "inline"):
+                    within(body, key == "sequential" or sees_input)
+                continue
+            if "layers" in body:
+                within(body["layers"], key == "sequential" or sees_input)
+                if random.random() < 0.6:
+                    body["init"] = rules(key == "sequential" or sees_input)
+            elif key in drawn and random.random() < 0.3:
+                body["init"] = rule(key, sees_input)
+
+    named = isinstance(spec["input"], dict) and list(spec["input"]) != ["input"]
+    within(spec["layers"], not named)
+    for block in spec.get("blocks", {}).values():
+        within(block["layers"], "inputs" not in block)
+        if random.random() < 0.6:
+            block["init"] = rules("inputs" not in block)
+    if random.random() < 0.8:
+        spec["init"] = rules()
 
 
 def _mentioned(value: Any) -> Iterator[str]:
     """Every word of every expression."""
     if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
             yield from _mentioned(item)
     elif isinstance(value, str) and "$" in value:
         yield from _WORD.findall(value)

@@ -17,7 +17,7 @@ from archspec.errors import Diagnostic, SpecError
 from archspec.expressions import FUNCTIONS
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
-from archspec.schema import DOCUMENT_KEYS, SCOPES, STEP_KEYS
+from archspec.schema import DOCUMENT_KEYS, SCOPES, STEP_KEYS, USE
 from archspec.shapes import Shape, shape_text
 
 # Shapes.
@@ -207,7 +207,7 @@ SENTENCES = {
     )
     for sentence in table
 }
-NAMES = {*OPS, *SCOPES, *STEP_KEYS, *DOCUMENT_KEYS, *(name for op in OPS.values() for name in op.fields)}
+NAMES = {*OPS, *SCOPES, USE, *STEP_KEYS, *DOCUMENT_KEYS, *(name for op in OPS.values() for name in op.fields)}
 
 
 @pytest.mark.parametrize("sentence", sorted(SENTENCES))

@@ -14,6 +14,7 @@ import pytest
 import archspec
 from archspec.errors import SpecError, UsageError
 from archspec.graph import Graph
+from archspec.ops import OPS
 from archspec.report.bundle import bundle_spec
 from archspec.report.spec import show_spec
 
@@ -168,7 +169,7 @@ layers:
         - flatten
         - linear: 12
         - relu
-        - linear: {units: 12, init: {bias: 0.5}}
+        - linear: {units: 12, init: {bias: {uniform: 0.5}}}
   - linear: {name: fc, units: $num_classes}
 """
 
@@ -237,6 +238,18 @@ blocks:
     at = lines.index('elif isinstance(m, nn.BatchNorm2d) and name.endswith(".bn2"):')
     assert lines[at + 1] == "nn.init.zeros_(m.weight)"
     assert "init" not in archspec.generate(archspec.load("lenet5")).replace("__init__", "")
+
+
+def test_the_loop_passes_over_modules_within_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer may hold a linear layer of its own, as torch's attention does: a rule for `linear` is not about it."""
+    monkeypatch.setattr(OPS["batch_norm"], "submodules", {"inner": "nn.Linear"})
+    text = "input: [4]\ninit: {linear: {normal: 1}}\nlayers: [linear: 4, batch_norm, linear: 5]\n"
+    lines = [line.strip() for line in archspec.generate(archspec.loads(text)).splitlines()]
+    at = lines.index('if isinstance(m, nn.Linear) and name != "batch_norm.inner":')
+    assert lines[at - 1 : at + 2 : 2] == [
+        "for name, m in self.named_modules():",
+        "nn.init.normal_(m.weight, std=1)",
+    ]
 
 
 def test_other_seeds_and_torchs_own() -> None:

@@ -319,6 +319,38 @@ CASES = [
 """,
     ),
     Case("ask_plainly", unit("hs: false", "{relu: {when: '${not hs}'}}, {conv: 8}", "", "hs: true")),
+    Case(
+        "gather_lists",
+        unit("", "{conv: {name: convs.0, filters: 8}}, {conv: {name: convs.1, filters: 8}}", ""),
+        """
++ convs = ModuleList
+- convs.0 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (x) -> %1
++ 0 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (x) -> %1
+- convs.1 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (%1) -> %2
++ 1 = nn.Conv2d(in_channels=8, out_channels=8, kernel_size=1)  (%1) -> %2
+""",
+    ),
+    Case(
+        "gather_lists",
+        unit("", "{conv: {name: convs.0, filters: 8}}, batch_norm, {conv: {name: convs.1, filters: 8}}", ""),
+    ),
+    Case(
+        "skip_in_evaluation",
+        """\
+input: [3, 8, 8]
+layers:
+  - conv: {name: stem, filters: 4}
+  - conv: {name: aux, filters: 2}
+  - conv: {name: head, from: stem, filters: 5}
+outputs: {head: head, aux: {from: aux, when: training}}
+""",
+        """
++ if self.training
+- aux = nn.Conv2d(in_channels=4, out_channels=2, kernel_size=1)  (%1) -> %2
++ aux = nn.Conv2d(in_channels=4, out_channels=2, kernel_size=1)  (%1) -> %2
+""",
+    ),
+    Case("skip_in_evaluation", "input: [3, 8, 8]\nlayers: [{conv: 4}, {conv: 5}]\noutputs: [conv, conv_2]\n"),
     Case("part_long_sums", many(250), parted(250)),
     Case("part_long_sums", many(101)),
     Case(

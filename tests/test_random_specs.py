@@ -31,8 +31,12 @@ def described(graph: Graph) -> dict[str, Any]:
     return {
         "name": graph.name,
         "inputs": list(graph.inputs.items()),
-        "nodes": [(node.path, node.op.op, node.op.args(), node.inputs, node.shape) for node in graph.nodes],
+        "nodes": [
+            (node.path, node.op.op, node.op.args(), node.inputs, node.shape, node.weights_of) for node in graph.nodes
+        ],
+        "draws": [{name: draw.written() for name, draw in node.draws.items()} for node in graph.nodes],
         "outputs": list(graph.outputs.items()),
+        "training": graph.training,
     }
 
 
@@ -54,8 +58,13 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
     assert described(net.graph) == {
         "name": "random",
         "inputs": list(expected.inputs.items()),
-        "nodes": [(node.path, node.op.op, node.op.args(), node.inputs, node.op.output) for node in expected.nodes],
+        "nodes": [
+            (node.path, node.op.op, node.op.args(), node.inputs, node.op.output, node.weights_of)
+            for node in expected.nodes
+        ],
+        "draws": [node.draws for node in expected.nodes],
         "outputs": list(expected.outputs.items()),
+        "training": frozenset(expected.training),
     }
     traced = elaborate(net.document, trace=True).graph  # works out what is otherwise reused
     assert [*map(placed, net.graph.nodes)] == [*map(placed, traced.nodes)]
@@ -70,7 +79,8 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
 
 def placed(node: Node) -> list[Any]:
     """A node, with where it comes from."""
-    return [node.path, node.op, node.inputs, node.span, node.origins, [(str(s), s.path) for s in node.scope.chain()]]
+    scopes = [(str(scope), scope.path, scope.weights_of) for scope in node.scope.chain()]
+    return [node.path, node.op, node.inputs, node.span, node.origins, node.draws, scopes, node.weights_of]
 
 
 def renamed(graph: Graph, random: Random) -> Graph:
@@ -82,9 +92,11 @@ def renamed(graph: Graph, random: Random) -> Graph:
         left.remove(node)
         known.add(node.path)
         sources = tuple(names[path] for path in node.inputs)
-        nodes.append(Node(names[node.path], node.op, sources, node.span, node.scope, node.origins))
+        owner = None if node.weights_of is None else names[node.weights_of]
+        nodes.append(Node(names[node.path], node.op, sources, node.span, node.scope, node.origins, node.draws, owner))
     inputs = {names[name]: shape for name, shape in graph.inputs.items()}
-    return Graph("other", inputs, tuple(nodes), {f"o{name}": names[path] for name, path in graph.outputs.items()})
+    outputs = {f"o{name}": names[path] for name, path in graph.outputs.items()}
+    return Graph("other", inputs, tuple(nodes), outputs, {f"o{name}" for name in graph.training})
 
 
 @lru_cache(maxsize=1)
@@ -133,7 +145,23 @@ def test_the_generator_uses_the_whole_language() -> None:
         seen.update(list(data))
         seen.update(node.op.op for node in interpret(data).nodes)
         text = str(data)
-        words = ("'from'", "'when'", "'repeat'", "'let'", "'name'", "'inline'", "'sequential'", "'inputs'", "'stage'")
+        words = (
+            "'from'",
+            "'when'",
+            "'repeat'",
+            "'let'",
+            "'name'",
+            "'inline'",
+            "'sequential'",
+            "'inputs'",
+            "'stage'",
+            "$kind_",
+            "../",
+            "'list.",
+            "enumerate",
+            "'use'",
+        )
+        words += ("training",)
         seen.update(word for word in (*words, "${index", "$widths", "$stages", ".channels") if word in text)
     assert set(OPS) <= set(seen)
     assert min(seen.values()) >= 3

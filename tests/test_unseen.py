@@ -26,9 +26,9 @@ QUICK = {
         32,
         32,
     ): "deeplabv3_resnet50 densenet121 ese_vovnet19b_dw mnasnet1_0 mobilenet_v3_small peleenet regnet_x_400mf "
-    "repvgg_a0 res2net50 seresnext50_32x4d shufflenet_v2_x1_0",
+    "repvgg_a0 res2net50 res2net50_26w_4s seresnext50_32x4d shufflenet_v2_x1_0",
     (3, 64, 64): "cbam_resnet50 convnext_tiny darknet53 efficientnet_v2_s ghostnet_100 hrnet_small "
-    "inception_resnet_cells mixer_s16 resnet50_fpn segnet stacked_hourglass unet_loop yolov5n",
+    "inception_resnet_cells mixer_s16 resnet50_fpn segnet stacked_hourglass unet_lists unet_loop yolov5n",
     (3, 96, 96): "xception",
     (3, 4, 16, 16): "r2plus1d_18",
     (256, 100): "wavenet",

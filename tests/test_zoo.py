@@ -12,7 +12,9 @@ import archspec
 
 SPECS = Path(__file__).parent.parent / "specs"
 FILES = {path.stem: path for path in sorted(SPECS.rglob("*.yaml"))}
-CLASSIFIERS = [name for name in FILES if not name.startswith("notes_")]
+OTHERS = ("fcn_resnet50", "deeplabv3_resnet50", "resnet50_fpn", "wavenet", "dcgan_generator")
+"""Networks that give images, sequences or features, not classes."""
+CLASSIFIERS = [name for name in FILES if not name.startswith("notes_") and name not in OTHERS]
 WITH_PROBABILITIES = [name for name in FILES if name.startswith(("lenet", "alexnet", "vgg"))]
 
 # Networks without a reference in another library: measured once with torch's flop counter, from a module that was
@@ -36,7 +38,7 @@ def ops(net: archspec.Network) -> Counter[str]:
 
 
 def output_shapes(net: archspec.Network) -> list[tuple[int, ...]]:
-    return [net.graph.node(path).shape for path in net.graph.outputs.values()]
+    return [net.graph.node(path).shape for path in net.graph.evaluation.outputs.values()]
 
 
 def skips(net: archspec.Network) -> bool:
@@ -55,7 +57,8 @@ def test_the_zoo_is_complete() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_loads_and_holds_what_it_expects(name: str) -> None:
-    assert archspec.load(name).check() == ()
+    found = [finding.code for finding in archspec.load(name).check()]
+    assert found == (["statistics"] if name in ("inception_v3", "deeplabv3_resnet50") else [])  # a pixel per channel
 
 
 @pytest.mark.parametrize("name", FILES)

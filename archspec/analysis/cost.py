@@ -22,6 +22,8 @@ class LayerCost(NamedTuple):
     """One layer. Shapes have no batch; `macs`, `flops` and `output_bytes` are for the whole batch.
 
     `applied` is the op with its arguments; `inputs` are the paths of what it reads, `source` the place of its step.
+    `weights_of` is the path of the layer whose weights it uses, which count there. A layer that is `skipped` runs in
+    training only, and does nothing here.
     """
 
     path: str
@@ -31,6 +33,8 @@ class LayerCost(NamedTuple):
     flops: int
     output_bytes: int
     source: Span
+    weights_of: str | None = None
+    skipped: bool = False
 
     @property
     def op(self) -> str:
@@ -59,13 +63,13 @@ class LayerCost(NamedTuple):
 
     @property
     def params(self) -> int:
-        """How many numbers it trains."""
-        return self.applied.params
+        """How many numbers it trains; none if they are counted elsewhere."""
+        return self.applied.params if self.weights_of is None else 0
 
     @property
     def buffers(self) -> int:
         """How many numbers it keeps without training them."""
-        return self.applied.buffer_elements
+        return self.applied.buffer_elements if self.weights_of is None else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layer as plain data."""
@@ -82,6 +86,8 @@ class LayerCost(NamedTuple):
             "flops": self.flops,
             "output_bytes": self.output_bytes,
             "source": self.source.to_dict(),
+            **({} if self.weights_of is None else {"weights_of": self.weights_of}),
+            **({"training_only": True} if self.skipped else {}),
         }
 
 
@@ -122,6 +128,8 @@ class Costs:
     scopes: Mapping[str, str]
     """What each scope is, by its path: the name of a block, `sequential` or `repeat`."""
     diagnostics: tuple[Diagnostic, ...] = ()
+    mode: str = ""
+    """What is counted, `evaluation` or `training`, of a network with outputs for training; empty of any other."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the costs as plain data: the JSON of `archspec analyze`."""
@@ -131,7 +139,7 @@ class Costs:
             "input": {name: list(shape) for name, shape in self.inputs.items()},
             "batch": self.batch,
             "dtype": self.dtype,
-            "conventions": CONVENTIONS,
+            "conventions": {**CONVENTIONS, **({"mode": self.mode} if self.mode else {})},
             "totals": self.totals.to_dict(),
             "outputs": {name: list(shape) for name, shape in self.outputs.items()},
             "layers": [layer.to_dict() for layer in self.layers],
@@ -140,8 +148,16 @@ class Costs:
         }
 
 
-def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iterable[Diagnostic] = ()) -> Costs:
+def cost(
+    graph: Graph,
+    batch: int = 1,
+    dtype: str = "float32",
+    diagnostics: Iterable[Diagnostic] = (),
+    training: bool = False,
+) -> Costs:
     """Return the cost of every layer for `batch` samples with numbers of type `dtype` (a key of `DTYPES`).
+
+    Layers that only an output for training needs count their params, and no work unless `training` is set.
 
     UsageError for a batch below 1 or an unknown dtype.
     """
@@ -150,32 +166,39 @@ def cost(graph: Graph, batch: int = 1, dtype: str = "float32", diagnostics: Iter
     if type(batch) is not int or not 1 <= batch < LIMIT:
         raise UsageError(f"a batch of {brief(batch)}", "at least 1, and below 2**63")
     size = DTYPES[dtype]
-    layers = _layers(graph, batch, size)
-    params = sum([layer.applied.params for layer in layers])
+    running = graph if training else graph.evaluation
+    layers = _layers(graph, running, batch, size)
+    params = sum([layer.applied.params for layer in layers if layer.weights_of is None])
     totals = Totals(
         layers=len(layers),
-        depth=depth(graph),
+        depth=depth(running),
         params=params,
-        buffers=sum([layer.applied.buffer_elements for layer in layers]),
+        buffers=sum([layer.applied.buffer_elements for layer in layers if layer.weights_of is None]),
         macs=sum([layer.macs for layer in layers]),
         flops=sum([layer.flops for layer in layers]),
         weight_bytes=params * size,
         activation_bytes=sum([layer.output_bytes for layer in layers]),
-        peak_activation_bytes=peak_activation_elements(graph) * batch * size,
+        peak_activation_bytes=peak_activation_elements(running) * batch * size,
     )
-    outputs = {name: graph.shape(path) for name, path in graph.outputs.items()}
-    return Costs(graph.name, graph.inputs, batch, dtype, totals, outputs, layers, _scopes(graph), tuple(diagnostics))
+    outputs = {name: graph.shape(path) for name, path in running.outputs.items()}
+    mode = ("training" if training else "evaluation") if graph.training else ""
+    found = (graph.name, graph.inputs, batch, dtype, totals, outputs, layers, _scopes(graph), tuple(diagnostics), mode)
+    return Costs(*found)
 
 
-def _layers(graph: Graph, batch: int, size: int) -> tuple[LayerCost, ...]:
-    """Yield the row of every node."""
+def _layers(graph: Graph, running: Graph, batch: int, size: int) -> tuple[LayerCost, ...]:
+    """Return the row of every node, with no work where it is not among those that are `running`."""
+    there = None if running is graph else {node.path for node in running.nodes}
     make = partial(tuple.__new__, LayerCost)  # its own constructor would take twice as long
     rows: list[LayerCost] = []
     for node in graph.nodes:
         op = node.op
         macs, flops, output = op.figures
         figures = (macs * batch, flops * batch, output * batch * size)
-        rows.append(make((node.path, op, node.inputs, *figures, node.span)))
+        skipped = there is not None and node.path not in there
+        if skipped:
+            figures = (0, 0, 0)
+        rows.append(make((node.path, op, node.inputs, *figures, node.span, node.weights_of, skipped)))
     return tuple(rows)
 
 

@@ -282,7 +282,7 @@ def _prepared(
         candidate.setup = time.perf_counter() - begin
         if how and not train:
             with torch.no_grad():
-                expected, found = (named(each(*inputs), graph.outputs) for each in (eager, module))
+                expected, found = (named(each(*inputs), graph.evaluation.outputs) for each in (eager, module))
             compare(expected, found, trial.tolerances)
             del expected, found
         for _ in range(warmup):

@@ -75,7 +75,8 @@ def build(
 
     Returns:
         A module whose forward takes `(N, *input)` and returns the output: a tensor, or a dict by name where the network
-        has several. It is in training mode, as torch's own are, unless it is frozen.
+        has several. Outputs for training (`when: training`) are in that dict in training mode, and evaluation skips
+        them. It is in training mode, as torch's own are, unless it is frozen.
 
     Raises:
         SpecError: The spec is wrong, or the network too large for the memory.
@@ -139,7 +140,7 @@ def check_size(graph: Graph, device: str, itemsize: int = 4) -> None:
     largest: Node | None = None
     total = most = 0
     for node in graph.nodes:
-        weights = node.op.params + node.op.buffer_elements
+        weights = node.op.params + node.op.buffer_elements if node.weights_of is None else 0
         if max(weights, elements(node.shape)) * itemsize >= 2**63:
             raise _too_large(node, "a tensor of this step has 2**63 bytes or more: torch cannot hold it")
         if weights > most:

@@ -24,10 +24,11 @@ from torch.nn import functional
 from archspec.backends import layers
 from archspec.backends.initial_weights import INITS, draw_weights
 from archspec.errors import UsageError, did_you_mean
-from archspec.graph import Graph, Node, Tree, outer_reads
+from archspec.graph import Graph, Node, Tree, needed_paths, outer_reads
 from archspec.ops.base import Call, Op
 from archspec.ops.torch_api import OPERATORS, numbers_of
 from archspec.shapes import Lead
+from archspec.sharing import Called, SharedScopes, inner_path
 
 # Words that the code which fx writes uses itself: an argument of forward must not hide them.
 _TAKEN = frozenset({"self", "torch", "getattr", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "operator"})
@@ -60,7 +61,9 @@ class Step:
 class Plan:
     """The forward of a scope as plain data.
 
-    It returns one value as it is, several as a tuple, or as a dict if `names` gives their names.
+    It returns one value as it is, several as a tuple, or as a dict if `names` gives their names. `evaluated` are the
+    positions of those among them that evaluation needs, where it does not need all: the others are None then, and left
+    out of a dict; a single one that is left of a dict is returned as it is.
     """
 
     class_name: str
@@ -68,6 +71,9 @@ class Plan:
     steps: tuple[Step, ...]
     returns: tuple[int, ...]
     names: tuple[str, ...] | None = None
+    evaluated: tuple[int, ...] | None = None
+    pruned: bool = False
+    """Whether steps may be left out that nothing reads: of a module that is built for some features."""
 
 
 class Lowered(nn.Module):
@@ -105,7 +111,8 @@ def build_module(
 
     Returns:
         A module whose forward takes the network's inputs in order, batch first: `(N, *shape)`. It returns the output,
-        or a dict of the outputs by name if there are several.
+        or a dict of the outputs by name if there are several. Where the network has outputs for training, it returns
+        a dict of all outputs in training, and in evaluation what it would return without these.
 
     Raises:
         UsageError: A feature or `init` is unknown.
@@ -116,7 +123,9 @@ def build_module(
     outputs = dict(graph.outputs) if features is None else feature_paths(graph, features)
     nodes = graph.nodes if features is None else needed(graph, outputs.values())
     names = None if features is None and len(outputs) == 1 else tuple(outputs)
-    module = _Lowering(graph, nodes, tuple(outputs.values()), inplace).network(names, own_class)
+    training = graph.training if features is None else frozenset()
+    evaluated = tuple(place for place, name in enumerate(outputs) if name not in training)
+    module = _Lowering(graph, nodes, tuple(outputs.values()), inplace, evaluated).network(names, own_class)
     if len(nodes) < len(graph.nodes):
         module.__left_out__ = frozenset(graph.state_dict().keys() - module.state_dict().keys())
     if init == "spec":
@@ -143,10 +152,7 @@ def feature_paths(graph: Graph, features: Iterable[str]) -> dict[str, str]:
 
 def needed(graph: Graph, paths: Iterable[str]) -> tuple[Node, ...]:
     """Return the nodes that the values at `paths` depend on, in data-flow order."""
-    live = set(paths)
-    for node in reversed(graph.nodes):
-        if node.path in live:
-            live.update(node.inputs)
+    live = needed_paths(graph.nodes, paths, owners=True)
     return tuple(node for node in graph.nodes if node.path in live)
 
 
@@ -175,6 +181,7 @@ class _Scope:
     functions: dict[str, Call] = field(default_factory=dict)
     """By the name of a module, the function that takes its place outside an `nn.Sequential`."""
     count: int = 0
+    pruned: bool = False
     chain: bool = True
     """Whether every step is a child that reads what the one before returned, and nothing else."""
 
@@ -184,7 +191,8 @@ class _Scope:
 
     def add(self, step: Step) -> int:
         """Append a step; return the number of its value."""
-        self.chain &= step.arguments is None and step.reads == (self.count - 1,)
+        own = step.arguments is None and step.target == step.name  # and no other's module, called again
+        self.chain &= own and step.reads == (self.count - 1,)
         self.steps.append(step)
         self.count += 1
         return self.count - 1
@@ -207,22 +215,34 @@ class _Scope:
         return module
 
     def plan(
-        self, class_name: str, inputs: tuple[str, ...], returns: tuple[int, ...], names: tuple[str, ...] | None = None
+        self,
+        class_name: str,
+        inputs: tuple[str, ...],
+        returns: tuple[int, ...],
+        names: tuple[str, ...] | None = None,
+        evaluated: tuple[int, ...] | None = None,
     ) -> Plan:
         """Return the plan of the scope, its `functions` in place of modules."""
         for name in self.functions:
             del self.modules[name]
         steps = tuple(
-            _function_step(step.name, self.functions[step.name], step.reads) if step.target in self.functions else step
+            _function_step(step.name, self.functions[step.target], step.reads)
+            if step.target in self.functions
+            else step
             for step in self.steps
         )
-        return Plan(class_name, inputs, steps, returns, names)
+        return Plan(class_name, inputs, steps, returns, names, evaluated, self.pruned)
 
 
 class _Lowering:
-    """Makes the modules of a network, of which only `nodes` and `outputs` (paths) are asked for."""
+    """Makes the modules of a network, of which only `nodes` and `outputs` (paths) are asked for.
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...], inplace: bool) -> None:
+    `evaluated` are the positions of the outputs that evaluation needs.
+    """
+
+    def __init__(
+        self, graph: Graph, nodes: Sequence[Node], outputs: tuple[str, ...], inplace: bool, evaluated: tuple[int, ...]
+    ) -> None:
         self.graph, self.outputs = graph, outputs
         self.tree = Tree.of(nodes, graph.lists())
         if list(self.tree.items()) != list(nodes):
@@ -231,20 +251,36 @@ class _Lowering:
         self.last_read = {path: position for position, node in enumerate(nodes) for path in node.inputs}
         self.last_read.update(dict.fromkeys(outputs, len(nodes)))
         self.overwriting = overwrites(nodes, outputs) if inplace else frozenset()
+        self.evaluated = evaluated
+        self.in_evaluation = needed_paths(nodes, [outputs[place] for place in evaluated])
+        self.shared = SharedScopes(self.tree, nodes)
+        self.pruned = len(nodes) < len(graph.nodes)
+        self.calls: dict[str, Called] = {}
+        # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
+        own = [node for node in Tree.of(nodes).items() if node.weights_of is None or not node.op.weights()]
+        self.made = {node.path: self._modules(node) for node in own}
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
-        scope = _Scope(numbers={name: number for number, name in enumerate(self.graph.inputs)})
+        scope = _Scope(pruned=self.pruned, numbers={name: number for number, name in enumerate(self.graph.inputs)})
         self._fill(scope, self.tree)
         inputs = tuple(f"{name}_" if name in _TAKEN else name for name in self.graph.inputs)
         returns = tuple(scope.numbers[path] for path in self.outputs)
-        plan = scope.plan(self.graph.name, inputs, returns, names)
+        evaluated = self.evaluated if len(self.evaluated) < len(returns) else None
+        plan = scope.plan(self.graph.name, inputs, returns, names, evaluated)
         return scope.fill(_new_class(plan)() if own_class else _class_of(plan)())
+
+    def _modules(self, node: Node) -> list[nn.Module]:
+        """Return the modules of a node."""
+        options = {"inplace": True} if node.path in self.overwriting else {}
+        return [construct(call, **options) for call in node.op.calls() if call.is_module]
 
     def _fill(self, scope: _Scope, tree: Tree[Node]) -> None:
         for name, child in tree.children.items():
             if isinstance(child, Node):
                 self._leaf(scope, name, child)
+            elif child.path in self.shared.owners:
+                self._call_again(scope, name, child)
             else:
                 self._child(scope, name, child)
 
@@ -256,26 +292,37 @@ class _Lowering:
         reads = tuple(scope.numbers[path] for path in node.inputs)
         if node.op.leads:
             reads = _fitted(scope, node, reads)
-        options = {"inplace": True} if node.path in self.overwriting else {}
+        owner = "" if node.weights_of is None else inner_path(node.weights_of, node.path[: -len(name) - 1])
+        if "." in owner and not node.op.weights() and not node.op.buffers():
+            owner = ""  # a function may stand in its place
+        modules = iter(self.made.get(node.path, ()))
         for call in node.op.calls():
-            if call.is_module:
-                scope.modules[name] = construct(call, **options)
+            if call.is_module and owner:
+                step = Step(name, owner, reads)
+            elif call.is_module:
+                scope.modules[name] = next(modules)
                 step = Step(name, name, reads)
             else:
                 step = _function_step(name, call, reads)
             reads = (scope.add(step),)
         (scope.numbers[node.path],) = reads
         function = node.op.function()
-        if function is not None and _is_unnamed(node):
+        if function is not None and not owner and _is_unnamed(node):
             scope.functions[name] = function
 
     def _child(self, scope: _Scope, name: str, tree: Tree[Node]) -> None:
         """Add a scope inside the scope: its inputs are what it reads from outside, its results what is read there."""
         nodes, reads = list(tree.items()), outer_reads(tree)
-        stop = self.made_at[nodes[-1].path] + 1
-        results = [node.path for node in nodes if self.last_read.get(node.path, -1) >= stop]
-        inner = _Scope(numbers={path: number for number, path in enumerate(reads)})
-        self._fill(inner, tree)
+        results = [node.path for node in nodes if node.path in self._read_outside(tree)]
+        inner = _Scope(pruned=self.pruned, numbers={path: number for number, path in enumerate(reads)})
+        uses = self.shared.uses.get(tree.path)
+        if uses:
+            called = self.calls[tree.path] = Called.of([tree, *uses], tuple(path[len(tree.path) :] for path in results))
+            reads = called.reads_of(tree)
+            inner = _Scope(pruned=self.pruned, numbers={path: number for number, path in enumerate(called.names)})
+            self._fill(inner, called.body(tree))
+        else:
+            self._fill(inner, tree)
         returns = tuple(inner.numbers[path] for path in results)
         kind, class_name = _kind(nodes[0], tree.path)
         in_chain = inner.chain and returns == (inner.count - 1,)
@@ -285,15 +332,49 @@ class _Lowering:
             scope.modules[name] = inner.fill(nn.Sequential())
         else:
             arguments = ("x",) if len(reads) == 1 else tuple(f"x{number}" for number in range(1, len(reads) + 1))
-            plan = inner.plan(class_name, arguments, returns)
+            evaluated = self._evaluated(tree, results)
+            plan = inner.plan(class_name, arguments, returns, evaluated=evaluated)
             scope.modules[name] = inner.fill(_class_of(plan)())
-        value = scope.add(Step(name, name, tuple(scope.numbers[path] for path in reads)))
+        self._call(scope, Step(name, name, tuple(scope.numbers[path] for path in reads)), results)
+
+    def _call_again(self, scope: _Scope, name: str, tree: Tree[Node]) -> None:
+        """Call the module of an earlier scope again."""
+        owner = self.shared.owners[tree.path]
+        called = self.calls[owner]
+        target = inner_path(owner, tree.path[: -len(name) - 1])
+        reads = tuple(scope.numbers[path] for path in called.reads_of(tree))
+        self._call(scope, Step(name, target, reads), [tree.path + inner for inner in called.results])
+
+    @staticmethod
+    def _call(scope: _Scope, step: Step, results: Sequence[str]) -> None:
+        """Add the call of a scope that returns `results`."""
+        value = scope.add(step)
         if len(results) == 1:
             scope.numbers[results[0]] = value
             return
         for position, path in enumerate(results):
             item = Step(path.rpartition(".")[2], "item", (value,), (("position", position),))
             scope.numbers[path] = scope.add(item)
+
+    def _read_outside(self, tree: Tree[Node]) -> set[str]:
+        """Return the paths of what is read outside of a scope, or outside of one that calls its module again."""
+        nodes = list(tree.items())
+        stop = self.made_at[nodes[-1].path] + 1
+        found = {node.path for node in nodes if self.last_read.get(node.path, -1) >= stop}
+        for other in self.shared.alike.get(tree.path, ()):
+            found |= {tree.path + path[len(other.path) :] for path in self._read_outside(other)}
+        return found
+
+    def _evaluated(self, tree: Tree[Node], results: Sequence[str]) -> tuple[int, ...] | None:
+        """Return the positions of the results that evaluation needs; None if it needs all, or nothing of the scope."""
+        found = tuple(place for place, path in enumerate(results) if self._is_evaluated(tree, path))
+        return found if 0 < len(found) < len(results) else None
+
+    def _is_evaluated(self, tree: Tree[Node], path: str) -> bool:
+        return path in self.in_evaluation or any(
+            self._is_evaluated(other, other.path + path[len(tree.path) :])
+            for other in self.shared.alike.get(tree.path, ())
+        )
 
 
 def free_tensor(op: Op) -> torch.Tensor:
@@ -335,7 +416,10 @@ def overwrites(nodes: Iterable[Node], outputs: Iterable[str]) -> frozenset[str]:
         prefix = node.path[: -len(node.name)]
         if node.op.overwrites() and source is not None and source.op.overwritable and source.path.startswith(prefix):
             found.append((node.path, source.path))
-    return frozenset(path for path, source in found if reads[source] == 1)
+    writing = {path for path, source in found if reads[source] == 1}
+    # A module that several nodes call writes over what it reads only if all of them may.
+    keeping = {node.weights_of or node.path for node in made.values() if node.path not in writing}
+    return frozenset(path for path in writing if (made[path].weights_of or path) not in keeping)
 
 
 def _is_unnamed(node: Node) -> bool:
@@ -372,11 +456,25 @@ def _class_of(plan: Plan) -> type[Lowered]:
 
 def _new_class(plan: Plan) -> type[Lowered]:
     namespace = {"__plan__": plan, "forward": _forward(plan), "__module__": __name__, "__doc__": "Lowered from a spec."}
+    if plan.evaluated is not None:
+        namespace["__in_training__"] = namespace["forward"]
+        namespace["__in_evaluation__"] = _forward(plan, plan.evaluated)
+        inputs = ", ".join(plan.inputs)
+        code = (
+            f"def forward(self, {inputs}):\n"
+            f"    return self.__in_training__({inputs}) if self.training else self.__in_evaluation__({inputs})\n"
+        )
+        made: dict[str, Any] = {}
+        exec(code, made)  # noqa: S102 fx writes the others so; the names are checked
+        namespace["forward"] = made["forward"]
     return type(plan.class_name, (Lowered,), namespace)
 
 
-def _forward(plan: Plan) -> Callable[..., Any]:
-    """Return the function that a plan describes, as fx writes it. It reads children as attributes of `self`."""
+def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[..., Any]:
+    """Return the function that a plan describes, as fx writes it. It reads children as attributes of `self`.
+
+    With `evaluated`, it is that of evaluation, which needs these of the results only.
+    """
     graph = fx.Graph()
     values = [graph.placeholder(name) for name in plan.inputs]
     for step in plan.steps:
@@ -387,10 +485,18 @@ def _forward(plan: Plan) -> Callable[..., Any]:
         else:
             values.append(_function_node(graph, step, reads, name))
     results = [values[number] for number in plan.returns]
-    if plan.names is not None:
-        graph.output(dict(zip(plan.names, results, strict=True)))
+    if plan.names is not None and evaluated is not None and len(evaluated) == 1:
+        graph.output(results[evaluated[0]])
+    elif plan.names is not None:
+        given = dict(zip(plan.names, results, strict=True))
+        graph.output({plan.names[place]: results[place] for place in evaluated} if evaluated else given)
+    elif evaluated is not None:
+        graph.output(tuple(result if place in evaluated else None for place, result in enumerate(results)))
     else:
         graph.output(results[0] if len(results) == 1 else tuple(results))
+    for node in reversed(graph.nodes) if plan.pruned or evaluated is not None else ():
+        if node.op in ("call_module", "call_function") and not node.users:
+            graph.erase_node(node)
     # An empty GraphModule is the public way to the compiled code. The modules are not its own: it has attributes
     # (`code`, `graph`, `meta`) whose names a step may bear.
     holder = fx.GraphModule(nn.Module(), fx.Graph())

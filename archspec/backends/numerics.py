@@ -107,12 +107,12 @@ def prepare(graph: Graph, module: nn.Module | None = None, *, fit: bool = True, 
     with torch.no_grad():
         if fit:
             fit_weights(module, inputs, generator)
-        outputs = named(module(*inputs), graph.outputs)
+        outputs = named(module(*inputs), graph.evaluation.outputs)
         tolerances = {
             name: ROUNDINGS * max(change, rounding(outputs[name]))
             for name, change in changes(outputs, _rounded(module, inputs, outputs, generator)).items()
         }
-        blind = _blind(graph, module, inputs, outputs, tolerances, generator)
+        blind = _blind(graph.evaluation, module, inputs, outputs, tolerances, generator)
     return Trial(module, inputs, outputs, tolerances, blind)
 
 
@@ -188,7 +188,8 @@ def fit_weights(module: nn.Module, inputs: tuple[torch.Tensor, ...], generator: 
 
     One forward in evaluation mode: each convolution and linear layer is scaled to the inputs that it gets, and moved
     where it has a bias; each batch norm takes the statistics of its inputs. Factors that start at 0 or near it are
-    drawn like all others. Source: All you need is a good init, https://arxiv.org/abs/1511.06422
+    drawn like all others. A layer that is called several times is fitted to its first inputs.
+    Source: All you need is a good init, https://arxiv.org/abs/1511.06422
     """
     training = module.training
     for layer in module.modules():
@@ -206,7 +207,7 @@ def fit_weights(module: nn.Module, inputs: tuple[torch.Tensor, ...], generator: 
             if isinstance(layer, (_ConvNd, nn.Linear)):
                 hooks.callback(layer.register_forward_hook(_Fit(generator)).remove)
             elif isinstance(layer, _BatchNorm) and layer.running_mean is not None:
-                hooks.callback(layer.register_forward_pre_hook(_take_statistics).remove)
+                hooks.callback(layer.register_forward_pre_hook(_Statistics()).remove)
         module.eval()(*inputs)
     module.train(training)
 
@@ -244,8 +245,12 @@ class _Fit:
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
+        self.done = False
 
     def __call__(self, layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        if self.done:
+            return output
+        self.done = True
         assert isinstance(layer, (_ConvNd, nn.Linear))
         axis = output.ndim - 1 if isinstance(layer, nn.Linear) else 1
         bias = layer.bias
@@ -276,6 +281,18 @@ class _Fit:
 def _signs(count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw signs, half of them negative: of channels with one sign, a ReLU then passes some and stops others."""
     return 1 - 2 * (torch.randperm(count, generator=generator) % 2)
+
+
+class _Statistics:
+    """A hook that has a batch norm take the statistics of the first inputs that it gets."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if not self.done:
+            self.done = True
+            _take_statistics(layer, inputs)
 
 
 def _take_statistics(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -79,7 +79,8 @@ def export_onnx(
     """
     need("onnx", "onnxscript")
     graph = network.graph
-    size = sum(4 * (node.op.params + node.op.buffer_elements) for node in graph.nodes)
+    owners = (node.op for node in graph.nodes if node.weights_of is None)
+    size = sum(4 * (op.params + op.buffer_elements) for op in owners)
     external = size > SIZE_LIMIT
     if external:
         check_target(f"{os.fspath(path)}.data", force)  # before the minutes that this takes
@@ -147,7 +148,7 @@ def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool, opset: int | 
             inputs,
             dynamo=True,
             input_names=list(graph.inputs),
-            output_names=list(graph.outputs),
+            output_names=list(graph.evaluation.outputs),
             opset_version=opset,
             dynamic_shapes=tuple({0: open_batch} for _ in inputs) if dynamic_batch else None,
             verbose=False,

@@ -150,9 +150,21 @@ def _layers(graph: Graph) -> str:
 
 def _outputs(graph: Graph) -> str:
     module, inputs = _meta(graph)
-    wanted = {name: graph.shape(path) for name, path in graph.outputs.items()}
-    _agree(wanted, _shapes(named(module(*inputs), wanted)))
-    return ", ".join(f"{name} {shape_text(shape)}" for name, shape in wanted.items())
+    found = ""
+    for mode in _modes(graph):
+        outputs = graph.outputs if mode != "evaluation" else graph.evaluation.outputs
+        wanted = {name: graph.shape(path) for name, path in outputs.items()}
+        _agree(wanted, _shapes(named(module.train(mode != "evaluation")(*inputs), wanted)))
+        found = found or ", ".join(
+            f"{name} {shape_text(shape)}{' in training' if name in graph.training else ''}"
+            for name, shape in wanted.items()
+        )
+    return found
+
+
+def _modes(graph: Graph) -> tuple[str, ...]:
+    """Return the modes in which a network is run: both, where they differ in their outputs."""
+    return ("training", "evaluation") if graph.training else ("any",)
 
 
 def _params(graph: Graph) -> str:
@@ -170,16 +182,20 @@ def _params(graph: Graph) -> str:
 
 def _macs(graph: Graph) -> str:
     module, inputs = _meta(graph)
-    counter = FlopCounterMode(display=False)
-    with counter:
-        module(*inputs)
-    macs = cost(graph).totals.macs
-    wanted, found = {"macs": macs}, {"macs": counter.get_total_flops() // 2 // BATCH}
-    for node in graph.nodes:
-        counts = counter.get_flop_counts().get(f"{type(module).__name__}.{node.path}")
-        if counts is not None:
-            wanted[node.path], found[node.path] = node.op.macs(), sum(counts.values()) // 2 // BATCH
-    _agree(wanted, found)
+    for mode in _modes(graph):
+        running = graph if mode != "evaluation" else graph.evaluation
+        counter = FlopCounterMode(display=False)
+        with counter:
+            module.train(mode != "evaluation")(*inputs)
+        macs = cost(graph, training=mode == "training").totals.macs
+        wanted, found = {"macs": macs}, {"macs": counter.get_total_flops() // 2 // BATCH}
+        for node in running.nodes:
+            owner = node.weights_of or node.path
+            counts = counter.get_flop_counts().get(f"{type(module).__name__}.{owner}")
+            if counts is not None:
+                wanted[owner] = wanted.get(owner, 0) + node.op.macs()
+                found[owner] = sum(counts.values()) // 2 // BATCH
+        _agree(wanted, found)
     return f"{macs:,} = FlopCounterMode / 2"
 
 
@@ -225,7 +241,7 @@ def _source(network: Network, numbers: _Numbers) -> str:
         trial = numbers.trial
         theirs.load_state_dict(ours.state_dict())
         outputs = network.graph.outputs
-        _same_bits(ours, theirs.eval(), trial.inputs, outputs, "evaluation")
+        _same_bits(ours, theirs.eval(), trial.inputs, network.graph.evaluation.outputs, "evaluation")
         with _in_training(ours):
             _same_bits(ours, theirs.train(), trial.inputs, outputs, "training")
             _same_buffers(ours, theirs)

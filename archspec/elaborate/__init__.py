@@ -12,7 +12,15 @@ from archspec.document import Document
 from archspec.elaborate.elaborator import Elaborator, too_large
 from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.initial import set_draws
-from archspec.elaborate.interface import InputShape, check_keys, check_unused, input_shapes, outputs, set_params
+from archspec.elaborate.interface import (
+    InputShape,
+    check_keys,
+    check_unused,
+    input_shapes,
+    outputs,
+    set_params,
+    training_outputs,
+)
 from archspec.elaborate.limits import MAX_NODES, MAX_SCOPES, TooLarge
 from archspec.elaborate.namespace import Namespace, Ref
 from archspec.errors import MAX_FINDINGS, Diagnostic
@@ -64,6 +72,7 @@ def elaborate(
     elaborator: Elaborator | None = None
     shapes: dict[str, Shape] = {}
     results: dict[str, str] = {}
+    training: frozenset[str] = frozenset()
     with suppress(TooLarge):
         if len(findings) >= MAX_FINDINGS:
             raise TooLarge
@@ -74,9 +83,10 @@ def elaborate(
         elaborator = Elaborator(program, params_set, findings, trace)
         elaborator.inputs = shapes
         results.update(_run(elaborator, declared))
+        training = training_outputs(document, results, findings)
         if program.draws:
             set_draws(elaborator.nodes, program, params_set, findings)
-    graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results)
+    graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results, training)
     if findings.only("unused"):
         with suppress(TooLarge):
             check_unused(document, graph, findings)

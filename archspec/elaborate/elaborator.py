@@ -6,8 +6,8 @@ is about a mistake of its own.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import ChainMap, Counter
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -18,18 +18,19 @@ from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional, left_out
+from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Maker, Namespace, Ref, is_conditional, left_out
 from archspec.elaborate.places import value_place
+from archspec.elaborate.reuse import Target, check_same, target_of
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
-from archspec.graph import EMPTY, Applied, Node, Scope
+from archspec.graph import EMPTY, Applied, Node, Scope, needed_paths
 from archspec.names import step_name_fault, step_place_fault
 from archspec.ops.base import Op
 from archspec.ops.fields import hint
 from archspec.ops.merge import is_number, number_operands
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
-from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, OpStep, Repeat, ScopeStep, Step, Value
+from archspec.program.steps import BlockProgram, CallStep, ChoiceStep, OpStep, Repeat, ScopeStep, Step, UseStep, Value
 from archspec.shapes import Lead, Shape, shape_text
 from archspec.syntax import YamlList
 
@@ -70,12 +71,15 @@ class Elaborator:
     def __init__(self, program: Program, params: Environment, findings: ScopedFindings, trace: bool) -> None:
         self.program, self.params, self.findings, self.trace = program, params, findings, trace
         self.nothing = Environment({})
+        self.has_uses = program.has_uses
         self.nodes: list[Node] = []
         self.limits = Limits(params.budget)
-        self.memo: dict[Any, Entry] = {}
+        self.memo: MutableMapping[Any, Entry] = {}
         self.inputs: Mapping[str, Shape | None] = {}
         self.free: dict[str, Op] = {}
         """The free tensors by their paths, but for those of scopes that were copied."""
+        self.free_ops: dict[tuple[Any, ...] | None, Op] = {}
+        """The free tensors by what they depend on."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
@@ -113,7 +117,8 @@ class Elaborator:
         known = step.name is None or name is not None and not step_place_fault(name)
         namespace.lossy |= inline or step.repeat is not None or not known
         if known and not inline:
-            name = namespace.auto_name(step.meant) if name is None else name
+            meant = step.label if isinstance(step, UseStep) and step.stem not in namespace.names else step.meant
+            name = namespace.auto_name(meant) if name is None else name
             if is_conditional(step) and name not in namespace.names:
                 namespace.bind_for_now(name, UNKNOWN_REF)
             namespace.names.setdefault(name, UNKNOWN_REF)
@@ -155,7 +160,7 @@ class Elaborator:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
-        if not merge and len(value) != 1 and not isinstance(step, CallStep | ChoiceStep):
+        if not merge and len(value) != 1 and not isinstance(step, CallStep | ChoiceStep | UseStep):
             help = "merge them first: `add`, `multiply` or `concat`"
             raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
         self.limits.add_edges(len(value), step.span)
@@ -320,11 +325,35 @@ class Elaborator:
         copies = self._standing(step, repeat, entries, namespace, environment)
         if not copies:
             return self._left_out(step, namespace, environment, reads)
-        home = namespace
-        if not step.siblings:
-            name = namespace.explicit_name(step, environment)
-            scope = Scope("repeat", namespace.prefix + name, namespace.scope, span=step.span, step=step.origin)
-            home = namespace.children[name] = Namespace(scope, {}, [], positional=True)
+        if isinstance(step, UseStep) and not step.siblings:
+            assert step.name is not None
+            help = 'write `name: "NAME${index}"`, or no name'
+            raise Complaint("name", "use: the copies of a `use` have no group to be in", help, span=step.name.span)
+        name = None if step.siblings else namespace.explicit_name(step, environment)
+        return self._copies(step, repeat, entries, copies, application, name)
+
+    def _copies(
+        self,
+        step: Step,
+        repeat: Repeat,
+        entries: list[Any] | range,
+        copies: Sequence[int],
+        application: Application,
+        name: str | None,
+        use: UseStep | None = None,
+    ) -> Ref:
+        """Apply the copies of a step that stand, in a group called `name`; side by side if that is None.
+
+        If `use` is given, the group is that of an earlier step which it applies again.
+        """
+        namespace, environment, reads = application.namespace, application.environment, application.reads
+        home, first = namespace, len(self.nodes)
+        if name is not None:
+            at = use or step
+            scope = Scope(
+                "repeat", application.home.prefix + name, application.home.scope, span=at.span, step=step.origin
+            )
+            home = application.home.children[name] = Namespace(scope, {}, [], positional=True)
         lost = 0
         self.limits.add_edges(len(copies) * (len(reads) - 1), step.span)
         for done, position in enumerate(copies):
@@ -341,10 +370,12 @@ class Elaborator:
                 too_large(self.findings, repeat.count.span, namespace.scope)
             if done == 1:
                 self.limits.check_scopes((self.limits.scopes - scopes) * (len(copies) - 2), repeat.count.span)
-        if home is not namespace:
-            namespace.bind(name, reads[0])
+        if name is not None:
+            application.home.bind(name, reads[0])
+            if use is None:
+                self._remember(name, step, environment, {}, application.home, first)
             if self.trace:
-                self._place(namespace.scope, step, home.scope, application, reads[0])
+                self._place(application.home.scope, use or step, home.scope, application, reads[0])
         return reads[0]
 
     def _standing(
@@ -389,6 +420,8 @@ class Elaborator:
             return self._op(step, application)
         self.limits.enter(step.span)
         try:
+            if isinstance(step, UseStep):
+                return self._use(step, application)
             if isinstance(step, CallStep):
                 return self._scope(step, step.block, self._arguments(step, application), application)
             assert isinstance(step, ScopeStep)
@@ -430,16 +463,23 @@ class Elaborator:
     # Scopes.
 
     def _scope(
-        self, step: Step, block: BlockProgram | None, arguments: dict[str, Any], application: Application
+        self,
+        step: Step,
+        block: BlockProgram | None,
+        arguments: dict[str, Any],
+        application: Application,
+        name: str = "",
+        use: UseStep | None = None,
     ) -> Ref:
-        """Apply a block or a `sequential`, or copy the nodes of an equal one."""
-        home = application.home
-        name = home.new_name(step, application.environment)
+        """Apply a block or a `sequential`, or copy the nodes of an equal one; as `name` for a `use`."""
+        home, first = application.home, len(self.nodes)
+        name = name or home.new_name(step, application.environment)
         path = home.prefix + name
-        self.limits.add_path(path, step.span)
-        self.limits.add_scopes(1, step.span)
+        at = use or step
+        self.limits.add_path(path, at.span)
+        self.limits.add_scopes(1, at.span)
         kind, title = ("block", block.name) if block else ("sequential", None)
-        scope = Scope(kind, path, home.scope, title, application.copy, step.span, step, block)
+        scope = Scope(kind, path, home.scope, title, application.copy, at.span, step, block)
         key = None
         if not self.trace:
             key = scope_key(step, block, arguments, application.namespace, application.environment, application.reads)
@@ -451,8 +491,10 @@ class Elaborator:
         else:
             ref = self._elaborate_scope(step, block, arguments, scope, key, name, application)
         home.bind(name, ref)
+        if use is None:
+            self._remember(name, step, application.environment, arguments, home, first)
         if self.trace:
-            self._place(home.scope, step, scope, application, ref)
+            self._place(home.scope, at, scope, application, ref)
         return ref
 
     def _elaborate_scope(
@@ -523,6 +565,103 @@ class Elaborator:
         _fill(environment, block.params, help, arguments)
         return namespace, environment
 
+    # Uses.
+
+    def _remember(
+        self,
+        name: str,
+        step: Step,
+        environment: Environment,
+        arguments: Mapping[str, Any],
+        home: Namespace,
+        first: int,
+        origin: str = "",
+    ) -> None:
+        """Keep how a step was applied, if the spec has a `use` that may ask for it."""
+        if self.has_uses:
+            home.makers[name] = Maker(step, environment, arguments, origin or name, first, len(self.nodes))
+
+    def _use(self, step: UseStep, application: Application) -> Ref:
+        """Apply an earlier step again: its nodes are made anew, and must have the same weights as those before."""
+        home = application.home
+        target = target_of(step, application.environment, home, self.nodes)
+        if step.name is not None:
+            name = home.explicit_name(step, application.environment)
+        else:
+            name = home.auto_name(target.stem)
+        first = len(self.nodes)
+        if None in [ref.shape for ref in application.reads]:
+            home.bind(name, UNKNOWN_REF)
+            return UNKNOWN_REF
+        memo, self.memo = self.memo, ChainMap({}, self.memo)  # what is made here gets the weights of other nodes
+        failures = self.findings.count
+        try:
+            ref = self._applied_again(step, target, name, application)
+            if ref.shape is not None and self.findings.count == failures:
+                check_same(step, target, home.prefix + name, self.nodes[first:], application.reads)
+        except Complaint as fault:
+            self.failures[step] += 1
+            self.findings.complain(fault, self._place_of_copy(step, home.prefix + name, application))
+            ref = UNKNOWN_REF
+            home.bind(name, ref)
+        finally:
+            self.memo = memo
+        if ref.shape is not None and self.findings.count == failures:
+            for node, owner in zip(self.nodes[first:], target.nodes, strict=True):
+                node.weights_of = owner.weights_of or owner.path
+        maker = target.maker
+        self._remember(name, maker.step, maker.environment, maker.arguments, home, first, target.origin)
+        return ref
+
+    def _applied_again(self, step: UseStep, target: Target, name: str, application: Application) -> Ref:
+        """Apply the step of a `use`, with what its expressions saw before."""
+        maker, home = target.maker, application.home
+        inner = Application(home, target.namespace, maker.environment, application.reads, application.copy)
+        made = maker.step
+        if isinstance(made, OpStep):
+            return self._op_again(step, made, target, name, application)
+        if made.repeat is not None and target.is_group:
+            entries = _entries(made.repeat, maker.environment)
+            copies = self._standing(made, made.repeat, entries, target.namespace, maker.environment)
+            ref = self._copies(made, made.repeat, entries, copies, inner, name, step)
+        elif isinstance(made, CallStep):
+            try:
+                self._arguments(made, inner)  # how many values it reads
+            except Complaint as error:
+                raise Complaint(error.code, f"use: {error.message}", error.help, span=step.span) from None
+            ref = self._scope(made, made.block, dict(maker.arguments), inner, name, step)
+        else:
+            ref = self._scope(made, None, {}, inner, name, step)
+        child = home.child(name)
+        if child is not None:
+            child.scope.weights_of = home.prefix + target.origin
+        return ref
+
+    def _op_again(self, step: UseStep, made: OpStep, target: Target, name: str, application: Application) -> Ref:
+        """Apply an op again. What does not fit is told at the place of the `use`."""
+        home = application.home
+        environment = target.maker.environment
+        if made.is_free:
+            help = "it reads nothing: steps that need it name it in `from`"
+            raise Complaint("reference", f"use: `{target.name}` is a value, not a layer", help, span=step.span)
+        arguments = made.all_arguments(environment, self.params) if made.made else made.constants
+        if made.takes_numbers and made.reads is not None:
+            numbers = number_operands(made.reads.evaluate(environment))
+            arguments = {**arguments, "numbers": numbers} if numbers else arguments
+        leads = tuple([ref.lead for ref in application.reads])
+        shapes = tuple([ref.shape for ref in application.reads])
+        try:
+            op = applied(made.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+        except Complaint as error:
+            raise Complaint(error.code, f"use: `{target.name}`: {error.message}", error.help, span=step.span) from None
+        ref = Ref(home.prefix + name, op.output, op.lead)
+        reads = tuple([ref.path for ref in application.reads])
+        self.nodes.append(Node(ref.path, op, reads, step.span, home.scope, made.origins))
+        if self.trace:
+            self._place(home.scope, step, self.nodes[-1], application, ref)
+        home.bind(name, ref)
+        return ref
+
     # Networks.
 
     def _network(
@@ -547,13 +686,13 @@ class Elaborator:
         namespace = Namespace(scope, inputs, block.steps)
         scope.environment = Environment(params.values, None, namespace.find, namespace.visible)
         scope.environment.budget = params.budget
-        outside = self.params, self.memo
-        self.params, self.memo = params, {}
+        outside = self.params, self.memo, self.has_uses
+        self.params, self.memo, self.has_uses = params, {}, network.has_uses
         first = len(self.nodes)
         try:
             found, last = self._values_of_network(block, network, namespace, scope.environment)
         finally:
-            self.params, self.memo = outside
+            self.params, self.memo, self.has_uses = outside
         seen = Namespace(scope, inputs, block.steps)
         seen.names, seen.lossy = found, namespace.lossy
         scope.gives = {name: ref.path for name, ref in found.items()}
@@ -594,13 +733,11 @@ class Elaborator:
 
     def _drop_unread(self, scope: Scope, first: int, results: list[str]) -> None:
         """Take the nodes of a network, from `first` on, out of the graph that none of its `results` needs."""
-        live, made, kept = set(results), self.nodes[first:], []
-        for node in reversed(made):
-            if node.path in live:
-                live.update(node.inputs)
-                kept.append(node)
+        made = self.nodes[first:]
+        live = needed_paths(made, results, owners=True)
+        kept = [node for node in made if node.path in live]
         if len(kept) < len(made):
-            self.nodes[first:] = reversed(kept)
+            self.nodes[first:] = kept
             if self.trace:
                 _drop_items(scope, {node.path for node in made} - live)
 
@@ -610,8 +747,11 @@ class Elaborator:
         """Apply an op. What follows a free tensor reads what it would read without it."""
         home = application.home
         name = home.new_name(step, application.environment)
-        path = home.prefix + name
-        arguments = step.all_arguments(application.environment, self.params) if step.made else step.constants
+        path, first = home.prefix + name, len(self.nodes)
+        known = self._known_free(step, application.environment)
+        arguments = (
+            step.all_arguments(application.environment, self.params) if step.made and not known else step.constants
+        )
         if step.takes_numbers and step.reads is not None:
             numbers = number_operands(step.reads.evaluate(application.environment))
             arguments = {**arguments, "numbers": numbers} if numbers else arguments
@@ -623,9 +763,10 @@ class Elaborator:
         else:
             leads = tuple([ref.lead for ref in given])
             try:
-                op = applied(step.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+                leads = leads if leads.count(Lead.BATCH) < len(leads) else ()
+                op = known or applied(step.op, shapes, arguments, leads)  # type: ignore[arg-type]
                 if step.is_free:
-                    self.free[path] = op
+                    self._keep_free(step, application.environment, path, op)
                 elif op.leads:
                     op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
                 ref = Ref(path, op.output, op.lead)
@@ -640,7 +781,28 @@ class Elaborator:
                 # No node: what reads this step reads what it would have read, where the shape is the same for sure.
                 ref = Ref(given[0].path, shapes[0]) if given and step.op.infer is Op.infer else UNKNOWN_REF
         home.bind(name, ref)
+        self._remember(name, step, application.environment, {}, home, first)
         return application.reads[0] if step.is_free else ref
+
+    def _free_key(self, step: OpStep, environment: Environment) -> tuple[Any, ...] | None:
+        """Return what a free tensor depends on; None if that is more than plain values."""
+        if not step.is_free or step.defaults:
+            return None
+        names = sorted(set().union(*(value.names for _, value in step.made)))
+        values = [environment.find(name) for name in names]
+        types = tuple(map(type, values))
+        return (step, types, *values) if {int, float, str, bool}.issuperset(types) else None
+
+    def _known_free(self, step: OpStep, environment: Environment) -> Op | None:
+        """Return the free tensor that a step made of the same values before: thousands of numbers may be in it."""
+        return self.free_ops.get(self._free_key(step, environment)) if step.is_free and step.made else None
+
+    def _keep_free(self, step: OpStep, environment: Environment, path: str, op: Op) -> None:
+        """Remember a free tensor, for the steps that read it and for the step's next use."""
+        self.free[path] = op
+        key = self._free_key(step, environment) if step.made else None
+        if key is not None:
+            self.free_ops[key] = op
 
     def _complain_of_op(
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
@@ -669,9 +831,13 @@ class Elaborator:
         elif error.code == "shape":
             odd = next(filter(None, (input_help(shape) for shape in self.inputs.values() if shape)), None)
             error.help = odd or error.help
+        self.findings.complain(_op_fault(step, error), self._place_of_copy(step, path, application))
+
+    @staticmethod
+    def _place_of_copy(step: Step, path: str, application: Application) -> Scope:
+        """Return the scope to name in a finding about a step: that around it, or the copy that it is."""
         scope = application.home.scope
-        within = Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
-        self.findings.complain(_op_fault(step, error), within)
+        return Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
 
     def _check_arguments(self, step: OpStep, arguments: Mapping[str, Any]) -> None:
         """Report what is wrong with the arguments of a step whose input is in error."""

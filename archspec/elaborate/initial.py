@@ -7,7 +7,7 @@ comes from, and of the network. Each tensor has the first rule that speaks of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from archspec.elaborate.findings import ScopedFindings
@@ -31,59 +31,93 @@ def own_draws(rules: OpRules, op: Op, environment: Environment) -> Mapping[str, 
 
 def set_draws(nodes: Iterable[Node], program: Program, params: Environment, findings: ScopedFindings) -> None:
     """Tell every node how its weights are drawn that its step does not speak of, and drop what torch draws itself."""
-    scopes: dict[int, list[tuple[InitRules, Environment]]] = {}
-    known: dict[tuple[int, int, int], Draw | None] = {}
-    network, nothing = (program.init, params), Environment({})
+    resolver = _Resolver(program, params, findings)
+    scope, around = None, resolver.network
+    known: dict[tuple[int, int], tuple[Mapping[str, Draw], Mapping[str, Draw]]] = {}
     for node in nodes:
         op = node.op
-        if not op.initial:
+        if node.weights_of is not None or not op.initial:
             continue
-        around = scopes.get(id(node.scope))
-        if around is None:
-            around = scopes[id(node.scope)] = [*_around(node.scope, nothing), network]
-        draws = dict(node.draws)
-        for rules, environment in around:
+        if node.scope is not scope:
+            scope, around = node.scope, resolver.around(node.scope)
+        found = known.get((id(around), id(op)))
+        if found is None:
+            outer = resolver.draws(op, node.scope)
+            found = known[id(around), id(op)] = outer, _tidied(outer, op)
+        node.draws = _tidied({**found[0], **node.draws}, op) if node.draws else found[1]
+
+
+def _tidied(draws: Mapping[str, Draw], op: Op) -> Mapping[str, Draw]:
+    """Return the draws that torch does not make itself, in the order of the op's tensors: they share a generator."""
+    return {name: draws[name] for name in op.initial if name in draws and draws[name].function} or EMPTY
+
+
+Around = tuple[tuple[InitRules, Environment], ...]
+
+
+class _Resolver:
+    """Finds the rules around a scope, and evaluates each once for what it sees."""
+
+    def __init__(self, program: Program, params: Environment, findings: ScopedFindings) -> None:
+        self.findings = findings
+        self.nothing = Environment({})
+        self.network: Around = ((program.init, params),)
+        self.scopes: dict[Scope, Around] = {}
+        self.evaluated: dict[tuple[int, ...], Draw | None] = {}
+
+    def around(self, scope: Scope) -> Around:
+        """Return the rules around, innermost first, each with what its expressions see.
+
+        Scopes without rules of their own share what is around them.
+        """
+        inner: list[Scope] = []
+        here: Scope | None = scope
+        while here is not None and here not in self.scopes:
+            inner.append(here)
+            here = here.parent
+        found = self.network if here is None else self.scopes[here]
+        for each in reversed(inner):
+            own = self._own(each)
+            found = self.scopes[each] = (*own, *found) if own else found
+        return found
+
+    def _own(self, scope: Scope) -> list[tuple[InitRules, Environment]]:
+        """Return the rules of one scope."""
+        definition, step = scope.definition, scope.step
+        environment = scope.environment or self.nothing
+        if isinstance(definition, BlockProgram):
+            found = [(definition.init, environment), (definition.brought, self.nothing)]
+            return [each for each in found if each[0]] if definition.init or definition.brought else []
+        # The copies of a repeat are scopes of their own.
+        if isinstance(step, ScopeStep) and step.init and scope.kind != "repeat":
+            return [(step.init, environment)]
+        return []
+
+    def draws(self, op: Op, scope: Scope) -> dict[str, Draw]:
+        """Return how the tensors of an op are drawn in a scope, where any rule speaks of them."""
+        found: dict[str, Draw] = {}
+        weights = op.weights()
+        for rules, environment in self.around(scope):
             for name, rule in rules.get(op.op, EMPTY).items():
-                if name in draws:
-                    continue
-                constant = rule.value is None or rule.value.constant
-                key = id(rule), id(op), 0 if constant else id(environment)
-                if key not in known:
-                    known[key] = _told(rule, op, environment, node.scope, findings)
-                draw = known[key]
-                if draw is not None:
-                    draws[name] = draw
-        if draws:
-            node.draws = {name: draw for name, draw in draws.items() if draw.function}
+                if name in weights and name not in found:
+                    draw = self._evaluated(rule, op, weights[name], environment, scope)
+                    if draw is not None:
+                        found[name] = draw
+        return found
 
-
-def _around(scope: Scope, nothing: Environment) -> Iterator[tuple[InitRules, Environment]]:
-    """Yield the rules of the scopes around, innermost first, each with what its expressions see."""
-    for each in scope.chain():
-        if each.kind == "repeat":
-            continue  # its copies are scopes of their own
-        environment = each.environment or nothing
-        if isinstance(each.step, ScopeStep) and each.step.init:
-            yield each.step.init, environment
-        if isinstance(each.definition, BlockProgram):
-            if each.definition.init:
-                yield each.definition.init, environment
-            if each.definition.brought:
-                yield each.definition.brought, nothing
-
-
-def _told(rule: InitRule, op: Op, environment: Environment, scope: Scope, findings: ScopedFindings) -> Draw | None:
-    """Return how a tensor is drawn; None if the op has no such tensor here, or the rule fails, which is told."""
-    shape = dict(_tensors(op)).get(rule.tensor)
-    if shape is None:
-        return None
-    try:
-        return _draw(rule, op, shape, environment)
-    except Complaint as fault:
-        findings.complain(fault, scope)
-    except UnknownShape:
-        pass
-    return None
+    def _evaluated(self, rule: InitRule, op: Op, shape: Shape, environment: Environment, scope: Scope) -> Draw | None:
+        """Return how a tensor is drawn; None if the rule fails, which is told."""
+        constant = rule.value is None or rule.value.constant
+        key = (id(rule), len(shape)) if constant else (id(rule), id(op), id(environment))
+        if key not in self.evaluated:
+            self.evaluated[key] = None
+            try:
+                self.evaluated[key] = _draw(rule, op, shape, environment)
+            except Complaint as fault:
+                self.findings.complain(fault, scope)
+            except UnknownShape:
+                pass
+        return self.evaluated[key]
 
 
 def _tensors(op: Op) -> list[tuple[str, Shape]]:

@@ -233,7 +233,12 @@ def outputs(
     if yaml in document.broken:
         return {}
     found: dict[str, str] = {}
+    long = (
+        {name for name, item in yaml.entries.items() if isinstance(item, YamlMap)} if isinstance(yaml, YamlMap) else ()
+    )
     for name, target, at in named_outputs(yaml, environment):
+        if name in long and isinstance(target, str) and target in namespace.gaps.absent:
+            continue  # an output for training goes with its step
         ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
@@ -248,10 +253,25 @@ def outputs(
     return found
 
 
+def training_outputs(document: Document, outputs: Mapping[str, str], findings: ScopedFindings) -> frozenset[str]:
+    """Return the names of the outputs that only training asks for; complain if there are no others."""
+    yaml = document.keys.get("outputs")
+    if not isinstance(yaml, YamlMap) or yaml in document.broken:
+        return frozenset()
+    found = frozenset(
+        name for name, item in yaml.entries.items() if isinstance(item, YamlMap) and item.get("when") is not None
+    )
+    if len(found) == len(yaml.entries):
+        message = "outputs: expected one that evaluation gives too, got only outputs for training"
+        findings.complain(Complaint("value", message, "leave `when: training` out of one", span=yaml.span))
+    return found & outputs.keys()
+
+
 def named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, Span]]:
     """Return name, target and place of each output."""
     if isinstance(yaml, YamlMap):
-        return [(name, Value(item).evaluate(environment), item.span) for name, item in yaml.entries.items()]
+        sources = {name: _source_of(item) for name, item in yaml.entries.items()}
+        return [(name, Value(item).evaluate(environment), item.span) for name, item in sources.items()]
     if isinstance(yaml, YamlList):
         targets = [(Value(item).evaluate(environment), item.span) for item in yaml.items]
     else:
@@ -263,6 +283,11 @@ def named_outputs(yaml: Yaml, environment: Environment) -> list[tuple[str, Any, 
         if not isinstance(target, str):
             raise name_expected("outputs", target, at)
     return [(target, target, at) for target, at in targets]
+
+
+def _source_of(yaml: Yaml) -> Yaml:
+    """Return what an output is: the name of a step, by itself or under `from`."""
+    return (yaml.get("from") or yaml) if isinstance(yaml, YamlMap) else yaml
 
 
 def check_unused(document: Document, graph: Graph, findings: ScopedFindings) -> None:

@@ -76,7 +76,10 @@ class Entry:
             within = scopes.get(id(node.scope)) or _moved_scope(node.scope, cut, path, scopes)
             inputs = [source.path if name == read else path + name[cut:] for name in node.inputs]
             path_here = path + node.path[cut:]
-            nodes.append(Node(path_here, node.op, tuple(inputs), node.span, within, node.origins, node.draws))
+            shared = node.weights_of  # of a `use` in the scope, which stands in it too
+            owner = path + shared[cut:] if shared is not None else None
+            made = Node(path_here, node.op, tuple(inputs), node.span, within, node.origins, node.draws, owner)
+            nodes.append(made)
         scope.take(old)
         return self.moved(scope, source, self.result)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from archspec.errors import MAX_CANDIDATES, Complaint, Span, did_you_mean, kind_of, listed
 from archspec.expressions import Environment, Tensor
@@ -27,6 +28,21 @@ class Ref(Tensor):
 UNKNOWN_REF = Ref("", None)
 ABSENT_REF = Ref("", None)
 """What the name of a free tensor stands for where it is left out: there is no value before it to pass on."""
+
+
+class Maker(NamedTuple):
+    """How a step was applied, for a `use` to apply it again.
+
+    `environment` and `arguments` are what its expressions saw and gave, `origin` is the name of the step in the same
+    scope that has the weights, itself if it is no `use`; its nodes are those from `first` up to `last`.
+    """
+
+    step: Step
+    environment: Environment
+    arguments: Mapping[str, Any]
+    origin: str
+    first: int
+    last: int
 
 
 class Gaps:
@@ -76,6 +92,7 @@ class Namespace:
         "steps",
         "lossy",
         "gaps",
+        "makers",
         "lists",
     )
 
@@ -96,6 +113,7 @@ class Namespace:
         self.count = 0
         self.labels: dict[str, int] = {}
         self.gaps = NO_GAPS
+        self.makers: dict[str, Maker] = {}  # filled where the spec has a `use`
         self.lists = NO_LISTS
         self.lossy = False  # whether names are missing, because of an error in a step that would have bound them
 
@@ -388,6 +406,7 @@ class Namespace:
         """Return this namespace moved to `scope`, an equal scope at another place, for looking up names."""
         found = Namespace(scope, {}, self.steps)
         found.lossy, found.lists = self.lossy, self.lists
+        found.makers = self.makers
         found.names = {name: move(ref) for name, ref in self.names.items()}
         found.children = {name: partial(self._moved_child, name, found, move) for name in self.children}
         return found

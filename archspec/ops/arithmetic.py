@@ -336,7 +336,6 @@ class Gather(Op):
     arity = None
     commutative = False
     broadcasts = True
-    overwritable = True
     example = "[table, index]"
 
     def infer(self) -> Shape:

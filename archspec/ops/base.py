@@ -103,6 +103,11 @@ class Op:
 
     A rule that names no tensor is about the first one.
     """
+    submodules: ClassVar[Mapping[str, str]] = {}
+    """The modules within its torch module that have weights, by name, with the class that `isinstance` finds there.
+
+    A rule for the op of that class does not draw them.
+    """
     batch_statistics: ClassVar[bool] = False
     """Whether training needs several values per channel, counted over the batch and the spatial axes."""
 

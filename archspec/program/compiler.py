@@ -39,9 +39,10 @@ from archspec.program.steps import (
     Repeat,
     ScopeStep,
     Step,
+    UseStep,
     Value,
 )
-from archspec.schema import SCOPES, STEP_KEYS, call_help, drawable, validate_chosen
+from archspec.schema import SCOPES, STEP_KEYS, USE, call_help, drawable, validate_chosen
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 
@@ -69,6 +70,7 @@ class _Compiler:
         self.calls: list[CallStep] = []
         self.defaults: dict[Yaml, Value | None] = {}
         self.mentioned: set[str] = set()
+        self.has_uses = False
         self.draws = False
         self.brought: dict[int, InitRules] = {}
         self.meant: dict[str, str] = {}
@@ -88,6 +90,7 @@ class _Compiler:
             program.steps = self._steps(layers, library)
         self._fill_blocks()
         self._check_params_used()
+        program.has_uses = self.has_uses
         program.draws = self.draws
         program.diagnostics = self.findings.found
         return program
@@ -285,7 +288,7 @@ class _Compiler:
             self.findings.add(fault.at(span, f"{what}: "))
 
     def _check_block_name(self, block: Block) -> None:
-        if block.name in OPS or block.name in SCOPES:
+        if block.name in OPS or block.name in (*SCOPES, USE):
             message = f"the block `{block.name}` has the name of an op"
             self.findings.add(Diagnostic("block", message, block.span, help="give the block another name"))
         else:
@@ -320,6 +323,8 @@ class _Compiler:
         step: Step
         if key in SCOPES:
             step = self._scope_step(key, body, span, library, arguments)
+        elif key == USE:
+            step = self._use_step(body, span, arguments)
         elif key in OPS:
             step = self._op_step(key, body, span, library, arguments)
         elif key in library.blocks:
@@ -351,6 +356,9 @@ class _Compiler:
             fault = step_place_fault(step.fixed_name)
             if fault:
                 self.findings.add(fault.at(step.name.span))
+        if step.is_free and step.repeat is not None and not step.siblings:
+            help = f'give each copy a name: `name: "{step.fixed_name}${{index}}"`'
+            self.findings.add(Diagnostic("name", f"{step.label}: the copies have one name", step.span, help=help))
         step.broken = step.broken or self.findings.count > before
 
     def _repeat(self, yaml: Yaml) -> Repeat | None:
@@ -381,6 +389,22 @@ class _Compiler:
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
         step.settle()
+        return step
+
+    def _use_step(self, body: Yaml | None, span: Span, arguments: dict[str, Yaml]) -> UseStep:
+        """Return a `use`: its one argument is the name of the step that it applies again."""
+        self.has_uses = True
+        step = UseStep(USE, span)
+        target = arguments.get("step") if isinstance(body, YamlMap) else body
+        if target is None or _empty(target):
+            if not isinstance(body, YamlMap) or "step" in body.entries:  # the schema asks for the key
+                help = "`use: NAME` applies the step NAME again, with the same weights"
+                self.findings.add(Diagnostic("argument", f"{USE}: missing argument `step`", span, help=help))
+            step.broken = True
+            return step
+        step.target = self._value(target)
+        step.broken = step.target is None
+        step.meant = step.stem
         return step
 
     def _op_step(self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]) -> OpStep:

@@ -292,11 +292,13 @@ class ChoiceStep(Step):
     def option(self, key: str) -> Option:
         """Return the step with the op or block `key`."""
         assert self.compile is not None
-        if key not in self.options:
+        found = self.options.get(key)
+        if found is None:
             found = self.compile(key)
             found.step.written = self
-            self.options[key] = found
-        return self.options[key]
+            if not found.faults:  # there is no end of those that are wrong
+                self.options[key] = found
+        return found
 
     def _mentions(self) -> set[str]:
         assert self.choice is not None
@@ -345,6 +347,23 @@ class ScopeStep(Step):
 
     def _mentions(self) -> set[str]:
         return set(self.outer_names)
+
+
+@dataclass(eq=False, slots=True)
+class UseStep(Step):
+    """An earlier step of the same scope, applied again with the same weights; `target` is its name."""
+
+    target: Value | None = None
+
+    @property
+    def stem(self) -> str:
+        """What it is called after, where it has no name: the step that it applies."""
+        target = str(self.target.evaluate(NOTHING)) if self.target is not None and self.target.constant else ""
+        last = target.rpartition(".")[2]
+        return last if last and not last.isdecimal() else self.label
+
+    def _mentions(self) -> set[str]:
+        return set(self.target.names) if self.target is not None else set()
 
 
 def _init_names(rules: OpRules) -> set[str]:
@@ -401,6 +420,8 @@ class Program:
     document: Document
     params: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    has_uses: bool = False
+    """Whether any step is a `use`."""
     blocks: dict[str, BlockProgram] = field(default_factory=dict)
     init: InitRules = field(default_factory=lambda: EMPTY)
     draws: bool = False

@@ -14,6 +14,11 @@ from archspec.shapes import Shape, shape_text
 BAR = 12
 """Characters of the bar that stands for the whole."""
 
+SHARED = "shared"
+"""What stands for the params of a layer that has those of another one."""
+TRAINING = "training"
+"""What stands for the bytes of a layer that evaluation skips."""
+
 COLUMNS = (
     Column("layer"),
     Column("op"),
@@ -79,8 +84,9 @@ def _add_branch(table: Table, branch: Branch, level: int, depth: int | None, fig
             f"{copies}{count} layer{'s' if count != 1 else ''}",
             shape_text(branch.input_shape),
             shape_text(branch.output_shape),
-            *map(_figure, (params, buffers, macs, flops)),
-            bytes_text(size),
+            SHARED if branch.is_shared else _figure(params),
+            *map(_figure, (buffers, macs, flops)),
+            TRAINING if all(layer.skipped for layer in branch.layers) else bytes_text(size),
             *(share if leaf else ("", "")),
         )
     )
@@ -100,8 +106,9 @@ def _layer_row(name: str, layer: LayerCost, share: tuple[str, str]) -> tuple[str
         layer.summary,
         " ".join(map(shape_text, _distinct(layer.input_shapes))),
         shape_text(layer.output_shape),
-        *map(_figure, (layer.params, layer.buffers, layer.macs, layer.flops)),
-        bytes_text(layer.output_bytes),
+        SHARED if layer.applied.params and layer.weights_of is not None else _figure(layer.params),
+        *map(_figure, (layer.buffers, layer.macs, layer.flops)),
+        TRAINING if layer.skipped else bytes_text(layer.output_bytes),
         *share,
     )
 
@@ -158,6 +165,11 @@ def totals_text(costs: Costs) -> str:
         ("FLOPs", f"{totals.flops:,}", "2 x MACs + elementwise work"),
         ("memory", bytes_text(totals.peak_activation_bytes), "of activations alive at once, at most"),
     ]
+    if costs.mode == "evaluation":
+        skipped = [layer for layer in costs.layers if layer.skipped]
+        rows.append(("skipped", f"{len(skipped):,}", "layers that run in training only; their params count"))
+    elif costs.mode:
+        rows.append(("mode", costs.mode, "outputs for training included"))
     label, figure = (max(len(row[column]) for row in rows[1:]) for column in (0, 1))
     return "\n".join(
         f"{name:<{label}}  {value}" if not doc else f"{name:<{label}}  {value:>{figure}}  {doc}"

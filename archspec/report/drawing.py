@@ -49,7 +49,9 @@ def draw(graph: Graph, depth: int | None = None) -> Drawing:
         if first.path == path:
             boxes[path] = Box(path, _label(name, first), first.op.color)
         else:
-            boxes[path] = Box(path, (name, f"{kinds[path]}, {len(nodes)} layer{'s' if len(nodes) != 1 else ''}"))
+            owner = next((scope.weights_of for scope in first.scope.chain() if scope.path == path), None)
+            more = () if owner is None else (f"weights of {owner}",)
+            boxes[path] = Box(path, (name, f"{kinds[path]}, {len(nodes)} layer{'s' if len(nodes) != 1 else ''}", *more))
     arrows: dict[tuple[object, ...], tuple[str, str, str]] = {}
     for node in graph.nodes:
         for position, source in enumerate(node.inputs):
@@ -137,7 +139,8 @@ def _mermaid_scope(scope: Tree[Box], indent: str, ids: dict[str, str], count: It
 
 
 def _label(name: str, node: Node) -> tuple[str, ...]:
-    return (name, node.op.label()) if name != node.op.op else (node.op.label(),)
+    lines = (name, node.op.label()) if name != node.op.op else (node.op.label(),)
+    return lines if node.weights_of is None else (*lines, f"weights of {node.weights_of}")
 
 
 def _quoted(text: str) -> str:

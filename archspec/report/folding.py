@@ -30,6 +30,12 @@ class Branch:
         """How many equal neighbours the branch stands for."""
         return len(self.names)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether its weights are counted elsewhere, where it has any."""
+        weighted = [layer for layer in self.layers if layer.applied.params or layer.applied.buffer_elements]
+        return bool(weighted) and all(layer.weights_of is not None for layer in weighted)
+
     def total(self, figure: str) -> int:
         """Sum of `params`, `buffers`, `macs`, `flops` or `output_bytes` over the branch, all its copies counted."""
         repeated = 1 if self.layer else self.copies
@@ -53,7 +59,7 @@ class Branch:
         if self.layer:
             scope = self.path[:start] + "."
             inputs = tuple(path[start:] if path.startswith(scope) else "" for path in self.layer.inputs)
-            return (self.path[start:], self.layer.applied, inputs)
+            return (self.path[start:], self.layer.applied, inputs, self.layer.weights_of is None)
         return (self.path[start:], self.kind, *[child.signature(start) for child in self.children])
 
 

@@ -74,7 +74,7 @@ def example(op: type[Op]) -> str:
 def ranks_text(op: type[Op]) -> str:
     """Return the inputs that the op takes."""
     names = {0: "features", 1: "1-D", 2: "2-D", 3: "3-D"}
-    return ", ".join(names[rank] for rank in op.ranks)
+    return ", ".join(names[rank] for rank in op.ranks) or "none"
 
 
 def as_reference() -> str:

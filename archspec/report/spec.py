@@ -17,6 +17,7 @@ from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED, Padding, Sizes
 from archspec.ops.initial import Draw
 from archspec.report.yaml_text import flow
+from archspec.sharing import Called, SharedScopes, inner_path
 
 _COMMENT_COLUMN = 100
 
@@ -24,10 +25,15 @@ _COMMENT_COLUMN = 100
 def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
     """Return the elaborated network as the text of a spec, which loads to an equal graph."""
     graph, document = elaboration.graph, elaboration.program.document
+    tree = graph.tree()
     shared = _shared_draws(graph)
-    writer = _Writer(shared)
+    writer = _Writer(shared, SharedScopes(tree, graph.nodes))
     names = {name: name for name in graph.inputs}
-    layers = writer.steps(graph.tree(), names, next(iter(names)), "  ") or [_NO_LAYER]
+    layers = writer.steps(tree, names, next(iter(names)), "  ") or [_NO_LAYER]
+    outputs = {
+        name: {"from": path, "when": "training"} if name in graph.training else path
+        for name, path in graph.outputs.items()
+    }
     inputs: Any = {name: list(shape) for name, shape in graph.inputs.items()}
     lines = [
         *_origin(elaboration, overrides),
@@ -40,7 +46,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
         "layers:",
         *layers,
         "",
-        f"outputs: {flow(graph.outputs)}",
+        f"outputs: {flow(outputs)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -62,8 +68,9 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self, shared: Mapping[str, Mapping[str, Draw]]) -> None:
-        self.shared = shared
+    def __init__(self, draws: Mapping[str, Mapping[str, Draw]], scopes: SharedScopes) -> None:
+        self.shared, self.scopes = draws, scopes
+        self.calls: dict[str, Called] = {}
         self.blocks: list[str] = []
         self.count = 0
 
@@ -78,14 +85,19 @@ class _Writer:
         """
         lines: list[str] = []
         for name, child in scope.children.items():
-            if isinstance(child, Node) and child.is_free:
+            if isinstance(child, Node) and child.is_free and child.weights_of is None:
                 lines.append(self._op(name, child, None, indent))
                 continue
-            reads = child.inputs if isinstance(child, Node) else outer_reads(child)
+            reads = child.inputs if isinstance(child, Node) else self._reads(child)
             called = [names[path] if path in names else self._inside(scope, path) for path in reads]
             numbered = isinstance(child, Node) and child.op.takes_numbers
             source = None if reads == (previous,) and not numbered else called
-            if isinstance(child, Node):
+            owner = child.weights_of if isinstance(child, Node) else self.scopes.owners.get(child.path)
+            if owner is not None:
+                lines.append(self._use(name, inner_path(owner, scope.path), source, child, indent))
+                *_, last = [child] if isinstance(child, Node) else child.items()
+                previous = last.path
+            elif isinstance(child, Node):
                 lines.append(self._op(name, child, source, indent))
                 previous = child.path
             else:
@@ -97,9 +109,34 @@ class _Writer:
     def _inside(scope: Tree[Node], path: str) -> str:
         return path[len(scope.path) + 1 :] if scope.path else path
 
+    def _reads(self, scope: Tree[Node]) -> tuple[str, ...]:
+        """Return what a scope reads from outside; one that a `use` made, as that which it uses."""
+        owner = self.scopes.owners.get(scope.path, scope.path)
+        if owner in self.calls:
+            return self.calls[owner].reads_of(scope)
+        uses = self.scopes.uses.get(owner)
+        if not uses:
+            return outer_reads(scope)
+        self.calls[owner] = Called.of([scope, *uses], ())
+        return self.calls[owner].reads_of(scope)
+
+    @staticmethod
+    def _use(name: str, owner: str, called: list[str] | None, made: Node | Tree[Node], indent: str) -> str:
+        """Return the line of a step that applies an earlier one again."""
+        source = {} if called is None else {"from": called[0] if len(called) == 1 else called}
+        line = f"{indent}- use: {flow({'step': owner, 'name': name, **source})}"
+        node = made if isinstance(made, Node) else next(made.items())
+        at = node.span
+        if isinstance(made, Tree):
+            at = next((scope.span for scope in node.scope.chain() if scope.path == made.path and scope.span), at)
+        return f"{line.ljust(_COMMENT_COLUMN)}  # {at}"
+
     def _scope(
         self, name: str, scope: Tree[Node], reads: tuple[str, ...], called: list[str] | None, indent: str
     ) -> list[str]:
+        if scope.path in self.calls:
+            shared = self.calls[scope.path]
+            scope, reads = shared.body(scope), tuple(shared.names)
         source = [] if called is None else [f"from: {flow(called[0] if len(called) == 1 else called)}"]
         if len(reads) == 1:
             head = [
@@ -163,7 +200,8 @@ def _shared_draws(graph: Graph) -> dict[str, dict[str, Draw]]:
     found: dict[str, dict[str, Draw | None]] = {}
     mixed: set[tuple[str, str]] = set()
     for node in graph.nodes:
-        for tensor in node.op.initial.keys() & node.op.weights().keys() if node.op.initial else ():
+        own = node.op.initial and node.weights_of is None
+        for tensor in node.op.initial.keys() & node.op.weights().keys() if own else ():
             draw = node.draws.get(tensor)
             if found.setdefault(node.op.op, {}).setdefault(tensor, draw) != draw:
                 mixed.add((node.op.op, tensor))

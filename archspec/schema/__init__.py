@@ -9,6 +9,17 @@ from __future__ import annotations
 
 from archspec.schema.check import validate, validate_chosen
 from archspec.schema.hints import call_help
-from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, drawable, schema
+from archspec.schema.rules import DOCUMENT_KEYS, SCOPES, STEP_KEYS, TRAINING, USE, drawable, schema
 
-__all__ = ["DOCUMENT_KEYS", "SCOPES", "STEP_KEYS", "call_help", "drawable", "schema", "validate", "validate_chosen"]
+__all__ = [
+    "DOCUMENT_KEYS",
+    "SCOPES",
+    "STEP_KEYS",
+    "TRAINING",
+    "USE",
+    "call_help",
+    "drawable",
+    "schema",
+    "validate",
+    "validate_chosen",
+]

@@ -182,7 +182,8 @@ def _expected(rule: Rule) -> str:
     if "const" in rule:
         return f"{rule['const']}"
     if "anyOf" in rule:
-        return f"one of {', '.join(rule['anyOf'][0]['enum'])}"
+        words = rule["anyOf"][0]["enum"]
+        return f"one of {', '.join(words)}" if len(words) > 1 else f"`{words[0]}`"
     types = rule.get("type", [])
     types = [types] if isinstance(types, str) else types
     words = [_TYPE_WORDS[t] for t in types if t in _TYPE_WORDS and not (t == "string" and "pattern" in rule)]

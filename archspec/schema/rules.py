@@ -23,6 +23,10 @@ DOCUMENT_KEYS = (
 )
 STEP_KEYS = ("name", "from", "when", "repeat")
 SCOPES = ("sequential", "inline")
+TRAINING = "training"
+"""The condition of an output that evaluation skips."""
+USE = "use"
+"""The key of a step that applies an earlier one again."""
 FROM = "The step or steps it reads, by name; default: the previous step."
 
 
@@ -95,7 +99,7 @@ def _document() -> Rule:
             "description": "Names of steps, as a list or a mapping; default: the last step.",
             "type": ["string", "array", "object"],
             "items": {"type": "string"},
-            "additionalProperties": {"type": "string"},
+            "additionalProperties": _ref("output"),
             "minItems": 1,
             "minProperties": 1,
         },
@@ -211,12 +215,14 @@ def _definitions() -> Rule:
         "shape": {"type": "array", "items": size, "minItems": 1, "maxItems": 4},
         **_step_key_definitions(),
         "let": {"description": "Local values, in order.", "type": "object"},
+        "output": _output(),
         "steps": {"type": "array", "items": _ref("step"), "minItems": 1},
         "step": _step(),
         "call": {
             "description": "A call of a block, with its arguments.",
             "if": {"type": "object"},
-            "then": {"properties": _step_keys()},
+            # The key may choose a merge, which takes numbers; given to a block they are refused when it is elaborated.
+            "then": {"properties": {**_step_keys(), "from": {"description": FROM, **_operands(numbers=True)}}},
         },
         "block": _block(),
         "blocks": _blocks(),
@@ -226,6 +232,15 @@ def _definitions() -> Rule:
         **{f"init.{name}": _draws(op) for name, op in OPS.items() if drawable(op)},
         "include": _include(),
         "library": _library(),
+    }
+
+
+def _output() -> Rule:
+    when = {"description": "When it is an output: in training only.", "type": "string", "anyOf": [{"enum": [TRAINING]}]}
+    long = _mapping({"from": _text("The name of a step."), "when": when}, required=["from"])
+    return {
+        "description": "The name of a step; or with `when: training`, for an output that evaluation skips.",
+        **_if_mapping(long, {"type": "string"}),
     }
 
 
@@ -263,6 +278,13 @@ def _step() -> Rule:
     """Return the schema of a step: a mapping of one key, which is an op, a scope or a block."""
     ops = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in OPS.items()}
     keys = {**_step_keys(), "let": _ref("let"), "init": _ref("init"), "layers": _ref("steps")}
+    use = {
+        "description": "An earlier step of the same scope, applied again with the same weights.",
+        **_if_mapping(
+            _mapping({"step": _text("The name of the step."), **_step_keys()}, required=["step"]),
+            {"type": ["string", "null"]},
+        ),
+    }
     unnamed = {key: rule for key, rule in keys.items() if key != "name"}
     sequential = {
         "description": "Steps in a scope of their own, named by position as in nn.Sequential.",
@@ -276,7 +298,7 @@ def _step() -> Rule:
         "type": ["string", "object"],
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {**ops, "sequential": sequential, "inline": inline},
+        "properties": {**ops, "sequential": sequential, "inline": inline, USE: use},
         "additionalProperties": _ref("call"),
     }
 
@@ -323,20 +345,20 @@ def _op(op: type[Op]) -> Rule:
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
     if op.arity is None:
-        first = _operands(op)
+        first = _operands(numbers=op.takes_numbers)
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
     keys = _step_keys()
     if op.takes_numbers:
-        keys["from"] = {"description": FROM, **_operands(op)}
+        keys["from"] = {"description": FROM, **_operands(numbers=op.takes_numbers)}
     init = {"init": _ref(f"init.{op.op}")} if drawable(op) else {}
     return _if_mapping(_mapping({**arguments, **init, **keys}), first)
 
 
-def _operands(op: type[Op]) -> Rule:
+def _operands(*, numbers: bool) -> Rule:
     """Return the schema of what a merge reads: names, and numbers where it takes some."""
-    item: Rule = {"type": ["string", "number"]} if op.takes_numbers else {"type": "string"}
-    kinds = ["string", "array", *(["number"] if op.takes_numbers else [])]
+    item: Rule = {"type": ["string", "number"]} if numbers else {"type": "string"}
+    kinds = ["string", "array", *(["number"] if numbers else [])]
     return {"type": [*kinds, "null"], "items": item, "minItems": 1}
 
 

@@ -102,6 +102,7 @@ class _Variables:
             node.name for node in (source.network.graph.nodes if source.network else ()) if node.op.op in _LIGHT
         }
         self.arguments = {arg.arg for arg in arguments(forward)}
+        self.shared = _shared(source)
         self.forward = forward
         self.hits: list[Hit] = []
 
@@ -161,7 +162,12 @@ class _Variables:
         makers: list[frozenset[str]],
         before: list[frozenset[str]],
     ) -> None:
-        """Object to an assignment by which a name becomes wrong; a sum may grow under a name of its own."""
+        """Object to an assignment by which a name becomes wrong; a sum may grow under a name of its own.
+
+        A result of a module that the spec uses again may keep the name of what it is given, or have any.
+        """
+        if isinstance(node.value, ast.Call) and module_called(node.value) in self.shared:
+            return
         grows = isinstance(node, ast.AugAssign) or (isinstance(node.value, ast.BinOp) and name in loads(node.value))
         made = [found for found in makers if found != {FUNCTION}]
         if name in self.arguments:
@@ -175,6 +181,16 @@ class _Variables:
             wrong = f"`{name}` holds {_maker(others[0])} after {_maker(before[0])}" if others else ""
         if wrong:
             self.hits.append(Hit(node.lineno, f"{wrong}: {code(node)}"))
+
+
+def _shared(source: Source) -> set[str]:
+    """Return the names of the steps that a `use` of the spec applies again."""
+    found: set[str] = set()
+    for node in source.network.graph.nodes if source.network else ():
+        if node.weights_of is not None:
+            paths = [node.weights_of, *(scope.weights_of for scope in node.scope.chain() if scope.weights_of)]
+            found.update(path.rpartition(".")[2] for path in paths)
+    return found
 
 
 def _place_in_list(call: ast.Call) -> set[str]:

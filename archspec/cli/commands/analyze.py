@@ -29,6 +29,7 @@ FORMATS = ("table", "json", "csv", "markdown")
     metavar="N",
     help="Levels of the module tree that the table shows; `all` for every layer.",
 )
+@click.option("--training", is_flag=True, help="Count what only outputs for training need, too.")
 @click.option("--sort", type=click.Choice(tuple(SORTS)), help="A flat list instead of the tree, the largest first.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
 @output_options
@@ -39,6 +40,7 @@ def command(
     batch: int,
     dtype: str,
     depth: str,
+    training: bool,
     sort: str | None,
     format_: str,
     output: str | None,
@@ -63,7 +65,7 @@ def command(
     status = 0
     for spec in specs:
         try:
-            report = load_network(spec, input, set_).analyze(batch, dtype)
+            report = load_network(spec, input, set_).analyze(batch, dtype, training)
         except UsageError:
             raise
         except SpecError as error:
@@ -71,7 +73,7 @@ def command(
             status = 1
             if error.partial is None or not error.partial.graph.nodes:
                 continue
-            report = error.partial.analyze(batch, dtype)
+            report = error.partial.analyze(batch, dtype, training)
         else:
             print_diagnostics(report.diagnostics)
         reports.append(report)

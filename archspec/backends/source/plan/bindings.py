@@ -223,6 +223,7 @@ class ClassBindings(Bindings):
         self.kept = kept
         self.kinds: dict[str, str] = {}  # what each name of the class is, those of its loops included
         self.arguments: dict[str, Binding] = {}
+        self.statements: dict[tuple[int, str], Any] = {}  # what made a node or a scope, by its network and path
         self.origins: dict[str, str] = {}  # the spec's name of an argument, where it has one
         self.tables: dict[
             str, Any

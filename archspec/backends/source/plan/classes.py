@@ -76,6 +76,7 @@ class Planner(StepPlanner):
         for output in graph.outputs:
             plan.results.append(cursor.find(uses, [other.outputs[output] for other in self.trace.graphs]))
         plan.outputs = tuple(graph.outputs) if len(graph.outputs) > 1 else None
+        plan.training = graph.training
         self._finish(plan, None)
         order = list(self.kept)
         plan.arguments = dict(sorted(plan.arguments.items(), key=lambda entry: order.index(bindings.origins[entry[0]])))

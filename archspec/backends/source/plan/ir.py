@@ -203,6 +203,37 @@ class Instance(Statement):
 
 
 @dataclass(eq=False)
+class Reuse(Statement):
+    """Another call of a module: that of `target`, or at `path` inside it. `plan` is its class, if it has one."""
+
+    target: Statement = field(default_factory=Statement)
+    path: str = ""
+    plan: ClassPlan | None = None
+    fits: tuple[str, ...] = ()
+    """As of a `Leaf`: what gives each value the batch that the op needs."""
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        name = self.target.name if isinstance(self.target.name, str) else ast.unparse(self.target.name)
+        return f"{name}{self.path} again"
+
+
+@dataclass(eq=False)
+class InTraining(Statement):
+    """Steps that only outputs for training need."""
+
+    statements: list[Statement] = field(default_factory=list)
+
+    def inside(self) -> Sequence[Statement]:
+        """Return its steps."""
+        return self.statements
+
+    def __str__(self) -> str:
+        """Return the statement as the plan shows it."""
+        return "if self.training"
+
+
+@dataclass(eq=False)
 class Chain(Statement):
     """An `nn.Sequential`: statements that each read the one before. `keyed` if its modules have names, not positions.
 
@@ -391,6 +422,8 @@ class ClassPlan:
     results: list[Slot] = field(default_factory=list)
     outputs: tuple[str, ...] | None = None
     """The names of the network's outputs, if it has several."""
+    training: frozenset[str] = frozenset()
+    """The names of those that only training asks for."""
     exposed: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     """What to call each result."""

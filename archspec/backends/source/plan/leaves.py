@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from archspec.names import list_of
 from archspec.ops.base import Call, Op, symbolic_calls
 from archspec.ops.merge import number_operands
 from archspec.ops.symbolic import symbolic, tree_of
-from archspec.program.steps import OpStep, ScopeStep, Step, Value
+from archspec.program.steps import ChoiceStep, OpStep, ScopeStep, Step, Value
 from archspec.shapes import Shape
 
 Uses = Mapping[int, Applied]
@@ -385,6 +386,8 @@ def label_of(step: Step) -> str:
         return list_of(step.fixed_name).removesuffix("s") + step.fixed_name.rpartition(".")[2]
     if isinstance(step, ScopeStep):
         return step.fixed_name or (step.repeat.binds if step.repeat else "") or "layers"
+    if isinstance(step, ChoiceStep) and not step.fixed_name:
+        return re.sub(r"\W+", "_", step.label).strip("_") or "step"
     return step.fixed_name or step.label
 
 

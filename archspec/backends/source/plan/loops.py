@@ -29,8 +29,10 @@ from archspec.backends.source.plan.ir import (
 )
 from archspec.backends.source.trees import Unprintable, all_same, literal, names_in, same
 from archspec.backends.source.uses.alike import content
+from archspec.backends.source.uses.trace import name_of
 from archspec.backends.source.uses.trace import walk as walk_applied
 from archspec.graph import Applied, Node
+from archspec.names import list_of
 from archspec.program.steps import Step
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def plan_copies(planner: StepPlanner, step: Step, entries: Entries, cursor: Curs
             return _equal_copies(planner, step, entries, runs, cursor)
     elif not cursor.chain and len(counts) == 1 and _size(entries) <= MAX_UNROLLED:
         return _one_by_one(planner, step, entries, cursor)
-    if not cursor.chain and _leak(planner, entries):
+    if not cursor.chain and (_leak(planner, entries) or _draws_in_turns(entries)):
         return _one_by_one(planner, step, entries, cursor)
     try:
         return _Rolled(planner, step, entries, cursor).statements()
@@ -183,6 +185,22 @@ def _around(copy: Applied) -> Any:
 
 
 # Loops.
+
+
+def _draws_in_turns(entries: Entries) -> bool:
+    """Return whether copies add to a list, and draw weights for more than that list: a list is drawn as a whole."""
+    for copies in entries.values():
+        for copy in copies[:1]:
+            made = [each for each in walk_applied([copy]) if each.made is not None]
+            lists = {list_of(name) for each in made if (name := name_of(each)) and list_of(name)}
+            drawing = {
+                list_of(name_of(each)) or each.made.path
+                for each in made
+                if isinstance(each.made, Node) and each.made.op.weighted
+            }
+            if lists and len(drawing) > 1:
+                return True
+    return False
 
 
 def _leak(planner: StepPlanner, entries: Entries) -> bool:

@@ -22,10 +22,12 @@ from archspec.backends.source.plan.ir import (
     Copies,
     Free,
     Instance,
+    InTraining,
     Leaf,
     Let,
     Listing,
     Loop,
+    Reuse,
     Slot,
     Statement,
     entry_of,
@@ -62,10 +64,13 @@ def polish(plan: ClassPlan) -> None:
 def cancel_permutes(plan: ClassPlan) -> None:
     """Leave out permutes in a row that undo each other."""
     counts = _reader_counts(plan)
+    reused = {each.target for each in walk(plan.statements) if isinstance(each, Reuse)}
 
     def cancel(statements: list[Statement], allowed: bool) -> None:
         for before, after in pairwise(statements):
             if not isinstance(before, Leaf) or not isinstance(after, Leaf) or not before.calls or not after.calls:
+                continue
+            if before in reused or after in reused:  # they are called elsewhere as they are
                 continue
             reads_only_it = after.reads == [before.out] and counts[before.out] == 1
             if allowed and reads_only_it and _undo(before.calls[-1], after.calls[0]):
@@ -573,7 +578,7 @@ def _bodies(statement: Statement) -> list[list[Statement]]:
     """Return the lists of statements within a statement."""
     if isinstance(statement, Branch):
         return [statement.statements, statement.otherwise]
-    return [statement.statements] if isinstance(statement, Chain | Listing | Loop) else []
+    return [statement.statements] if isinstance(statement, Chain | Listing | Loop | InTraining) else []
 
 
 def gather_lists(plan: ClassPlan) -> None:
@@ -615,6 +620,36 @@ def part_long_sums(plan: ClassPlan) -> None:
     part(plan.statements)
 
 
+def skip_in_evaluation(plan: ClassPlan) -> None:
+    """Put the steps that only outputs for training need under `if self.training`."""
+    if not plan.training:
+        return
+    assert plan.outputs is not None
+    live = {slot for name, slot in zip(plan.outputs, plan.results, strict=True) if name not in plan.training}
+    statements: list[Statement] = []
+    for statement in reversed(plan.statements):
+        inner = list(walk([statement]))
+        made = {slot for each in inner for slot in each.outs}
+        if isinstance(statement, Let) or made & live:
+            live.update(slot for each in inner for slot in _reads(each))
+            statements.append(statement)
+        elif statements and isinstance(statements[-1], InTraining):
+            statements[-1].statements.insert(0, statement)
+        else:
+            statements.append(InTraining(statements=[statement]))
+    plan.statements = statements[::-1]
+
+
+def _reads(statement: Statement) -> list[Slot]:
+    """Return what a statement reads, the values in which its ways or rounds start and end among them."""
+    found = list(statement.reads)
+    if isinstance(statement, Branch):
+        found += [slot for slot in (statement.result, statement.other_result) if slot is not None]
+    elif isinstance(statement, Loop):
+        found += [slot for value in statement.values for slot in (value.initial, value.last) if slot is not None]
+    return found
+
+
 RULES: tuple[Callable[[ClassPlan], None], ...] = (
     cancel_permutes,
     fuse_layer_norms,
@@ -629,4 +664,5 @@ RULES: tuple[Callable[[ClassPlan], None], ...] = (
     drop_unused,
     part_long_sums,
     gather_lists,
+    skip_in_evaluation,
 )

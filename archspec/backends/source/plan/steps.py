@@ -12,11 +12,12 @@ from archspec.backends.source.plan.instances import instance
 from archspec.backends.source.plan.ir import Branch, Chain, ClassPlan, Free, Let, Listing, Slot, Statement
 from archspec.backends.source.plan.leaves import child_name, label_of, leaf
 from archspec.backends.source.plan.loops import plan_copies
+from archspec.backends.source.plan.reuse import remember, reuse
 from archspec.backends.source.trees import Unprintable, all_same
 from archspec.backends.source.uses.elements import Layout, chain_layout
 from archspec.backends.source.uses.trace import Trace, by_step, chosen, environment_of, flat, is_empty, name_of
 from archspec.graph import Applied, Node, Scope
-from archspec.program.steps import CallStep, ChoiceStep, OpStep, ScopeStep, Step
+from archspec.program.steps import CallStep, ChoiceStep, OpStep, ScopeStep, Step, UseStep
 
 Uses = Mapping[int, Applied]
 """What one step made in every use."""
@@ -29,6 +30,7 @@ class StepPlanner:
     """Turns the steps of a scope into statements. Abstract: the planner of the network knows the classes."""
 
     trace: Trace
+    _class_of: dict[Scope, tuple[ClassPlan, int]]
 
     def class_of(self, scope: Scope) -> tuple[ClassPlan, int]:
         """Return the class of a scope, and which of its uses the scope is."""
@@ -178,12 +180,17 @@ class StepPlanner:
             return self._chosen(step, applied, cursor)
         if isinstance(step, ScopeStep) and step.is_inline:
             return self._inline(step, applied, cursor)
+        if isinstance(step, UseStep):
+            return [reuse(step, applied, cursor, self._class_of)]
         if isinstance(step, OpStep):
-            return leaf(step, applied, cursor)
-        if isinstance(step, CallStep):
+            statements = leaf(step, applied, cursor)
+        elif isinstance(step, CallStep):
             classes = [self.class_of(_scope(applied[use])) for use in cursor.active]
-            return [instance(step, applied, cursor, classes)]
-        return self._container(step, applied, cursor)
+            statements = [instance(step, applied, cursor, classes)]
+        else:
+            return self._container(step, applied, cursor)
+        remember(statements[-1], applied, cursor)
+        return statements
 
     def _chosen(self, step: ChoiceStep, applied: Uses, cursor: Cursor) -> list[Statement]:
         """Return the statements of a step whose op or block the uses choose: a branch if they differ."""
@@ -228,6 +235,11 @@ class StepPlanner:
 
     def _container(self, step: Step, applied: Uses, cursor: Cursor) -> list[Statement]:
         """Return a `sequential` or a named repeat: an nn.Sequential, an nn.ModuleList, or a class of its own."""
+        statements = self._holding(step, applied, cursor)
+        remember(statements[-1], applied, cursor)
+        return statements
+
+    def _holding(self, step: Step, applied: Uses, cursor: Cursor) -> list[Statement]:
         scopes = [_scope(applied[use]) for use in cursor.active]
         layout = chain_layout(scopes) if all(map(self.trace.straight, scopes)) else None
         if layout is not None:
@@ -265,7 +277,7 @@ class StepPlanner:
     def _is_listing(self, scopes: Sequence[Scope]) -> bool:
         """Return whether scopes are lists of modules that are called one by one: numbered, and in all uses the same."""
         for scope in scopes:
-            if not is_numbered(scope):
+            if not is_numbered(scope) or scope in self.trace.users:
                 return False
             if any(isinstance(applied.step, Step) and applied.step.when is not None for applied in flat(scope.items)):
                 return False
@@ -305,6 +317,8 @@ def is_numbered(scope: Scope) -> bool:
 
 def _makes_module(applied: Applied) -> bool:
     made = applied.made
+    if isinstance(applied.step, UseStep):
+        return False
     return not isinstance(made, Node) or any(call.is_module for call in made.op.calls())
 
 

@@ -14,7 +14,7 @@ from archspec.elaborate import Elaboration, elaborate
 from archspec.expressions import Expression, Template, compile_text
 from archspec.graph import Graph
 from archspec.network import Network
-from archspec.program.steps import CallStep, ChoiceStep, OpStep, Program, ScopeStep, Step, Value
+from archspec.program.steps import CallStep, ChoiceStep, OpStep, Program, ScopeStep, Step, UseStep, Value
 
 HEAD = "num_classes"
 """The param that every network's class keeps, where it can; of others, only rates of dropout go into blocks."""
@@ -122,7 +122,9 @@ def _step_values(steps: Sequence[Step], within: bool) -> Iterator[tuple[Value, b
     for step in steps:
         fixed = [step.name, step.reads, step.when, step.repeat.count if step.repeat else None]
         yield from ((value, False) for value in fixed if value is not None)
-        if isinstance(step, OpStep):
+        if isinstance(step, UseStep) and step.target is not None:
+            yield step.target, False
+        elif isinstance(step, OpStep):
             for name, value in {**step.defaults, **step.arguments}.items():
                 handed_on = not within or value.names == {HEAD} or step.op.__module__.endswith(".dropout")
                 yield value, step.op.fields[name].free and handed_on

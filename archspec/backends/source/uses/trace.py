@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from archspec.expressions import Environment
 from archspec.graph import Applied, Graph, Node, Scope
-from archspec.program.steps import BlockProgram, ScopeStep, Step
+from archspec.program.steps import BlockProgram, ScopeStep, Step, UseStep
 from archspec.shapes import Lead, Shape
 
 
@@ -32,14 +32,21 @@ class Trace:
         self.homes = [{node.path: node.scope for node in graph.nodes} for graph in graphs]
         self.readers: dict[str, list[str]] = {}
         self._shapes: list[dict[str, Shape]] = []
+        self.owners: dict[Scope, Scope] = {}
+        """By a scope that a `use` made, or one inside it, the scope that has the modules."""
+        self.users: dict[Scope, list[Scope]] = {}
+        """The scopes that a `use` made, by the scope that has the modules."""
         self._leads = [{node.path: node.op.lead for node in graph.nodes if node.op.lead < 2} for graph in graphs]
         self._externals: dict[Scope, tuple[str, ...]] = {}
         self._straight: dict[Scope, bool] = {}
         for number, (graph, root) in enumerate(zip(graphs, self.roots, strict=True)):
             self._shapes.append({**graph.inputs, **{node.path: node.shape for node in graph.nodes}})
             self._enter(root, number)
+            if any(node.weights_of is not None for node in graph.nodes):
+                self._pair_shared(root)
         for graph, root in zip(graphs, self.roots, strict=True):
             self._expose(graph, root)
+        self._expose_shared()
         self._read_into = {scope.definition for scope in self.exposed}
         for node in graphs[0].nodes:
             for path in node.inputs:
@@ -49,6 +56,7 @@ class Trace:
 
     def _enter(self, root: Scope, number: int) -> None:
         stack = [root]
+        again: set[Scope] = set()  # what a `use` made, which has no code of its own
         while stack:
             scope = stack.pop()
             self.network[scope] = number
@@ -57,9 +65,37 @@ class Trace:
                 if isinstance(applied.made, Scope):
                     self.applied[applied.made] = applied
                     inner.append(applied.made)
-                    if isinstance(applied.made.definition, BlockProgram):
+                    if scope in again or applied.made.weights_of is not None:
+                        again.add(applied.made)
+                    elif isinstance(applied.made.definition, BlockProgram):
                         self.blocks.setdefault(applied.made.definition, []).append(applied.made)
             stack.extend(reversed(inner))
+
+    def _pair_shared(self, root: Scope) -> None:
+        """Find the scope that has the modules for each one that calls them again."""
+        scopes = [each.made for each in walk(root.items) if isinstance(each.made, Scope) and each.made.kind != "inline"]
+        at = {scope.path: scope for scope in scopes}
+        for scope in scopes:
+            if scope.weights_of is None:
+                continue
+            self.users.setdefault(at[scope.weights_of], []).append(scope)
+            prefix = f"{scope.path}."
+            for inner in scopes:
+                if inner is scope or inner.path.startswith(prefix) and inner.weights_of is None:
+                    self.owners[inner] = at[scope.weights_of + inner.path[len(scope.path) :]]
+
+    def _expose_shared(self) -> None:
+        """Have a scope give what is read in any that calls its modules again."""
+        changed = bool(self.owners)
+        while changed:
+            changed = False
+            for scope, owner in self.owners.items():
+                for path in self.exposed.get(scope, ()):
+                    same = owner.path + path[len(scope.path) :]
+                    found = self.exposed.setdefault(owner, [])
+                    if same not in found:
+                        found.append(same)
+                        changed = True
 
     def shape(self, scope: Scope, path: str) -> Shape:
         """Return the shape of a value of the network that a scope is in."""
@@ -100,17 +136,27 @@ class Trace:
         applied = self.applied[scope]
         if scope.kind == "block":
             return applied.reads
+        owner = self.owners.get(scope, scope)
+        alike = [owner, *self.users.get(owner, ())]
+        if scope not in alike:
+            return tuple(dict.fromkeys(self._occurrences(scope)))
+        # Two reads are one argument if they are the same value in every call.
+        calls = list(zip(*map(self._occurrences, alike), strict=True))
+        place = alike.index(scope)
+        return tuple(call[place] for call in dict.fromkeys(calls))
+
+    def _occurrences(self, scope: Scope) -> list[str]:
+        """Return the values outside of a scope as often as its steps read them."""
         inside: set[str] = set()
-        found: dict[str, None] = {}
+        found: list[str] = []
         for each in walk(scope.items):
             if isinstance(each.made, Node):
-                found.update(dict.fromkeys(path for path in each.reads if path not in inside))
+                found += [path for path in each.reads if path not in inside]
                 inside.add(each.made.path)
             elif each.made is not None and each.made.kind == "block" and not is_empty(each):
-                found.update(dict.fromkeys(path for path in each.reads if path not in inside))
-        if applied.result not in inside:
-            found[applied.result] = None
-        return tuple(found)
+                found += [path for path in each.reads if path not in inside]
+        result = self.applied[scope].result
+        return found if result in inside else [*found, result]
 
     def straight(self, scope: Scope) -> bool:
         """Return whether a scope is a chain: one value goes in, every step reads the one before, the last comes out."""
@@ -126,7 +172,7 @@ class Trace:
         if previous is None:
             return False
         for each in flat(scope.items):
-            if each.reads != (previous,):
+            if each.reads != (previous,) or isinstance(each.step, UseStep):
                 return False
             made = each.made
             if isinstance(made, Scope) and (self.returns_several(made) or self.externals(made) != (previous,)):

@@ -21,6 +21,7 @@ from archspec.backends.source.plan.ir import (
     Listing,
     Loop,
     Name,
+    Reuse,
     Statement,
     walk,
 )
@@ -95,8 +96,8 @@ class ModuleWriter:
         return Brackets(f"{call.target}(", call_arguments(call.target, call.arguments))
 
     def _sequential(self, chain: Chain, level: int) -> Doc:
-        self._lets(chain.statements, level)
-        if is_simple(chain.statements):
+        self._lets(chain.statements, level, chain.keyed)
+        if is_one_expression(chain.statements, chain.keyed):
             return Brackets("nn.Sequential(", self._items(chain.statements, chain.keyed, level), tall=True)
         label = chain.name if isinstance(chain.name, str) and chain.name.isidentifier() else chain.out.label
         name = self.local(label if label.isidentifier() else "layers")
@@ -140,16 +141,24 @@ class ModuleWriter:
                 return [Brackets(f"{c.target}(", call_arguments(c.target, c.arguments)) for c in modules_of(statement)]
             case Copies():
                 loop = f"for _ in range({text(statement.count)})"
-                return [Comprehension(self.module(statement.statement, level), loop, star=True)]
+                return [self._comprehension(statement.statement, loop, level)]
             case Loop():
                 source, targets = self._source(statement, level), targets_of(statement)
                 inner = next(each for each in statement.statements if not isinstance(each, Let))
-                return [Comprehension(self.module(inner, level), f"for {targets} in {source}", star=True)]
+                return [self._comprehension(inner, f"for {targets} in {source}", level)]
         return [self.module(statement, level)]
 
-    def _lets(self, statements: Sequence[Statement], level: int) -> None:
+    def _comprehension(self, statement: Statement, loop: str, level: int) -> Doc:
+        """Return the modules that a statement makes in each round of a loop."""
+        made = modules_of(statement) if isinstance(statement, Leaf) else []
+        if len(made) < 2:
+            return Comprehension(self.module(statement, level), loop, star=True)
+        modules = ", ".join(doc.flat() for doc in self._elements(statement, level))
+        return Comprehension(Text("module"), loop, star=True, more=(f"for module in ({modules})",))
+
+    def _lets(self, statements: Sequence[Statement], level: int, keyed: bool) -> None:
         """Write the local values of a chain that is written as one expression."""
-        if is_simple(statements):
+        if is_one_expression(statements, keyed):
             for statement in statements:
                 if isinstance(statement, Let):
                     self.let(statement, level)
@@ -341,7 +350,7 @@ class _ModuleList:
 
 
 def _unstarred(doc: Comprehension) -> Comprehension:
-    return Comprehension(doc.element, doc.loop)
+    return Comprehension(doc.element, doc.loop, more=doc.more)
 
 
 # Asking.
@@ -356,13 +365,20 @@ def modules_of(leaf: Leaf) -> list[CallPlan]:
 
 def has_module(statement: Statement) -> bool:
     """Return whether a statement holds a module."""
-    return not isinstance(statement, Let | Free) and (not isinstance(statement, Leaf) or statement.module() is not None)
+    return not isinstance(statement, Let | Free | Reuse) and (
+        not isinstance(statement, Leaf) or statement.module() is not None
+    )
 
 
 def number_of(statement: Statement, place: int) -> int:
     """Return the number of a module in a list: its name, or else its place."""
     number = statement.name.rpartition(".")[2] if isinstance(statement.name, str) else ""
     return int(number) if number.isdecimal() else place
+
+
+def is_one_expression(statements: Sequence[Statement], keyed: bool) -> bool:
+    """Return whether a chain is written as one: of modules by name, only without one that is chosen."""
+    return is_simple(statements) and not (keyed and any(isinstance(each, Branch) for each in statements))
 
 
 def is_simple(statements: Sequence[Statement]) -> bool:
@@ -384,7 +400,7 @@ def is_simple(statements: Sequence[Statement]) -> bool:
 def is_choice(branch: Branch) -> bool:
     """Return whether either way of a branch is one module that is written as one expression."""
     for way in (branch.statements, branch.otherwise):
-        if len(way) != 1 or isinstance(way[0], Loop | Copies | Let) or not is_simple(way):
+        if len(way) != 1 or isinstance(way[0], Loop | Copies | Let | Reuse) or not is_simple(way):
             return False
         if isinstance(way[0], Leaf) and (len(way[0].calls) != 1 or module_of(way[0].calls[0]) is None):
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from archspec.backends.source.plan.ir import CallPlan, Free, Leaf, Statement
+from archspec.backends.source.plan.ir import CallPlan, Free, Leaf, Reuse, Statement
 from archspec.backends.source.trees import binary, equal, equal_sums, name, names_in, text
 from archspec.backends.source.write.layout import Brackets, Comprehension, Doc, Named, Text
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, REQUIRED, SIGNATURES
@@ -98,7 +98,7 @@ def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:
 def is_function(statement: Statement) -> bool:
     """Return whether `forward` calls a function for a statement, and `__init__` knows nothing of it."""
     if not isinstance(statement, Leaf):
-        return False
+        return isinstance(statement, Reuse)
     call = statement.module()
     if call is None:
         return True

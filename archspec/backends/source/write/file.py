@@ -37,7 +37,10 @@ def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, S
     names |= _names("\n".join(line for helper in helpers for line in helper))
     graph = network.graph
     inputs = _shapes(graph.inputs)
-    outputs = _shapes({name: graph.shape(path) for name, path in graph.outputs.items()})
+    outputs = _shapes({name: graph.shape(path) for name, path in graph.evaluation.outputs.items()})
+    if graph.training:
+        more = _shapes({name: graph.shape(graph.outputs[name]) for name in graph.outputs if name in graph.training})
+        outputs = f"{outputs}, in training also {more}"
     variables = {
         "name": network.name,
         "class_name": classes[-1].name,
@@ -47,8 +50,8 @@ def rendered(network: Network, classes: Sequence[ClassPlan], shapes: dict[str, S
         "shapes": docstring_lines(f"Input {inputs}, output {outputs}.", 84),
         "inputs": inputs,
         "outputs": outputs,
-        "params": sum(node.op.params for node in graph.nodes),
-        "macs": sum(node.op.macs() for node in graph.nodes),
+        "params": sum(node.op.params for node in graph.nodes if node.weights_of is None),
+        "macs": sum(node.op.macs() for node in graph.evaluation.nodes),
         "helpers": helpers,
         "classes": parts,
         "uses_functional": "F" in names,

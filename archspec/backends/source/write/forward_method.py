@@ -16,10 +16,12 @@ from archspec.backends.source.plan.ir import (
     ClassPlan,
     Free,
     Instance,
+    InTraining,
     Leaf,
     Let,
     Listing,
     Loop,
+    Reuse,
     Slot,
     Statement,
     entry_of,
@@ -137,6 +139,7 @@ class ForwardWriter:
         }
         self.lines: list[_Line] = []
         self.pending: _Pending | None = None
+        self.reused = {each.target for each in walk(plan.statements) if isinstance(each, Reuse)}
         self.forced: dict[Slot, str] = {}  # where two ways, or two rounds, end in one variable
         self.typed: dict[str, bool] = {}  # whether torch declares that what a variable holds is a tensor
         self.declared: set[str] = set()  # variables with a type hint
@@ -160,6 +163,8 @@ class ForwardWriter:
             self.typed[name] = True
             self.declared.add(name)
         kind = "dict[str, torch.Tensor]" if plan.outputs else "torch.Tensor"
+        if plan.outputs and len(plan.outputs) - len(plan.training) == 1:
+            kind = f"torch.Tensor | {kind}"
         if not plan.outputs and len(plan.results) > 1:
             kind = f"tuple[{', '.join(['torch.Tensor'] * len(plan.results))}]"
         signature = [Text("self"), *(Text(f"{name}: torch.Tensor") for name in names)]
@@ -193,6 +198,15 @@ class ForwardWriter:
             self._add(2, line) if fits(2, line) else self._add(2, "return ", Brackets("(", names, tall=True))
             return
         entries = [Named(f"{quoted(name)}: ", code) for name, code in zip(plan.outputs, names, strict=True)]
+        if plan.training:
+            self._add(2, "if self.training:")
+            self._add(3, "return ", Brackets("{", entries, "}"))
+            kept = [place for place, name in enumerate(plan.outputs) if name not in plan.training]
+            entries = [entries[place] for place in kept]
+            if len(kept) == 1:
+                self._declare(names[kept[0]].text)
+                self._add(2, f"return {names[kept[0]].text}")
+                return
         self._add(2, "return ", Brackets("{", entries, "}", tall=True))
 
     def _return_one(self, result: Slot) -> None:
@@ -264,6 +278,9 @@ class ForwardWriter:
             return self.forced[slot]
         position = self.live.position[pending.last]
         label = self._label(pending)
+        given = self._name_of_given(pending, position)
+        if given:
+            return given
         if label and self._has_own_name(pending):
             return self._new(label, position)
         first = pending.operands[0] if pending.operands else None
@@ -274,6 +291,20 @@ class ForwardWriter:
         busy = self.variables.in_use(position)
         free = next((name for name in RUNNING if name not in busy), None)
         return free or self._new(label or slot.label or "y", position)
+
+    def _name_of_given(self, pending: _Pending, position: int) -> str:
+        """Return the variable that a module called several times is given, to hold its result: `a = self.f(a)`.
+
+        Empty if the spec calls the result something else, or what the variable holds is still needed.
+        """
+        last = pending.last
+        again = isinstance(last, Reuse) and not last.out.named
+        if not again and last not in self.reused or len(pending.operands) != 1:
+            return ""
+        first = pending.operands[0]
+        name = self.variables[first]
+        own = first in self.plan.inputs and len(self.plan.inputs) > 1 or again and name not in RUNNING
+        return name if own and not self.variables.is_needed_after(first, position) else ""
 
     def _label(self, pending: _Pending) -> str:
         """Return what the spec calls a value, by the step that makes it; empty if it has no name of its own."""
@@ -295,7 +326,9 @@ class ForwardWriter:
 
     def _is_held(self, statement: Statement) -> bool:
         """Return whether a statement calls a module that an attribute holds."""
-        return isinstance(statement, Instance | Chain) or (isinstance(statement, Leaf) and not is_function(statement))
+        return isinstance(statement, Instance | Chain | Reuse) or (
+            isinstance(statement, Leaf) and not is_function(statement)
+        )
 
     def _is_kept(self, pending: _Pending) -> bool:
         """Return whether a value is read again after the step that comes next has read it."""
@@ -316,7 +349,7 @@ class ForwardWriter:
             listed = reader.calls[0].listed
             if listed and (_is_explicit(pending.last) or slot.named) and self._is_one_of_several(pending, reader):
                 return True
-            module = isinstance(pending.last, Instance | Chain) and pending.last is pending.first
+            module = isinstance(pending.last, Instance | Chain | Reuse) and pending.last is pending.first
             merged = [other for other in reader.reads if other is not slot]
             skip = any(other in self.plan.inputs for other in merged)
             return bool(starts) and (listed or module and not skip or self._is_parallel(pending, merged))
@@ -387,6 +420,14 @@ class ForwardWriter:
                     self.typed[self.variables[statement.out]] = self.variables[statement.out].startswith("self.")
                 case Listing():
                     self._listing(statement, level)
+                case InTraining():
+                    self._flush(level)
+                    mark = len(self.lines)
+                    self._add(level, "if self.training:")
+                    self._emit(statement.statements, level + 1)
+                    self._flush(level + 1)
+                    if len(self.lines) == mark + 1:  # values that have other names already
+                        del self.lines[mark:]
                 case Loop():
                     self._flush(level)
                     self._loop(statement, level)
@@ -396,7 +437,7 @@ class ForwardWriter:
                 case Branch():
                     self._flush(level)
                     self._branch(statement, level)
-                case Instance() if len(statement.outs) > 1:
+                case Instance() | Reuse() if len(statement.outs) > 1:
                     self._flush(level)
                     self._several_results(statement, level)
                 case _:
@@ -473,7 +514,7 @@ class ForwardWriter:
             else:
                 docs.append(Text(self.variables[slot]))
                 operands.append(slot)
-        if isinstance(statement, Leaf) and statement.fits:
+        if isinstance(statement, Leaf | Reuse) and statement.fits:
             docs = self._fitted(statement, docs)
         first = pending.first if folded and pending is not None else statement
         doc, typed = self._call(statement, docs)
@@ -484,7 +525,7 @@ class ForwardWriter:
         self.pending = _Pending(statement.out, doc, tuple(operands), first, statement, typed)
 
     @staticmethod
-    def _fitted(leaf: Leaf, docs: list[Doc]) -> list[Doc]:
+    def _fitted(leaf: Leaf | Reuse, docs: list[Doc]) -> list[Doc]:
         """Return what a step reads, each with the batch that it needs."""
         found: list[Doc] = []
         batched = next((doc.flat() for doc, fit in zip(docs, leaf.fits, strict=True) if not fit), "")
@@ -539,6 +580,8 @@ class ForwardWriter:
 
     def _call(self, statement: Statement, docs: list[Doc]) -> tuple[Doc, bool]:
         """Return the code of a step that is given `docs`, and whether torch declares that it returns a tensor."""
+        if isinstance(statement, Reuse) and isinstance(statement.target, Leaf) and not statement.path:
+            return self._call(statement.target, docs)
         if not isinstance(statement, Leaf):
             return Brackets(f"{self._attribute(statement)}(", docs), False
         found, typed = docs, False
@@ -595,6 +638,8 @@ class ForwardWriter:
 
     def _attribute(self, statement: Statement) -> str:
         """Return the code for a module."""
+        if isinstance(statement, Reuse):
+            return f"{self._attribute(statement.target)}{statement.path}"
         if statement in self.attribute_of:
             return f"self.{self.attribute_of[statement]}"
         if statement in self.lists:
@@ -620,7 +665,7 @@ class ForwardWriter:
                 place += 1
         return place
 
-    def _several_results(self, statement: Instance, level: int) -> None:
+    def _several_results(self, statement: Instance | Reuse, level: int) -> None:
         """Write a call of a class that returns more than its result."""
         docs: list[Doc] = [Text(self.variables[slot]) for slot in statement.reads]
         names: list[str] = []
@@ -840,6 +885,6 @@ def _reads_within(statements: Sequence[Statement]) -> set[Slot]:
         found.update(statement.reads)
         if isinstance(statement, Branch):
             found.update(slot for slot in (statement.result, statement.other_result) if slot)
-        if isinstance(statement, Branch | Loop | Listing):
+        if isinstance(statement, Branch | Loop | Listing | InTraining):
             found |= _reads_within(statement.inside())
     return found

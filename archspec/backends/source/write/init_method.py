@@ -13,16 +13,26 @@ from archspec.backends.source.plan.ir import (
     CallPlan,
     ClassPlan,
     Free,
+    InTraining,
     Leaf,
     Let,
     Listing,
     Loop,
+    Reuse,
+    Slot,
     Statement,
     entry_of,
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
-from archspec.backends.source.write.chains import ModuleWriter, folded, has_module, is_simple, name_code
+from archspec.backends.source.write.chains import (
+    ModuleWriter,
+    folded,
+    has_module,
+    is_one_expression,
+    is_simple,
+    name_code,
+)
 from archspec.backends.source.write.code import attribute, expression, is_function, slice_bounds, tensor
 from archspec.backends.source.write.layout import Brackets, Doc, Text, fits
 from archspec.names import MODULE_ATTRIBUTES
@@ -93,8 +103,8 @@ class InitWriter(ModuleWriter):
 
     def _sequential_class(self) -> None:
         plan = self.plan
-        self._lets(plan.statements, 2)
-        if is_simple(plan.statements):
+        self._lets(plan.statements, 2, plan.keyed)
+        if is_one_expression(plan.statements, plan.keyed):
             items = self._items(plan.statements, plan.keyed, 2)
             self.add(2, "", Brackets("super().__init__(", items, tall=True))
             return
@@ -124,6 +134,10 @@ class InitWriter(ModuleWriter):
                     if not within_loop:
                         self._functions(statement.statements, level)
                     self._set(statement.name, self.module(statement, level), level)
+                case Reuse():
+                    pass
+                case InTraining():
+                    self._attributes(statement.statements, level)
                 case Leaf():
                     if not within_loop:
                         self._functions([statement], level)
@@ -269,7 +283,7 @@ class InitWriter(ModuleWriter):
             return
         name = _chosen_name(branch)
         choice = self.choice(branch, level) if name else None
-        if name and choice is not None and branch.statements[0].reads == branch.otherwise[0].reads:
+        if name and choice is not None and all(reads == branch.statements[0].reads for reads in _reads_of_ways(branch)):
             attribute = name if name in self.attributes and _is_named(branch) else self._new_attribute(name)
             self.chosen[branch] = attribute
             self.add(level, f"self.{attribute} = ", choice)
@@ -323,9 +337,27 @@ class InitWriter(ModuleWriter):
         if not within_loop:
             self._keep_for_loop(loop, level)
         self.heads[loop] = self._head(loop)
+        if all(isinstance(each, Let | Loop | Reuse) or is_function(each) for each in walk([loop])):
+            return  # `forward` alone has something to do in it
+        index = loop.index
+        if index not in self._read_by_init(loop):  # it numbered the modules of a list, which are appended
+            loop.index = ""
         self._loop(loop, level)
         self._attributes(loop.statements, level + 1, within_loop=True)
         self._end_loop(loop, level)
+        loop.index = index
+
+    @staticmethod
+    def _read_by_init(loop: Loop) -> set[str]:
+        """Return the names that `__init__` reads in the body of a loop."""
+        found: set[str] = set()
+        for statement in walk(loop.statements):
+            is_entry = entry_of(statement.name) is not None
+            read = (tree for tree in statement.expressions() if not (is_entry and tree is statement.name))
+            found = found.union(*map(names_in, read))
+        if loop.counter:
+            found |= names_in(loop.counter.after)
+        return found
 
     def _keep_for_loop(self, loop: Loop, level: int) -> None:
         """Keep in attributes what the same loop in `forward` reads from around it."""
@@ -410,7 +442,7 @@ def _read_in_forward(statements: Sequence[Statement]) -> set[str]:
                 if isinstance(statement.source, ast.Name):  # its length
                     found |= names_in(statement.source)
                 found |= _read_in_forward(statement.statements)
-            case Listing():
+            case Listing() | InTraining():
                 found |= _read_in_forward(statement.statements)
             case Leaf():
                 calls = (call for call in statement.calls if not call.makes_module)
@@ -423,6 +455,14 @@ def _is_held(statement: Statement) -> bool:
     if isinstance(statement, Branch | Let | Loop) or is_function(statement):
         return False
     return isinstance(statement.name, ast.expr) or statement.name.isidentifier()
+
+
+def _reads_of_ways(branch: Branch) -> list[list[Slot]]:
+    """Return what the one step of each way of a branch reads, those of a branch in it too."""
+    found: list[list[Slot]] = []
+    for way in (branch.statements, branch.otherwise):
+        found += _reads_of_ways(way[0]) if isinstance(way[0], Branch) else [way[0].reads]
+    return found
 
 
 def _is_named(branch: Branch) -> bool:
@@ -438,7 +478,7 @@ def _chosen_name(branch: Branch) -> str:
         return ""
     if isinstance(other, Branch):
         return _chosen_name(other)
-    if any(isinstance(each, Branch | Let | Loop | Listing) for each in (first, other)):
+    if any(isinstance(each, Branch | Let | Loop | Listing | Reuse) for each in (first, other)):
         return ""
     if any(isinstance(each, Leaf) and (each.module() is None or len(each.calls) != 1) for each in (first, other)):
         return ""

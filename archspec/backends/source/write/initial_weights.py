@@ -25,6 +25,7 @@ from archspec.ops.initial import FANS, Draw
 
 MAX_NAMES = 4
 """How many endings or names a condition lists, where a common one will not do."""
+_TENSORS = ("weight", "bias")
 _POSITIONAL = ("a", "b", "val")
 _OPTIONAL_BIAS = "nn.Conv"
 """Classes whose bias is declared as optional: a type checker asks whether it is there."""
@@ -38,9 +39,10 @@ class _Layer:
     tensors: tuple[str, ...]
     draws: Mapping[str, Draw]
 
-    def rule(self, tensor: str) -> object:
-        draw = self.draws.get(tensor)
-        return draw.rule if draw is not None else None
+    def rule(self, tensors: Sequence[str]) -> tuple[object, ...] | None:
+        """Return how tensors are drawn, as far as code can tell; None if torch draws them all."""
+        draws = [self.draws.get(tensor) for tensor in tensors]
+        return tuple(draw.rule if draw else None for draw in draws) if any(draws) else None
 
 
 def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list[str]:
@@ -48,9 +50,11 @@ def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list
     bodies: dict[tuple[str, ...], list[str]] = {}
     families: dict[str, list[_Layer]] = {}
     for node in nodes:
-        if node.op.initial and node.op.weights():
+        if node.op.initial:
             layer = _Layer(node.path, tuple(name for name in node.op.weights() if name in node.op.initial), node.draws)
             families.setdefault(_family(node), []).append(layer)
+        for name, family in node.op.submodules.items():
+            families.setdefault(family, []).append(_Layer(f"{node.path}.{name}", _TENSORS, {}))
     if not any(layer.draws for layers in families.values() for layer in layers):
         return []
     writer = _Writer(local("m"), local("name"))
@@ -100,16 +104,16 @@ class _Writer:
         waiting: list[str] = []
         parts: list[set[str]] = []
         for tensor in tensors:
-            here = [set(paths) for paths in _ways(tensor, layers).values()]
+            here = [set(paths) for paths in _ways([tensor], layers).values()]
             if waiting and here != parts:
                 found += self._tensors(family, waiting, layers, level)
                 waiting = []
             waiting, parts = [*waiting, tensor], here
-        return found + self._tensors(family, waiting, layers, level)
+        return found + self._tensors(family, waiting, layers, level) if waiting else found
 
     def _tensors(self, family: str, tensors: Sequence[str], layers: Sequence[_Layer], level: int) -> list[str]:
         """Return the lines that draw tensors which are drawn alike in the same layers."""
-        ways = _ways(tensors[0], layers)
+        ways = _ways(tensors, layers)
         main = max(ways, key=lambda rule: (len(ways[rule]), rule is None))
         if len(ways) > 1 and len(tensors) == 1 and self._may_be_missing(family, tensors[0], layers):
             asked = laid_out(level, "", Text(f"if {self.module}.{tensors[0]} is not None:"))
@@ -130,7 +134,7 @@ class _Writer:
 
         `asked` tells that the tensors are known to be there.
         """
-        ways = _ways(tensors[0], layers)
+        ways = _ways(tensors, layers)
         found: list[str] = []
         for rule in ways:
             if rule not in (main, None):
@@ -234,12 +238,12 @@ _DEFAULTS: Iterable[tuple[str, Any]] = (
 """Arguments of torch.nn.init that are left out."""
 
 
-def _ways(tensor: str, layers: Sequence[_Layer]) -> dict[Any, list[str]]:
-    """Return the paths of the layers that have a tensor, by the way in which it is drawn."""
+def _ways(tensors: Sequence[str], layers: Sequence[_Layer]) -> dict[Any, list[str]]:
+    """Return the paths of the layers that have the tensors, by the way in which these are drawn."""
     found: dict[Any, list[str]] = {}
     for layer in layers:
-        if tensor in layer.tensors:
-            found.setdefault(layer.rule(tensor), []).append(layer.path)
+        if tensors[0] in layer.tensors:
+            found.setdefault(layer.rule(tensors), []).append(layer.path)
     return found
 
 

@@ -132,7 +132,8 @@ def laid_out(level: int, prefix: str, doc: Doc, suffix: str = "") -> list[str]:
             if not doc.star:
                 loops = [f"{indent}{loop}" for loop in (doc.loop, *doc.more)]
                 return [*laid_out(level, prefix, doc.element), *loops[:-1], f"{loops[-1]}{suffix}"]
-            inner = [*laid_out(level + 1, "", doc.element), f"{INDENT * (level + 1)}{doc.loop}"]
+            loops = [f"{INDENT * (level + 1)}{loop}" for loop in (doc.loop, *doc.more)]
+            inner = [*laid_out(level + 1, "", doc.element), *loops]
             return [f"{indent}{prefix}*(", *inner, f"{indent}){suffix}"]
         case Choice() if not prefix:
             return [
@@ -143,11 +144,13 @@ def laid_out(level: int, prefix: str, doc: Doc, suffix: str = "") -> list[str]:
         case Choice():
             if fits(level + 1, doc.flat()):
                 return [f"{indent}{prefix}(", f"{INDENT * (level + 1)}{doc.flat()}", f"{indent}){suffix}"]
-            inner = [
-                *laid_out(level + 1, "", doc.first),
-                f"{INDENT * (level + 1)}if {doc.test}",
-                *laid_out(level + 1, "else ", doc.other),
-            ]
+            inner = []
+            way: Doc = doc
+            head = ""
+            while isinstance(way, Choice):
+                inner += [*laid_out(level + 1, head, way.first), f"{INDENT * (level + 1)}if {way.test}"]
+                way, head = way.other, "else "
+            inner += laid_out(level + 1, head, way)
             return [f"{indent}{prefix}(", *inner, f"{indent}){suffix}"]
         case Chain() if prefix:
             if fits(level + 1, doc.flat()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from archspec.backends.source.plan.ir import Branch, ClassPlan, Let, Listing, Loop, Slot, Statement
+from archspec.backends.source.plan.ir import Branch, ClassPlan, InTraining, Let, Listing, Loop, Slot, Statement
 
 END = 1 << 60
 """The position of the return."""
@@ -33,7 +33,7 @@ class Liveness:
             if isinstance(statement, Let):
                 continue
             reads: list[Slot] = list(statement.reads)
-            if isinstance(statement, Listing):
+            if isinstance(statement, Listing | InTraining):
                 self._follow(statement.statements, loops)
             elif isinstance(statement, Branch):
                 self._follow(statement.statements, loops)
@@ -101,6 +101,6 @@ def _all(statements: Sequence[Statement]) -> list[Statement]:
     found: list[Statement] = []
     for statement in statements:
         found.append(statement)
-        if isinstance(statement, Branch | Loop | Listing):
+        if isinstance(statement, Branch | Loop | Listing | InTraining):
             found += _all(statement.inside())
     return found
