@@ -145,7 +145,7 @@ def compare_modules(network: archspec.Network, theirs: nn.Module) -> dict[str, s
     try:
         ours.load_state_dict(theirs.state_dict(), strict=True)
         with torch.inference_mode():
-            left, right = (named(module(*inputs), network.graph.outputs) for module in (ours, theirs))
+            left, right = (named(module(*inputs), network.graph.evaluation.outputs) for module in (ours, theirs))
             faults["logits"] = unequal(left, right)
         trial = prepare(network.graph, ours)
         state_dict = theirs.state_dict()  # with the versions of torchvision's modules
