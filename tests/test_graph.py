@@ -116,7 +116,7 @@ def test_structural_hash_sees_structure_only() -> None:
 
 def test_nodes_know_where_they_come_from() -> None:
     node = archspec.load("resnet18").graph.node("layer2.1.conv1")
-    assert str(node.span) == "specs/resnet18.yaml:19:9"
+    assert str(node.span) == "specs/resnet18.yaml:22:9"
     assert [str(scope) for scope in node.scope.chain() if scope.block] == [
         "in block residual, copy 2 of 2, used as layer2 at specs/resnet18.yaml:40:5"
     ]

@@ -215,8 +215,9 @@ def test_an_op_cannot_tell(op: str, use: Good) -> None:
 def test_every_argument_is_traced(op: str) -> None:
     """What a call is given of a field that is no mere choice, of the channels too, is an expression in some sample."""
     choices = {"mode", "axis", "order", "approximate", "affine", "bias", "ceil_mode", "count_include_pad"}
+    choices |= {"align_corners", "antialias", "like", "channels_at", "part"}
     choices |= {"axes", "batch", "broadcast", "persistent"}
-    fields = set(OPS[op].fields) - choices - {"align_corners"}
+    fields = set(OPS[op].fields) - choices
     seen: set[str] = set()
     for use in SAMPLES[op].good:
         arguments = {key: symbolic(value, name(key)) for key, value in use.arguments.items()}

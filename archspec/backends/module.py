@@ -55,6 +55,10 @@ class Step:
     reads: tuple[int, ...]
     arguments: tuple[tuple[str, Any], ...] | None = None
     listed: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+    """Keywords that a child is given."""
+    size_of: int | None = None
+    """The number of a value whose spatial axes are the argument `size` of a function."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ class _Scope:
     def add(self, step: Step) -> int:
         """Append a step; return the number of its value."""
         own = step.arguments is None and step.target == step.name  # and no other's module, called again
-        self.chain &= own and step.reads == (self.count - 1,)
+        self.chain &= own and step.reads == (self.count - 1,) and not step.options
         self.steps.append(step)
         self.count += 1
         return self.count - 1
@@ -258,6 +262,7 @@ class _Lowering:
         self.calls: dict[str, Called] = {}
         # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
         own = [node for node in Tree.of(nodes).items() if node.weights_of is None or not node.op.weights()]
+        self.tensors = dict[str, torch.Tensor]()
         self.made = {node.path: self._modules(node) for node in own}
 
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
@@ -271,7 +276,10 @@ class _Lowering:
         return scope.fill(_new_class(plan)() if own_class else _class_of(plan)())
 
     def _modules(self, node: Node) -> list[nn.Module]:
-        """Return the modules of a node."""
+        """Return the modules of a node; a free tensor is made too, in its turn."""
+        if node.is_free:
+            self.tensors[node.path] = free_tensor(node.op)
+            return []
         options = {"inplace": True} if node.path in self.overwriting else {}
         return [construct(call, **options) for call in node.op.calls() if call.is_module]
 
@@ -279,6 +287,10 @@ class _Lowering:
         for name, child in tree.children.items():
             if isinstance(child, Node):
                 self._leaf(scope, name, child)
+            elif all(isinstance(part, Node) and part.op.whole() is not part.op for part in child.children.values()):
+                for number, part in child.children.items():
+                    assert isinstance(part, Node)
+                    self._leaf(scope, f"{name}_{number}", part)
             elif child.path in self.shared.owners:
                 self._call_again(scope, name, child)
             else:
@@ -286,7 +298,7 @@ class _Lowering:
 
     def _leaf(self, scope: _Scope, name: str, node: Node) -> None:
         if node.is_free:
-            scope.tensors[name] = free_tensor(node.op), node.op.persistent
+            scope.tensors[name] = self.tensors[node.path], node.op.persistent
             scope.numbers[node.path] = scope.add(Step(name, "attribute", (), (("name", name),)))
             return
         reads = tuple(scope.numbers[path] for path in node.inputs)
@@ -297,14 +309,17 @@ class _Lowering:
             owner = ""  # a function may stand in its place
         modules = iter(self.made.get(node.path, ()))
         for call in node.op.calls():
-            if call.is_module and owner:
-                step = Step(name, owner, reads)
-            elif call.is_module:
-                scope.modules[name] = next(modules)
-                step = Step(name, name, reads)
+            if call.is_module:
+                if not owner:
+                    scope.modules[name] = next(modules)
+                given = reads if call.reads is None else tuple(reads[place] for place in call.reads)
+                step = Step(name, owner or name, given, options=tuple(call.options.items()))
             else:
                 step = _function_step(name, call, reads)
-            reads = (scope.add(step),)
+            value = scope.add(step)
+            if call.item is not None:
+                value = scope.add(Step(name, "item", (value,), (("position", call.item),)))
+            reads = (value,)
         (scope.numbers[node.path],) = reads
         function = node.op.function()
         if function is not None and not owner and _is_unnamed(node):
@@ -429,7 +444,9 @@ def _is_unnamed(node: Node) -> bool:
 
 
 def _function_step(name: str, call: Call, reads: tuple[int, ...]) -> Step:
-    return Step(name, call.target, reads, tuple(call.arguments.items()), call.listed)
+    given = reads if call.reads is None else tuple(reads[place] for place in call.reads)
+    size_of = None if call.size_of is None else reads[call.size_of]
+    return Step(name, call.target, given, tuple(call.arguments.items()), call.listed, size_of=size_of)
 
 
 def _kind(node: Node, path: str) -> tuple[str, str]:
@@ -481,9 +498,10 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
         reads = [values[number] for number in step.reads]
         name = "value" if step.name in _TAKEN else step.name
         if step.arguments is None:
-            values.append(graph.create_node("call_module", step.target, tuple(reads), {}, name))
+            values.append(graph.create_node("call_module", step.target, tuple(reads), dict(step.options), name))
         else:
-            values.append(_function_node(graph, step, reads, name))
+            like = None if step.size_of is None else values[step.size_of]
+            values.append(_function_node(graph, step, reads, name, like))
     results = [values[number] for number in plan.returns]
     if plan.names is not None and evaluated is not None and len(evaluated) == 1:
         graph.output(results[evaluated[0]])
@@ -504,13 +522,21 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
     return type(holder).forward
 
 
-def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str) -> fx.Node:
+def _function_node(
+    graph: fx.Graph, step: Step, reads: list[fx.Node], name: str, like: fx.Node | None = None
+) -> fx.Node:
     arguments: dict[str, Any] = dict(step.arguments or ())
     if step.target == "attribute":
         return graph.create_node("get_attr", arguments["name"], (), {}, name)
     if step.target == "expand":
         size = graph.create_node("call_method", "size", (reads[1], 0), {}, "batch")
         return graph.create_node("call_method", "expand", (reads[0], size, *[-1] * arguments["axes"]), {}, name)
+    if like is not None:
+        shape = graph.create_node("call_function", getattr, (like, "shape"), {})
+        arguments = {
+            "size": graph.create_node("call_function", operator.getitem, (shape, slice(2, None)), {}),
+            **arguments,
+        }
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:

@@ -410,7 +410,7 @@ class _Compiler:
     def _op_step(self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]) -> OpStep:
         step = OpStep(key, span, op=OPS[key])
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
-            if step.op.arity is None:
+            if step.op.reads_several():
                 step.reads = self._value(body)
             else:
                 arguments = {next(iter(step.op.fields), ""): body}
