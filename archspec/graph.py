@@ -281,7 +281,8 @@ class Applied(NamedTuple):
     """A step of a spec, applied once: a node, a scope, or None where it was left out.
 
     `reads` and `result` are paths of values; what is left out passes on the first value that it would have read.
-    `environment` holds what its expressions saw, and `copy` is `(position, count)` for a copy of a repeat.
+    `environment` holds what its expressions saw, and `copy` is `(position, count)` for a copy of a repeat. A step with
+    several results has made the node of the first; `more` are the paths of the others.
     """
 
     step: object
@@ -290,6 +291,7 @@ class Applied(NamedTuple):
     result: str
     environment: Environment
     copy: tuple[int, int] | None = None
+    more: tuple[str, ...] = ()
 
 
 class Graph:

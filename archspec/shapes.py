@@ -1,6 +1,6 @@
 """Shapes and window arithmetic, in exact integers.
 
-A shape never holds the batch: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`.
+A shape never holds the batch: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`; tokens are `(T, features)`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ SPATIAL_AXES: dict[int, tuple[str, ...]] = {
     1: ("length",),
     2: ("height", "width"),
     3: ("depth", "height", "width"),
+    4: (),
+    5: (),
 }
+"""The names of the axes behind the channels, by their number; those of more than three have none."""
+
+MAX_INPUT_AXES = 4
+"""How many axes an input of a network may have, the channels included."""
 
 
 def elements(shape: Shape) -> int:

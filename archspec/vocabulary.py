@@ -31,22 +31,27 @@ _OPS = "`archspec ops` lists the ops; a block of your own stands under `blocks:`
 _GROUP = "a group of steps is a `sequential`, or a block under `blocks:`"
 
 MISSING_OPS: Mapping[str, str] = {
-    f"archspec has no recurrent layers; for sequences, stack `conv` steps with growing `dilation`, or {_OUTSIDE}": (
+    "archspec describes networks whose values flow forward, each computed once, so it has no recurrent layers; for "
+    f"sequences, take `attention: {{causal: true}}`, `conv` steps with growing `dilation`, or {_OUTSIDE}": (
         "lstm gru rnn lstm_cell gru_cell rnn_cell simple_rnn bilstm bigru conv_lstm bidirectional recurrent "
         "time_distributed stacked_lstm"
     ),
-    "archspec has no embeddings: inputs are numbers, not indices; look them up outside of the network, "
-    "and declare the result as `input: [features, length]`": (
+    "archspec describes networks that compute with numbers, so it has no embeddings of indices; look them up outside "
+    "of the network, and declare the result as `input: [tokens, features]`": (
         "embedding embeddings embed embedding_bag word_embedding token_embedding lookup_table one_hot "
         "string_lookup text_vectorization"
     ),
-    f"archspec has no attention layers yet; {_OUTSIDE}": (
-        "attention attn self_attention cross_attention multi_head_attention multihead mha mhsa "
-        "multi_head_self_attention scaled_dot_product_attention sdpa additive_attention transformer "
-        "transformer_encoder transformer_decoder transformer_encoder_layer transformer_decoder_layer "
-        "transformer_layer transformer_block encoder_layer decoder_layer window_attention rope "
-        "deformable_attention non_local non_local_block linear_attention attention_block msa wmsa"
+    "a transformer layer is a group of steps: `layer_norm: {axis: last}`, `multi_head_attention`, `add`, then "
+    "`linear`, `gelu`, `linear` and `add`; define it under `blocks:`": (
+        "transformer transformer_encoder transformer_decoder transformer_encoder_layer transformer_decoder_layer "
+        "transformer_layer transformer_block encoder_layer decoder_layer encoder_block decoder_block"
     ),
+    "window attention is `window_partition`, `linear` to queries, keys and values, `split`, `attention` and "
+    "`window_reverse`; define it under `blocks:`": "window_attention wmsa shifted_window_attention swin_block",
+    "archspec has no `{word}`; `attention` is the softmax of scaled products, times the values": (
+        "additive_attention deformable_attention non_local non_local_block linear_attention attention_block"
+    ),
+    f"archspec has no rotary embedding; {_OUTSIDE}": "rope rotary rotary_embedding rotary_position_embedding",
     "a learned tensor is a `parameter`, which `add` reads by its name; `conv` and `linear` have a `bias`": (
         "bias bias_add positional_encoding positional_embedding"
     ),
@@ -75,7 +80,7 @@ MISSING_OPS: Mapping[str, str] = {
         "celu rrelu hardshrink softshrink tanhshrink softsign log_sigmoid threshold maxout snake squareplus "
         "star_relu thresholded_relu softmin aconc relu2"
     ),
-    "archspec has no `{word}`; `slice` the two halves, then `sigmoid` one and `multiply`": (
+    "archspec has no `{word}`; `split` into two parts, then `sigmoid` one and `multiply`": (
         "glu geglu swiglu gated_linear_unit"
     ),
     "the activation is a step of its own, by its name: `- relu`, `- silu`": (
@@ -85,7 +90,7 @@ MISSING_OPS: Mapping[str, str] = {
         "norm normalization normalisation norm_layer"
     ),
     "archspec has no `{word}` yet; it has `batch_norm`, `layer_norm`, `group_norm` and `instance_norm`": (
-        "rms_norm filter_response_norm sync_batch_norm weight_norm "
+        "filter_response_norm sync_batch_norm weight_norm "
         "spectral_norm weight_standardization mean_variance_normalization group_norm_act grn global_response_norm"
     ),
     "archspec has no `{word}`; `mean`, `max` and `sum` reduce axes by their names": (
@@ -94,9 +99,8 @@ MISSING_OPS: Mapping[str, str] = {
     "archspec has no `{word}` yet; `max_pool` and `avg_pool` are the poolings with a window": (
         "lp_pool fractional_max_pool max_unpool spp sppf spatial_pyramid_pooling gem stochastic_pool"
     ),
-    "archspec has no `{word}` yet; `reshape` and `permute` rearrange up to four axes": (
-        "pixel_unshuffle space_to_depth unfold fold im2col col2im roll window_partition focus window_reverse flip "
-        "rot90 reverse affine_grid grid_sample"
+    "archspec has no `{word}` yet; `reshape` and `permute` rearrange up to six axes": (
+        "pixel_unshuffle space_to_depth fold col2im focus flip rot90 reverse affine_grid grid_sample"
     ),
     "archspec has no new axes by stacking; `concat` joins along an axis that is there": "stack unstack pack",
     "`multiply` stretches axes of size 1 by itself; `upsample` repeats pixels": (
@@ -238,7 +242,8 @@ VALUE_WORDS: Mapping[str, str] = {
     "reflect": "reflection mirror",
     "replicate": "edge replication border",
     "circular": "wrap periodic",
-    "channels": "channel c 1 feature features",
+    "channels": "channel c 1",
+    "last": "-1 feature features end tokens",
     "height": "h rows y",
     "width": "w cols columns x",
     "length": "l time sequence seq",

@@ -611,7 +611,7 @@ SHAPES = [
     step(
         "an axis the input does not have",
         "softmax: «depth",
-        ("shape", "expected an axis of the input (channels, height, width), got `depth`"),
+        ("shape", "expected an axis of the input (channels, height, width, last), got `depth`"),
     ),
 ]
 
@@ -843,4 +843,93 @@ WORK = [
     ),
 ]
 
-CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES, *WORK]
+TOKENS = "input: [6, 12]\nlayers:\n"
+ATTENTION = [
+    bad(
+        "heads that do not divide the features",
+        TOKENS + "  - multi_head_attention: «5\n",
+        ("shape", "heads: expected a divisor of the 12 features, got 5", "4 or 6 would do"),
+    ),
+    bad(
+        "an image given to attention",
+        "input: [12, 4, 4]\nlayers:\n  - «multi_head_attention: 4\n",
+        ("shape", "expected tokens, `[tokens, features]`, got 12x4x4", "put `- to_tokens` before it"),
+    ),
+    bad(
+        "heads that divide the channels of an image",
+        "input: [12, 5, 5]\nlayers:\n  - attention: {from: [input, input, input], heads: «4}\n",
+        ("shape", "heads: expected a divisor of the 5 features, got 4", "put `- to_tokens` before it"),
+    ),
+    bad(
+        "tokens given to a convolution of images",
+        TOKENS + "  - to_image: {height: 2}\n  - to_tokens\n  - conv: {filters: 3, kernel: «[3, 3]}\n",
+        ("shape", "kernel: expected 1 entry (length), got a list of 2", "`- to_image` before it"),
+    ),
+    bad(
+        "attention without queries",
+        TOKENS + "  - «attention: {heads: 2}\n",
+        ("argument", "expected three inputs (q, k, v), got 1", "`from: [q, k, v]`, or a `split`"),
+    ),
+    bad(
+        "attention of two",
+        TOKENS + "  - attention: «[input, input]\n",
+        ("argument", "expected three inputs (q, k, v), got 2"),
+    ),
+    bad(
+        "keys of other features",
+        TOKENS + "  - linear: {name: k, units: 8}\n  - «attention: [input, k, input]\n",
+        ("shape", "expected as many features in the keys as in the queries: 6x12 (input) and 6x8 (k)", "same `units`"),
+    ),
+    bad(
+        "a bias of another shape",
+        TOKENS + "  - linear: {name: table, units: 3}\n  - attention: {from: [input, input, input], bias: «table}\n",
+        ("shape", "bias: expected 6x6 or axes of 1, got 6x3 (table)", "`- reshape: [6, 6]`"),
+    ),
+    bad(
+        "a bias that is not there",
+        TOKENS + "  - attention: {from: [input, input, input], bias: «tabel}\n",
+        ("reference", "unknown step `tabel`"),
+    ),
+    bad(
+        "the parts of a split read as one",
+        TOKENS + "  - split: {parts: 2, axis: last}\n  - «gelu\n  - add: split.0\n",
+        ("reference", "`split` has 2 results", "name the one that is meant: `split.0`"),
+    ),
+    bad(
+        "a split at the end",
+        TOKENS + "  - relu: {name: a}\n  - split: {parts: 2, axis: last}\noutputs: «split\n",
+        ("reference", "`split` has 2 results", "`split.0`"),
+    ),
+    bad(
+        "a block that ends with a split",
+        "input: [6, 12]\nblocks: {b: {layers: [{«split: {parts: 2}}]}}\nlayers: [b]\n",
+        ("reference", "`split` has 2 results", "`split.0`"),
+    ),
+    bad(
+        "a part that there is not",
+        TOKENS + "  - split: {parts: 2}\n  - add: [split.0, «split.2]\n",
+        ("reference", "unknown step `2` in `split`"),
+    ),
+    bad(
+        "parts that do not divide",
+        TOKENS + "  - split: {parts: «5, axis: last}\n",
+        ("shape", "parts: expected a divisor of 12 (last), got 5", "`sizes` gives each part its size"),
+    ),
+    bad(
+        "tokens of no square",
+        TOKENS + "  - «to_image\n",
+        ("shape", "6 tokens are not a square", "`to_image: {height: 7}`"),
+    ),
+    bad(
+        "windows that do not divide",
+        "input: [3, 8, 8]\nlayers:\n  - window_partition: «3\n",
+        ("shape", "windows of 3 do not divide the height 8", "`pad` or resize"),
+    ),
+    bad(
+        "an upsampling that says no size",
+        "input: [3, 8, 8]\nlayers:\n  - «upsample: {mode: linear}\n",
+        ("argument", "expected one of `scale`, `size` and `like`, got none of them"),
+    ),
+]
+
+CASES = [*YAML, *names(), *TYPES, *EXPRESSIONS, *REFERENCES, *REPEATS, *SHAPES, *CASCADES, *WORK, *ATTENTION]

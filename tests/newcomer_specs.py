@@ -33,6 +33,13 @@ OPS = [
         op(word, f"did you mean `{here}`?")
         for word, here in {
             "swish": "silu",
+            "MultiHeadAttention": "multi_head_attention",
+            "self_attention": "multi_head_attention",
+            "attn": "attention",
+            "RMSNorm": "rms_norm",
+            "chunk": "split",
+            "im2col": "unfold",
+            "unpatchify": "to_image",
             "transpose": "permute",
             "resize": "upsample",
             "interpolate": "upsample",
@@ -74,11 +81,9 @@ OPS = [
             "embedding": "no embeddings",
             "nn.Embedding": "no embeddings",
             "embeding": "no embeddings",
-            "attention": "no attention layers yet",
-            "MultiHeadAttention": "no attention layers yet",
-            "self_attention": "no attention layers yet",
-            "attn": "no attention layers yet",
-            "TransformerEncoderLayer": "no attention layers yet",
+            "TransformerEncoderLayer": "`layer_norm: {axis: last}`, `multi_head_attention`, `add`",
+            "WindowAttention": "`window_partition`, `linear` to queries, keys and values",
+            "rope": "no rotary embedding",
             "deform_conv2d": "no deformable convolution",
             "if": "`when` leaves a step out and `repeat` copies it",
             "while": "`when` leaves a step out and `repeat` copies it",
@@ -90,7 +95,6 @@ OPS = [
             "class_token": "did you mean `parameter`?",
             "minus": "did you mean `subtract`?",
             "celu": "no `celu`",
-            "rms_norm": "no `rms_norm` yet",
             "norm": "`batch_norm`, `layer_norm`",
             "activation": "`- relu`",
             "Activation": "`- relu`",
@@ -147,7 +151,10 @@ ARGUMENTS = [
     argument("out_features: 8", "unknown argument `out_features`", "did you mean `units`?", "linear: {"),
     argument("num_features: 3", "unknown argument `num_features`", "leave `num_features` out", "batch_norm: {"),
     argument("inplace: true", "unknown argument `inplace`", "leave `inplace` out", "relu: {"),
-    argument("size: 64", "unknown argument `size`", "no upsampling to a given size yet", "upsample: {"),
+    argument("dim: 64", "unknown argument `dim`", "what it reads is known", "attention: {"),
+    argument(
+        "causal: true", "unknown argument `causal`", "`attention` has `causal`", "multi_head_attention: {heads: 1, "
+    ),
     argument(
         "keep_prob: 0.8", "unknown argument `keep_prob`", "the share that is dropped: 1 - keep_prob", "dropout: {"
     ),
@@ -183,7 +190,7 @@ VALUES = [
     value("permute: «[0, 2, 3, 1]", "shape", "expected each of 0 to 2 once", "the batch is not counted: [1, 2, 0]"),
     value("reshape: «[3, 100]", "shape", "3x8x8 (192 numbers) does not fill 3x100", ""),
     value("upsample: {scale: 2, mode: «bilinear}", "value", "got the text 'bilinear'", "did you mean `linear`?"),
-    value("upsample: «0.5", "type", "got the float 0.5", "scale: how many times larger the output is"),
+    value("upsample: «2x", "type", "got the text '2x'", ""),
     value("pad: {padding: 1, mode: «edge}", "value", "got the text 'edge'", "did you mean `replicate`?"),
     value("concat: «2.5", "type", "got the float 2.5", "a step is read by its name"),
     value("relu: {from: «-1}", "type", "got the integer -1", "by name, not counted back"),
@@ -324,13 +331,13 @@ BLOCKS = [
     ),
     document(
         "a block for what archspec does not have",
-        "input: [3]\nblocks: {attention: {layers: [relu]}}\nlayers: [«attn]\n",
-        ("op", "unknown op `attn`", "did you mean `attention`?"),
+        "input: [3]\nblocks: {router: {layers: [relu]}}\nlayers: [«moe]\n",
+        ("op", "unknown op `moe`", "did you mean `router`?"),
     ),
     document(
         "a block that only looks alike",
         "input: [3]\nblocks: {stem: {layers: [relu]}}\nlayers: [«lstm]\n",
-        ("op", "unknown op `lstm`", "archspec has no recurrent layers"),
+        ("op", "unknown op `lstm`", "it has no recurrent layers"),
     ),
     document(
         "the argument of a block by another name",

@@ -50,14 +50,17 @@ def nn(name: str, **arguments: Any) -> Call:
 
 
 FEATURES, LINE, IMAGE, VOLUME = (12,), (12, 9), (12, 9, 8), (12, 5, 9, 8)
-EVERY_RANK = [good(FEATURES), good(LINE), good(IMAGE), good(VOLUME)]
+FIVE, SIX = (2, 3, 4, 5, 6), (2, 3, 2, 4, 3, 5)
+UP_TO_VOLUME = [good(FEATURES), good(LINE), good(IMAGE), good(VOLUME)]
+EVERY_RANK = [*UP_TO_VOLUME, good(FIVE), good(SIX)]
 SPATIAL = [good(LINE), good(IMAGE), good(VOLUME)]
 UNEVEN = [[0, 1], [2, 0]]
-FIVE_AXES = bad("shape", "axes, channels first, got 2x3x4x5x6", (2, 3, 4, 5, 6))
+FIVE_AXES = bad("shape", "axes, channels first, got 2x3x4x5x6", FIVE)
+SEVEN_AXES = bad("shape", "expected an input of 1 to 6 axes, channels first, got 2x2x2x2x2x2x2", (2,) * 7)
 NO_FEATURES = bad("shape", "axes, channels first, got 12", FEATURES)
 TWO_INPUTS = bad("argument", "expected one input, got 2", IMAGE, IMAGE)
 
-RANKS = (FEATURES, LINE, IMAGE, VOLUME)
+RANKS = (FEATURES, LINE, IMAGE, VOLUME, FIVE, SIX)
 ELEMENTWISE = [
     *(good(shape, shape) for shape in RANKS),
     good(IMAGE, (12, 1, 1), broadcast=True),
@@ -264,17 +267,19 @@ SAMPLES: dict[str, Samples] = {
             good(LINE, units=10),
             good(IMAGE, units=3, bias=False),
             good(VOLUME, units=3),
+            good(FIVE, units=2),
+            good(SIX, units=2),
         ],
         [
             bad("argument", "linear: missing argument `units`", FEATURES),
             bad("value", "units: expected at least 1, got 0", FEATURES, units=0),
             bad("type", "units: expected an integer, got the float 10.0", FEATURES, units=10.0),
             bad("limit", "units: 9223372036854775808 exceeds", FEATURES, units=2**63),
-            FIVE_AXES._replace(arguments={"units": 1}),
+            SEVEN_AXES._replace(arguments={"units": 1}),
         ],
     ),
     "scale": Samples(
-        [*EVERY_RANK, good(IMAGE, init=1e-6), good(IMAGE, init=0)],
+        [*UP_TO_VOLUME, good(IMAGE, init=1e-6), good(IMAGE, init=0)],
         [
             bad("type", "init: expected a number, got the text 'ones'", IMAGE, init="ones"),
             bad("number", "init: expected a finite number, got inf", IMAGE, init=float("inf")),
@@ -282,9 +287,9 @@ SAMPLES: dict[str, Samples] = {
             bad("limit", "exceeds the limit", IMAGE, init=10**400),
         ],
     ),
-    "identity": Samples(EVERY_RANK, [FIVE_AXES, TWO_INPUTS]),
+    "identity": Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]),
     "batch_norm": Samples(
-        [*EVERY_RANK, good(IMAGE, eps=1e-3, momentum=0.01), good(LINE, affine=False), good((12, 1, 1), momentum=1)],
+        [*UP_TO_VOLUME, good(IMAGE, eps=1e-3, momentum=0.01), good(LINE, affine=False), good((12, 1, 1), momentum=1)],
         [
             bad("value", "eps: expected more than 0, got 0", IMAGE, eps=0),
             bad("value", "eps: expected more than 0, got -1", IMAGE, eps=-1),
@@ -294,12 +299,30 @@ SAMPLES: dict[str, Samples] = {
         ],
     ),
     "layer_norm": Samples(
-        [*EVERY_RANK, good(IMAGE, eps=1e-6, affine=False)],
-        [bad("value", "eps: expected more than 0, got -1e-06", IMAGE, eps=-1e-6), FIVE_AXES],
+        [
+            *EVERY_RANK,
+            good(IMAGE, eps=1e-6, affine=False),
+            good(FEATURES, axis="last"),
+            good(LINE, axis="last"),
+            good(FIVE, axis="last", affine=False),
+        ],
+        [
+            bad("value", "eps: expected more than 0, got -1e-06", IMAGE, eps=-1e-6),
+            bad("value", "axis: expected one of channels, last, got the text 'height'", IMAGE, axis="height"),
+            SEVEN_AXES,
+        ],
+    ),
+    "rms_norm": Samples(
+        [*EVERY_RANK, good(IMAGE, eps=1e-6, affine=False), good(LINE, axis="last"), good(SIX, axis="last")],
+        [
+            bad("value", "eps: expected more than 0, got 0", IMAGE, eps=0),
+            bad("value", "axis: expected one of channels, last, got the text 'width'", IMAGE, axis="width"),
+            SEVEN_AXES,
+        ],
     ),
     "group_norm": Samples(
         [
-            *(use._replace(arguments={"groups": 4}) for use in EVERY_RANK),
+            *(use._replace(arguments={"groups": 4}) for use in UP_TO_VOLUME),
             good(IMAGE, groups=1, eps=1e-3),
             good(IMAGE, groups=12, affine=False),
         ],
@@ -338,7 +361,7 @@ SAMPLES: dict[str, Samples] = {
     ),
     **dict.fromkeys(
         ("relu", "relu6", "selu", "silu", "mish", "sigmoid", "tanh", "hardsigmoid", "hardswish"),
-        Samples(EVERY_RANK, [FIVE_AXES, TWO_INPUTS]),
+        Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]),
     ),
     "leaky_relu": Samples(
         [*EVERY_RANK, good(IMAGE, negative_slope=0.2)],
@@ -384,17 +407,19 @@ SAMPLES: dict[str, Samples] = {
                 good(IMAGE, axis="width"),
                 good(VOLUME, axis="depth"),
                 good(VOLUME, axis="height"),
+                good(FEATURES, axis="last"),
+                good(FIVE, axis="last"),
             ],
             [
                 bad(
                     "shape",
-                    "axis: expected an axis of the input (channels, height, width), got `depth`",
+                    "axis: expected an axis of the input (channels, height, width, last), got `depth`",
                     IMAGE,
                     axis="depth",
                 ),
                 bad(
                     "shape",
-                    "expected an axis of the input (channels)",
+                    "expected an axis of the input (channels, last)",
                     FEATURES,
                     axis="length",
                     torch=nn("Softmax", dim=2),
@@ -486,16 +511,23 @@ SAMPLES: dict[str, Samples] = {
         [*ELEMENTWISE[:-2], good(IMAGE, numbers=[None, 0.5])],
         [bad("argument", "expected two operands, got 3", IMAGE, IMAGE, numbers=[None, 1, None])],
     ),
-    **{name: Samples(EVERY_RANK, [FIVE_AXES, TWO_INPUTS]) for name in ("neg", "exp", "log", "sqrt", "square", "abs")},
+    **{name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]) for name in ("neg", "exp", "log", "sqrt", "square", "abs")},
     "pow": Samples(
-        [good(shape, exponent=power) for shape, power in zip(RANKS, (2, 0.5, -1, 3), strict=True)],
+        [good(shape, exponent=power) for shape, power in zip(RANKS, (2, 0.5, -1, 3, 1, 4), strict=True)],
         [
             bad("argument", "missing argument `exponent`", IMAGE),
             bad("type", "exponent: expected a number, got the text 'two'", IMAGE, exponent="two"),
         ],
     ),
     "clamp": Samples(
-        [good(FEATURES, min=0), good(LINE, max=6.0), good(IMAGE, min=-1, max=1), good(VOLUME, max=0)],
+        [
+            good(FEATURES, min=0),
+            good(LINE, max=6.0),
+            good(IMAGE, min=-1, max=1),
+            good(VOLUME, max=0),
+            good(FIVE, min=0),
+            good(SIX, max=1),
+        ],
         [
             bad("argument", "expected `min`, `max` or both, got neither", IMAGE),
             bad("value", "expected `min` below `max`, got 2 and 1", IMAGE, min=2, max=1),
@@ -509,16 +541,18 @@ SAMPLES: dict[str, Samples] = {
                 good(IMAGE, axes=["width", "height"]),
                 good(IMAGE, axes=["channels"], keep=True),
                 good(VOLUME, axes=["height", "depth"], keep=True),
+                good(FIVE, axes="last"),
+                good(SIX, axes=["channels", "last"], keep=True),
             ],
             [
                 bad("argument", "missing argument `axes`", IMAGE),
                 bad("shape", "no axis is left", FEATURES, axes="channels"),
-                bad("shape", "expected an axis of the input (channels, length), got `width`", LINE, axes="width"),
+                bad("shape", "expected an axis of the input (channels, length, last), got `width`", LINE, axes="width"),
                 bad("value", "expected each axis once, got width, width", IMAGE, axes=["width", "width"]),
                 bad("value", "expected at least one axis, got an empty list", IMAGE, axes=[]),
                 bad(
                     "type",
-                    "axes: expected one of channels, depth, height, width, length, got the integer 2",
+                    "axes: expected one of channels, depth, height, width, length, last, got the integer 2",
                     IMAGE,
                     axes=2,
                 ),
@@ -531,7 +565,13 @@ SAMPLES: dict[str, Samples] = {
         [bad("value", "p: expected more than 0, got 0", IMAGE, p=0)],
     ),
     "matmul": Samples(
-        [good((5, 7), (7, 3)), good((2, 5, 7), (2, 7, 3)), good((4, 2, 5, 7), (4, 2, 7, 3))],
+        [
+            good((5, 7), (7, 3)),
+            good((2, 5, 7), (2, 7, 3)),
+            good((4, 2, 5, 7), (4, 2, 7, 3)),
+            good((2, 4, 2, 5, 7), (2, 4, 2, 7, 3)),
+            good((2, 1, 4, 2, 5, 7), (2, 1, 4, 2, 7, 3)),
+        ],
         [
             bad("shape", "the last axis of 5x7 is not the one before the last of 3x7", (5, 7), (3, 7), torch=Call("@")),
             bad("shape", "operands differ in an axis before the last two: 2x5x7 and 7x3", (2, 5, 7), (7, 3)),
@@ -547,6 +587,8 @@ SAMPLES: dict[str, Samples] = {
             good(IMAGE, (12, 1, 1)),
             good((1, 9, 8), IMAGE, (1, 1, 1)),
             good(VOLUME, (12, 5, 1, 1), VOLUME),
+            good(FIVE, (1, 3, 1, 1, 6)),
+            good(SIX, SIX),
             good((1, 1, 1), (1, 1, 1)),
         ],
         [
@@ -569,6 +611,8 @@ SAMPLES: dict[str, Samples] = {
             good(IMAGE, (1, 9, 8), IMAGE),
             good(IMAGE, (12, 9, 3), axis="width"),
             good(VOLUME, (12, 1, 9, 8), axis="depth"),
+            good(FIVE, (2, 3, 4, 5, 1), axis="last"),
+            good(SIX, (1, *SIX[1:])),
         ],
         [
             bad(
@@ -588,7 +632,7 @@ SAMPLES: dict[str, Samples] = {
             bad("shape", "operands differ in an axis other than the channels: 12x9x8 and 12x9", IMAGE, LINE),
             bad(
                 "shape",
-                "axis: expected an axis of the input (channels, height, width), got `length`",
+                "axis: expected an axis of the input (channels, height, width, last), got `length`",
                 IMAGE,
                 IMAGE,
                 axis="length",
@@ -596,7 +640,7 @@ SAMPLES: dict[str, Samples] = {
             bad("argument", "expected two or more inputs, got 1", IMAGE),
         ],
     ),
-    "flatten": Samples(EVERY_RANK, [FIVE_AXES, bad("limit", "exceeds the limit", (2**40, 2**40))]),
+    "flatten": Samples(EVERY_RANK, [SEVEN_AXES, bad("limit", "exceeds the limit", (2**40, 2**40))]),
     "reshape": Samples(
         [
             good(FEATURES, shape=[3, 4]),
@@ -604,6 +648,9 @@ SAMPLES: dict[str, Samples] = {
             good(IMAGE, shape=[2, -1, 9, 8]),
             good(VOLUME, shape=[60, 72]),
             good(FEATURES, shape=[12, -1]),
+            good(IMAGE, shape=[3, 4, 3, 3, 8]),
+            good(FIVE, shape=[-1, 6]),
+            good(SIX, shape=[2, 3, 2, 4, -1]),
         ],
         [
             bad("argument", "reshape: missing argument `shape`", IMAGE),
@@ -620,8 +667,8 @@ SAMPLES: dict[str, Samples] = {
             bad("value", "at most one -1", IMAGE, shape=[-1, -1]),
             bad("value", "expected sizes of at least 1", IMAGE, shape=[0, -1]),
             bad("value", "shape: expected at least -1, got -2", IMAGE, shape=[-2, 8]),
-            bad("shape", "shape: expected 1 to 4 axes, got 5", IMAGE, shape=[3, 4, 3, 3, 8]),
-            bad("shape", "shape: expected 1 to 4 axes, got 0", IMAGE, shape=[]),
+            bad("shape", "shape: expected 1 to 6 axes, got 7", IMAGE, shape=[3, 4, 3, 3, 2, 2, 2]),
+            bad("shape", "shape: expected 1 to 6 axes, got 0", IMAGE, shape=[]),
         ],
     ),
     "permute": Samples(
@@ -630,6 +677,8 @@ SAMPLES: dict[str, Samples] = {
             good(LINE, order=[1, 0]),
             good(IMAGE, order=[1, 2, 0]),
             good(VOLUME, order=[3, 0, 2, 1]),
+            good(FIVE, order=[0, 2, 1, 4, 3]),
+            good(SIX, order=[0, 2, 1, 3, 5, 4]),
         ],
         [
             bad("argument", "permute: missing argument `order`", IMAGE),
@@ -723,6 +772,8 @@ SAMPLES: dict[str, Samples] = {
             good(IMAGE, start=-100, stop=1),
             good(VOLUME, start=1, stop=3, axis="depth"),
             good(VOLUME, start=0, stop=None, axis="width"),
+            good(FIVE, start=1, axis="last"),
+            good(SIX, start=0, stop=1),
         ],
         [
             bad("argument", "slice: missing argument `start`", IMAGE),
@@ -733,11 +784,37 @@ SAMPLES: dict[str, Samples] = {
             bad("shape", "[9:] of 9 (height) is empty", IMAGE, start=9, axis="height"),
             bad(
                 "shape",
-                "axis: expected an axis of the input (channels, height, width), got `length`",
+                "axis: expected an axis of the input (channels, height, width, last), got `length`",
                 IMAGE,
                 start=0,
                 axis="length",
             ),
+        ],
+    ),
+    "split": Samples(
+        [
+            good(FEATURES, parts=3, part=1),
+            good(LINE, parts=3, part=2, axis="length"),
+            good(IMAGE, parts=4, part=0, axis="last"),
+            good(IMAGE, sizes=[5, 7], part=1),
+            good(VOLUME, parts=1, part=0, axis="depth"),
+            good(FIVE, parts=3, part=2, axis="last"),
+            good(SIX, sizes=[1, 2, 2], part=2, axis="last"),
+        ],
+        [
+            bad("argument", "split: missing argument `parts`, or `sizes`", IMAGE),
+            bad("argument", "expected `parts` or `sizes`, got both", IMAGE, parts=2, sizes=[6, 6]),
+            bad("shape", "parts: expected a divisor of 8 (last), got 3", IMAGE, parts=3, axis="last"),
+            bad(
+                "shape",
+                "sizes: expected a sum of 12 (channels), got 5 + 5 = 10",
+                IMAGE,
+                sizes=[5, 5],
+                torch=Call("torch.split", {"split_size_or_sections": (5, 5), "dim": 1}),
+            ),
+            bad("value", "part: expected at most 2, counted from 0, got 3", IMAGE, parts=3, part=3),
+            bad("value", "parts: expected at least 1, got 0", IMAGE, parts=0),
+            bad("value", "sizes: expected at least 1, got 0", IMAGE, sizes=[0, 12]),
         ],
     ),
     "channel_shuffle": Samples(
@@ -780,11 +857,42 @@ SAMPLES: dict[str, Samples] = {
             good(IMAGE, scale=[1, 4], mode="cubic", align_corners=True),
             good(VOLUME, scale=[1, 2, 3], mode="linear"),
             good(VOLUME, scale=2, mode="nearest", align_corners=False),
+            good(IMAGE, scale=1.5),
+            good(IMAGE, scale=[0.5, 1.3], mode="linear"),
+            good(IMAGE, scale=0.3, mode="linear", antialias=True),
+            good(LINE, size=5, mode="linear"),
+            good(IMAGE, size=[20, 3], mode="cubic", antialias=True),
+            good(VOLUME, size=[1, 20, 8]),
+            good(IMAGE, (3, 4, 5), like="skip"),
+            good(LINE, (1, 30), like="skip", mode="linear", align_corners=True),
         ],
         [
-            bad("argument", "upsample: missing argument `scale`", IMAGE),
+            bad("argument", "expected one of `scale`, `size` and `like`, got none of them", IMAGE),
+            bad(
+                "argument", "expected one of `scale`, `size` and `like`, got `scale` and `size`", IMAGE, scale=2, size=3
+            ),
             bad("value", "scale: expected at least 1, got 0", IMAGE, scale=0),
-            bad("type", "scale: expected an integer, or one per spatial axis, got the float 1.5", IMAGE, scale=1.5),
+            bad("value", "scale: expected more than 0, got -0.5", IMAGE, scale=-0.5),
+            bad("type", "scale: expected a number, or one per spatial axis, got the text '2x'", IMAGE, scale="2x"),
+            bad(
+                "shape",
+                "scale: nothing is left of 9x8, got 0",
+                IMAGE,
+                scale=0.1,
+                torch=nn("Upsample", scale_factor=0.1),
+            ),
+            bad("shape", "like: expected a value of 3 axes, got 12x9", IMAGE, LINE, like="skip"),
+            bad("argument", "like: expected a second input, got none", IMAGE, like="skip"),
+            bad("argument", "antialias: not allowed with mode `nearest`", IMAGE, scale=2, antialias=True),
+            bad(
+                "shape",
+                "antialias: needs 2 spatial axes, got 1",
+                LINE,
+                scale=2,
+                mode="linear",
+                antialias=True,
+                torch=Call("F.interpolate", {"scale_factor": 2, "mode": "linear", "antialias": True}),
+            ),
             bad(
                 "shape",
                 "mode: `cubic` needs 2 spatial axes",
@@ -809,6 +917,164 @@ SAMPLES: dict[str, Samples] = {
                 mode="bilinear",
             ),
             NO_FEATURES._replace(arguments={"scale": 2}),
+        ],
+    ),
+    "unfold": Samples(
+        [
+            good(IMAGE, kernel=3),
+            good(IMAGE, kernel=[2, 3], stride=2, padding=[1, 0]),
+            good(IMAGE, kernel=2, dilation=[3, 1]),
+        ],
+        [
+            bad("argument", "unfold: missing argument `kernel`", IMAGE),
+            bad("shape", "expected an input of 3 axes", LINE, kernel=1),
+            bad(
+                "shape",
+                "the kernel covers 10x10, more than the padded input 9x8",
+                IMAGE,
+                kernel=10,
+                torch=nn("Unfold", kernel_size=10),
+            ),
+        ],
+    ),
+    "to_tokens": Samples(SPATIAL, [NO_FEATURES, FIVE_AXES, TWO_INPUTS]),
+    "to_image": Samples(
+        [good((9, 5)), good((12, 5), height=3), good((12, 5), width=6), good((12, 5), height=4, width=3)],
+        [
+            bad("shape", "to_image: 12 tokens are not a square", (12, 5)),
+            bad("shape", "height: expected a divisor of the 12 tokens, got 5", (12, 5), height=5),
+            bad("shape", "width: expected a divisor of the 12 tokens, got 7", (12, 5), width=7),
+            bad("shape", "4x4 has 16 tokens, the input has 12", (12, 5), height=4, width=4),
+            bad("value", "height: expected at least 1, got 0", (12, 5), height=0),
+            NO_FEATURES,
+        ],
+    ),
+    "window_partition": Samples(
+        [good((5, 6, 4), size=2), good((5, 6, 4), size=[3, 2]), good((6, 4, 5), size=[3, 2], channels_at="last")],
+        [
+            bad("argument", "window_partition: missing argument `size`", IMAGE),
+            bad("shape", "size: windows of 4 do not divide the height 9", IMAGE, size=4),
+            bad("shape", "size: windows of 3 do not divide the width 8", IMAGE, size=3),
+            bad("value", "channels_at: expected one of first, last", IMAGE, size=1, channels_at="middle"),
+            NO_FEATURES._replace(arguments={"size": 1}),
+        ],
+    ),
+    "window_reverse": Samples(
+        [
+            good((9, 4, 5), size=2),
+            good((6, 6, 5), size=[3, 2], height=6),
+            good((6, 6, 5), size=[3, 2], width=4),
+            good((6, 6, 5), size=[3, 2], height=9, width=4, channels_at="last"),
+        ],
+        [
+            bad("argument", "window_reverse: missing argument `size`", (9, 4, 5)),
+            bad("shape", "size: 3x3 has 9 tokens, the windows have 4", (9, 4, 5), size=3),
+            bad("shape", "window_reverse: 24 pixels are not a square", (6, 4, 5), size=2),
+            bad("shape", "height: expected a multiple of 2, got 3", (6, 4, 5), size=2, height=3),
+            bad("shape", "height: expected a divisor of the 24 pixels, got 5", (6, 4, 5), size=2, height=5),
+        ],
+    ),
+    "roll": Samples(
+        [
+            good(FEATURES, shifts=1, axes="channels"),
+            good(LINE, shifts=-2, axes="last"),
+            good(IMAGE, shifts=[-3, 3], axes=["height", "width"]),
+            good(IMAGE, shifts=[1, 20], axes=[0, 2]),
+            good(VOLUME, shifts=[1], axes="depth"),
+            good(FIVE, shifts=[1, 1], axes=[1, "last"]),
+            good(SIX, shifts=1, axes=4),
+        ],
+        [
+            bad("argument", "roll: missing argument `shifts`", IMAGE, axes=0),
+            bad("argument", "roll: missing argument `axes`", IMAGE, shifts=1),
+            bad(
+                "shape",
+                "shifts: expected 2, one per axis, got 1",
+                IMAGE,
+                shifts=1,
+                axes=[0, 1],
+                torch=Call("torch.roll", {"shifts": (1,), "dims": (1, 2)}),
+            ),
+            bad("shape", "axes: expected an axis from 0 to 2, got 3", IMAGE, shifts=1, axes=3),
+            bad("value", "axes: expected each axis once, got 2, width", IMAGE, shifts=[1, 2], axes=[2, "width"]),
+            bad(
+                "shape",
+                "axes: expected an axis of the input (channels, length, last), got `width`",
+                LINE,
+                shifts=1,
+                axes="width",
+            ),
+            bad(
+                "type",
+                "axes: expected an axis or a list of them, by name or number from 0, got",
+                IMAGE,
+                shifts=1,
+                axes=1.5,
+            ),
+        ],
+    ),
+    "attention": Samples(
+        [
+            good((5, 8), (5, 8), (5, 8)),
+            good((5, 8), (5, 8), (5, 8), heads=4, causal=True, dropout=0.1),
+            good((5, 8), (7, 8), (7, 6), heads=2, scale=0.5),
+            good((5, 8), (7, 8), (7, 6), causal=True, scale=1),
+            good((5, 8), (7, 8), (7, 8), (2, 5, 7), heads=2, bias="table"),
+            good((5, 8), (7, 8), (7, 8), (1, 7), bias="table", dropout=0.5),
+            good((3, 5, 8), (3, 5, 8), (3, 5, 8), heads=2),
+            good((3, 5, 8), (3, 5, 8), (3, 5, 8), (1, 2, 5, 5), heads=2, bias="table"),
+            good((2, 3, 5, 8), (2, 3, 5, 8), (2, 3, 5, 8), heads=2),
+            good((2, 2, 3, 5, 8), (2, 2, 3, 5, 8), (2, 2, 3, 5, 8)),
+        ],
+        [
+            bad("argument", "attention: expected three inputs (q, k, v), got 1", (5, 8)),
+            bad("shape", "heads: expected a divisor of the 8 features, got 3", *[(5, 8)] * 3, heads=3),
+            bad(
+                "shape",
+                "heads: expected a divisor of the 6 features of the values, got 4",
+                *[(5, 8)] * 2,
+                (5, 6),
+                heads=4,
+            ),
+            bad(
+                "shape",
+                "expected as many features in the keys as in the queries: 5x8 and 5x6",
+                (5, 8),
+                (5, 6),
+                (5, 8),
+                torch=Call("F.scaled_dot_product_attention"),
+            ),
+            bad("shape", "expected a value for each key: 7x8 and 5x8", (5, 8), (7, 8), (5, 8)),
+            bad("shape", "queries and keys differ in the axes before the tokens", (3, 5, 8), (2, 5, 8), (2, 5, 8)),
+            bad("argument", "bias: not allowed with `causal`", *[(5, 8)] * 3, (5, 5), causal=True, bias="table"),
+            bad("shape", "bias: expected 2x5x5 or axes of 1, got 5x5", *[(5, 8)] * 3, (5, 5), heads=2, bias="table"),
+            bad("argument", "bias: expected a fourth input, got none", *[(5, 8)] * 3, bias="table"),
+            bad("argument", "expected three inputs (q, k, v), got 4", *[(5, 8)] * 4),
+            bad("type", "bias: expected the name of a step, got the boolean true", *[(5, 8)] * 3, bias=True),
+            bad("value", "dropout: expected at most 1, got 2", *[(5, 8)] * 3, dropout=2),
+            bad("shape", "expected an input of 2 to 5 axes", *[FEATURES] * 3),
+        ],
+    ),
+    "multi_head_attention": Samples(
+        [
+            good((5, 8), heads=2),
+            good((5, 8), (7, 8), heads=4, bias=False),
+            good((5, 8), (7, 6), heads=1, dropout=0.5),
+            good((5, 8), (7, 8), (7, 6), heads=2),
+        ],
+        [
+            bad("argument", "multi_head_attention: missing argument `heads`", (5, 8)),
+            bad(
+                "shape",
+                "heads: expected a divisor of the 8 features, got 3",
+                (5, 8),
+                heads=3,
+            ),
+            bad("shape", "expected tokens, `[tokens, features]`, got 12x9x8", IMAGE, heads=2),
+            bad("shape", "expected tokens, `[tokens, features]`, got 12x9x8", (5, 8), IMAGE, heads=2),
+            bad("shape", "expected a value for each key: 7x8 and 6x8", (5, 8), (7, 8), (6, 8), heads=2),
+            bad("argument", "expected one or two or three inputs (query, key, value), got 4", *[(5, 8)] * 4, heads=2),
+            bad("shape", "expected an input of 2 axes", FEATURES, heads=2),
         ],
     ),
     "dropout": Samples(
@@ -873,6 +1139,8 @@ SAMPLES: dict[str, Samples] = {
             good((4,), (2, 5))._replace(leads=(Lead.NONE, Lead.NONE)),
             good((4, 2, 3), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
             good((4, 2, 3, 2), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good(FIVE, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good(SIX, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
         ],
         [
             bad("shape", "expected a table and an index that are free tensors", (4, 3), (2,)),

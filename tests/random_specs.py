@@ -35,6 +35,10 @@ Step = Any  # text, or a mapping with one key
 STEP_KEYS = ("name", "from", "when", "repeat", "let", "layers")
 MERGES = tuple(name for name, op in OPS.items() if op.arity is None)
 FREE = tuple(name for name, op in OPS.items() if op.arity == 0)
+READS = {"attention": (3,), "multi_head_attention": (1, 2, 3)}
+"""How many values an op reads that is no merge, if not one."""
+OPERANDS = {"attention": "bias", "upsample": "like"}
+"""The argument of an op that names one more value."""
 
 
 class Invalid(Exception):
@@ -51,8 +55,11 @@ class Ref(NamedTuple):
     shape: Shape
     lead: Lead = Lead.BATCH
     absent: bool = False  # of a free tensor that is left out
+    parts: tuple[Ref, ...] = ()
 
     def __getattr__(self, name: str) -> int:
+        if name == "features":
+            return self.shape[-1]
         return self.shape[("channels", *SPATIAL_AXES[len(self.shape) - 1]).index(name)]
 
 
@@ -231,7 +238,7 @@ class Interpreter:
         common = {name: known[name] for name in ("name", "from", "when", "repeat") if known.get(name) is not None}
         arguments = {name: value for name, value in known.items() if name not in common}
         if body is not None and not isinstance(body, dict):
-            if key in MERGES:
+            if key in MERGES or key == "attention":
                 common["from"] = body
             elif key in ("sequential", "inline"):
                 arguments["layers"] = body
@@ -242,6 +249,13 @@ class Interpreter:
             return self.free(key, arguments, common, frame, names, last)
         source = evaluate(common.get("from"), names, frame)
         reads = self.reads(key, source, frame, last)
+        if len(reads) == 1 and reads[0].parts and key in READS:
+            reads = reads[0].parts
+        operand = {**self.spec.get("defaults", {}).get(key, {}), **arguments}.get(OPERANDS.get(key, ""))
+        if operand is not None:
+            reads = (*reads, frame.find(evaluate(operand, names, frame)))
+        if any(ref.parts for ref in reads):
+            raise Invalid("several results as one")
         if key in OPS and OPS[key].takes_numbers:
             operands = source if isinstance(source, list) else [None, source]
             numbers = [each if _is_number(each) else None for each in operands]
@@ -289,8 +303,11 @@ class Interpreter:
             found = tuple(frame.find(name) for name in source if not _is_number(name))
         else:
             found = (last, frame.find(source)) if key in MERGES else (frame.find(source),)
+        if key in READS and isinstance(source, list) and len(found) not in READS[key]:
+            raise Invalid(f"{key} of {len(found)} values")
+        one = key in OPS and key not in MERGES and key not in READS
         count = len(source) if isinstance(source, list) else len(found)
-        if not found or key in MERGES and count < 2 or key in OPS and key not in MERGES and len(found) > 1:
+        if not found or key in MERGES and count < 2 or one and len(found) > 1:
             raise Invalid(f"{key} of {len(found)} values")
         return found
 
@@ -352,18 +369,21 @@ class Interpreter:
             frame.in_conditional += conditional
             result = self.steps(arguments["layers"], frame, let, reads[0])
             frame.in_conditional -= conditional
-            return result
+            return self.single(result)
         if any(ref.absent for ref in reads):
             raise Invalid("a free tensor that is left out")
         called = home.fresh_name(key) if name is None else name
         if key in OPS:
             ref = self.op(key, arguments, home.prefix + called, frame, names, reads)
+            if ref.parts:
+                home.scopes[called] = Frame(f"{home.prefix}{called}.", {})
+                home.scopes[called].names = {str(number): part for number, part in enumerate(ref.parts)}
         elif key == "sequential":
             inner = Frame(f"{home.prefix}{called}.", {"input": reads[0]}, frame, positional=True)
             let = dict(names)
             for each, value in arguments.get("let", {}).items():
                 let[each] = evaluate(value, let, inner)
-            ref = self.steps(arguments["layers"], inner, let, reads[0])
+            ref = self.single(self.steps(arguments["layers"], inner, let, reads[0]))
             home.scopes[called] = inner
         else:
             ref, inner = self.call(key, arguments, f"{home.prefix}{called}.", frame, names, reads)
@@ -392,7 +412,13 @@ class Interpreter:
                 raise Invalid(f"{key} needs {name}")
             given = name in arguments
             values[name] = evaluate(arguments[name], names, frame) if given else evaluate(default, values, inner)
-        return self.steps(block["layers"], inner, values, reads[0]), inner
+        return self.single(self.steps(block["layers"], inner, values, reads[0])), inner
+
+    def single(self, ref: Ref) -> Ref:
+        """The value of a scope, which is one."""
+        if ref.parts and not self.partial:
+            raise Invalid("a scope of several results")
+        return ref
 
     def op(
         self,
@@ -405,6 +431,15 @@ class Interpreter:
     ) -> Ref:
         given = evaluate(self.spec.get("defaults", {}).get(key, {}), self.params)
         given = {**given, **evaluate(arguments, names, frame)}
+        if key == "split" and given.get("part") is None:
+            count = given.get("parts") or len(given.get("sizes", ()))
+            refs = [
+                self.op(key, {**arguments, "part": number}, f"{path}.{number}", frame, names, reads)
+                for number in range(count)
+            ]
+            if not refs:
+                raise Invalid("a split of nothing")
+            return Ref(path, refs[0].shape, parts=tuple(refs))
         try:
             leads = tuple(ref.lead for ref in reads)
             leads = leads if set(leads) - {Lead.BATCH} else ()
@@ -434,6 +469,8 @@ def interpret(spec: Spec) -> Interpreter:
 def _small(shape: Shape) -> bool:
     if len(shape) == 1:
         return shape[0] <= MAX_FEATURES
+    if len(shape) == 2:
+        return max(shape) <= 64 and shape[0] * shape[1] <= 1024
     return shape[0] <= MAX_CHANNELS and max(shape[1:]) <= MAX_SIZE
 
 
@@ -464,7 +501,7 @@ def _divisor(random: Random, number: int) -> int:
 def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
     """Arguments that probably fit, in any order; those that an op needs are always among them."""
     rank, channels = len(shape) - 1, shape[0]
-    axes = ("channels", *SPATIAL_AXES[rank])
+    axes = ("channels", *SPATIAL_AXES[rank], "last")
     sizes = {"low": 1, "high": 2, "rank": rank}
     filters = random.randint(1, 8)
     conv: dict[str, Any] = {
@@ -487,7 +524,20 @@ def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
         "linear": ({"units": filters}, {"bias": random.random() < 0.5}),
         "scale": ({}, {"init": random.choice([1, 0.1, 1e-6])}),
         "batch_norm": ({}, {"eps": 1e-3, "momentum": 0.25, "affine": False}),
-        "layer_norm": ({}, {"eps": 1e-3, "affine": False}),
+        "layer_norm": ({}, {"eps": 1e-3, "affine": False, "axis": random.choice(["channels", "last"])}),
+        "rms_norm": ({}, {"eps": 1e-3, "affine": False, "axis": random.choice(["channels", "last"])}),
+        "split": ({"parts": 1, "part": 0}, {}),
+        "roll": (
+            {"shifts": [random.randint(-3, 3)], "axes": [random.choice([*axes, rank])]},
+            {},
+        ),
+        "to_image": ({random.choice(["height", "width"]): _divisor(random, channels)}, {}),
+        "window_partition": (
+            {"size": [_divisor(random, each) for each in shape[1:]]},
+            {"channels_at": "first"},
+        ),
+        "unfold": ({"kernel": random.randint(1, 2)}, {"stride": random.randint(1, 2), "padding": 1, "dilation": 1}),
+        "multi_head_attention": ({"heads": _divisor(random, shape[-1])}, {"bias": False, "dropout": 0.1}),
         "group_norm": ({"groups": groups}, {"eps": 1e-3, "affine": False}),
         "instance_norm": ({}, {"eps": 1e-3, "affine": True}),
         "local_response_norm": ({}, {"size": random.randint(1, 5), "alpha": 1e-3, "beta": 0.5, "k": 2}),
@@ -520,7 +570,13 @@ def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
         "channel_shuffle": ({"groups": groups}, {}),
         "pixel_shuffle": ({"factor": random.randint(1, 2)}, {}),
         "upsample": (
-            {"scale": _sizes(random, 1, 2, rank)},
+            random.choice(
+                [
+                    {"scale": _sizes(random, 1, 2, rank)},
+                    {"size": _sizes(random, 2, 7, rank)},
+                    {"scale": random.choice([0.5, 1.5])},
+                ]
+            ),
             {"mode": random.choice(["nearest", "nearest-exact", "linear", "cubic"])},
         ),
         "pow": ({"exponent": random.choice([2, 3])}, {}),
@@ -533,6 +589,15 @@ def _op_arguments(op: str, shape: Shape, random: Random) -> dict[str, Any]:
         "spatial_dropout": ({}, {"rate": 0.25}),
         "drop_path": ({"rate": 0.1}, {}),
     }
+    if op == "window_reverse" and rank == 2:
+        high = _divisor(random, shape[1])
+        table[op] = ({"size": [high, shape[1] // high], "height": high * _divisor(random, shape[0])}, {})
+    if op == "split":
+        axis = random.randrange(rank + 1)
+        parts = _divisor(random, shape[axis])
+        name = ("channels", *SPATIAL_AXES[rank], "last")[axis if axis < rank or rank < 4 else -1]
+        if rank < 4 or axis in (0, rank):
+            table[op] = ({"parts": parts, "part": random.randrange(parts), "axis": name}, {})
     needed, more = table.get(op, ({}, {}))
     chosen = {name: value for name, value in more.items() if random.random() < 0.4}
     return {**needed, **chosen}
@@ -548,6 +613,7 @@ class _Generator:
         self.reading: Interpreter
         self.depth = 0
         self.unfinished: list[str] = []
+        self.count = 0
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -587,8 +653,9 @@ class _Generator:
             self.reading = Interpreter(self.spec, partial=True)
         except Invalid:
             return False
-        if "" in self.reading.outputs:  # the last value is a free tensor that is left out
-            return False
+        leads = {"": Lead.NONE, **{node.path: node.op.lead for node in self.reading.nodes}}
+        if any(leads.get(path, Lead.BATCH) is not Lead.BATCH for path in self.reading.outputs):
+            return False  # an output depends on the input
         unread = {*self.reading.unread()}
         return not any(node.path in unread and node.op.lead is not Lead.BATCH for node in self.reading.nodes)
 
@@ -682,12 +749,14 @@ class _Generator:
         return self.random.choice(choices)
 
     def step(self, last: Ref, frame: Frame, names: Mapping[str, Any]) -> Step:
-        kinds = ["op"] * 12 + ["merge"] * 3 + ["back"]
+        kinds = ["op"] * 12 + ["merge"] * 3 + ["back"] + ["tokens"] * 2
         if self.depth < 3:
             kinds += ["sequential", "inline", "block", "block", "call", "call"]
         kind = self.random.choice(kinds)
         if kind == "merge":
             return self.merge(last, frame)
+        if kind == "tokens":
+            return self.tokens(last, frame)
         if kind in ("sequential", "inline"):
             return self.scope(kind)
         if kind == "block":
@@ -741,7 +810,8 @@ class _Generator:
 
     def op(self, shape: Shape, source: str | None, names: Mapping[str, Any]) -> Step:
         rank = len(shape) - 1
-        op = self.random.choice([name for name, op in OPS.items() if rank in op.ranks and name not in (*MERGES, *FREE)])
+        left_out = {*MERGES, *FREE, "attention"}
+        op = self.random.choice([name for name, op in OPS.items() if rank in op.ranks and name not in left_out])
         arguments = _op_arguments(op, shape, self.random)
         arguments = {name: self.value(value, names) for name, value in arguments.items()}
         if source:
@@ -752,6 +822,59 @@ class _Generator:
         if list(arguments) == [first] and self.chance(0.5):
             return {op: arguments[first]}
         return {op: arguments}
+
+    def tokens(self, last: Ref, frame: Frame) -> Step:
+        """A few steps around a split, attention, or a value of another size."""
+        self.count += 1
+        a, b = f"a{self.count}", f"b{self.count}"
+        kind = self.random.choice(["gate", "sizes", "self", "bias", "cross", "like"])
+        if kind == "gate":
+            axis = self.random.choice(["channels", "last"])
+            size = last.shape[0 if axis == "channels" else -1]
+            parts = self.random.choice([n for n in (1, 2, 3) if size % n == 0])
+            names = [f"{a}.{n}" for n in range(parts)]
+            read = {self.random.choice(MERGES): names} if parts > 1 else {"gelu": {"from": names[0]}}
+            return {"inline": [{"split": {"name": a, "parts": parts, "axis": axis}}, read]}
+        if kind == "sizes" and last.shape[0] > 1:
+            first = self.random.randint(1, last.shape[0] - 1)
+            return {
+                "inline": [
+                    {"split": {"name": a, "sizes": [first, last.shape[0] - first]}},
+                    {"concat": [f"{a}.1", f"{a}.0"]},
+                ]
+            }
+        if kind == "like":
+            return {"upsample": {"like": self.source(frame), **({"mode": "linear"} if self.chance(0.5) else {})}}
+        tokens: list[Step] = [] if len(last.shape) == 2 else ["to_tokens"]
+        heads = self.random.choice([1, 2])
+        if kind == "cross":
+            return {
+                "inline": [
+                    *tokens,
+                    {"linear": {"name": a, "units": 4}},
+                    {"multi_head_attention": {"from": [a, self.source(frame)], "heads": heads}},
+                ]
+            }
+        if kind == "bias":
+            count = math.prod(last.shape[1:]) if tokens else last.shape[0]
+            return {
+                "inline": [
+                    *tokens,
+                    {"identity": {"name": a}},
+                    {"linear": {"name": b, "units": count}},
+                    {"attention": {"from": [a, a, a], "bias": b}},
+                ]
+            }
+        options = {"causal": True, "scale": 0.5, "dropout": 0.25}
+        chosen = {name: value for name, value in options.items() if self.chance(0.3)}
+        return {
+            "inline": [
+                *tokens,
+                {"linear": 3 * heads * self.random.randint(1, 3)},
+                {"split": {"name": a, "parts": 3, "axis": "last"}},
+                {"attention": {"heads": heads, **chosen}},
+            ]
+        }
 
     def merge(self, last: Ref, frame: Frame) -> Step:
         fitting = [name for name, ref in frame.visible().items() if ref.shape == last.shape]
@@ -768,7 +891,7 @@ class _Generator:
             source = source if isinstance(source, list) else [source, self.source(frame)]
             return {op: {"from": source, "broadcast": True}}
         if op == "concat" and self.chance(0.3) and len(last.shape) > 1:
-            return {op: {"from": source, "axis": self.random.choice(SPATIAL_AXES[len(last.shape) - 1])}}
+            return {op: {"from": source, "axis": self.random.choice([*SPATIAL_AXES[len(last.shape) - 1], "last"])}}
         return {op: source} if self.chance(0.7) else {op: {"from": source}}
 
     def scope(self, kind: str) -> Step:

@@ -211,7 +211,7 @@ def test_the_costs_as_data() -> None:
         "input": {"input": [2, 4, 4]},
         "batch": 2,
         "dtype": "float16",
-        "conventions": {"macs": "conv+linear", "flops": "2*macs+elementwise"},
+        "conventions": {"macs": "conv+linear+attention", "flops": "2*macs+elementwise"},
         "totals": {
             "layers": 2,
             "depth": 1,

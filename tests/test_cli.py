@@ -52,7 +52,7 @@ def test_analyze_json_is_the_documented_one(run: Run) -> None:
     data = json.loads(out)
     assert status == 0
     assert list(data)[:8] == ["archspec", "name", "input", "batch", "dtype", "conventions", "totals", "outputs"]
-    assert data["conventions"] == {"macs": "conv+linear", "flops": "2*macs+elementwise"}
+    assert data["conventions"] == {"macs": "conv+linear+attention", "flops": "2*macs+elementwise"}
     assert {**data["totals"], "params": 11689512, "buffers": 9620, "macs": 1814073344, "layers": 69} == data["totals"]
     first = data["layers"][0]
     assert first["path"] == "conv1"

@@ -27,11 +27,11 @@ layers:
   - conv: {name: patches, filters: $dim, kernel: 4, stride: 4}
   - reshape: ["$dim", 16]
   - permute: {name: tokens, order: [1, 0]}
+  - buffer: {name: kept, values: [[1, 2, 3, 4, 5, 6, 7, 8]], batch: true}
   - parameter: {name: class_token, shape: [1, $dim], batch: true, init: {trunc_normal: 0.02}}
   - parameter: {name: registers, shape: [2, $dim], init: {normal: 0.02}}
   - concat: [class_token, registers, tokens]
   - buffer: {name: grid, values: 0.25, shape: [19, 1], persistent: false}
-  - buffer: {name: kept, values: [[1, 2, 3, 4, 5, 6, 7, 8]], batch: true}
   - add: [concat, grid, kept]
   - block
   - block: {scaled: false}
@@ -207,6 +207,10 @@ layers:
             "  - parameter: {name: t, shape: [3]}\n  - buffer: {name: i, values: [0, 0.5]}\n"
             "  - gather: {name: q, from: [t, i]}\n  - relu: {from: input}\n  - multiply: [relu, q]\n",
             *("type", 5, "gather: expected an index of integers, got a buffer of floats", "no point"),
+        ),
+        (
+            "  - parameter: {name: g, shape: [1], repeat: 2}\n  - relu\n  - add: g\n",
+            *("name", 3, "parameter: the copies have one name", '`name: "g${index}"`'),
         ),
         ("  - relu\n  - add: [1, 2]\n", "argument", 4, "add: expected a tensor among the operands", "${...}"),
         ("  - relu\n  - add: [1]\n", "argument", 4, "add: expected two or more operands, got 1", "`add: NUMBER`"),

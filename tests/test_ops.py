@@ -155,13 +155,15 @@ def test_the_sample_step_is_right(op: str) -> None:
     found = []
     free = "- parameter: {name: table, shape: [4, 1]}\n- buffer: {name: index, values: [0]}\n"
     around = {
-        "gather": (free, "- multiply: [identity, gather]\n"),
+        "gather": (free, "- multiply: [before, gather]\n"),
         "parameter": ("", "- multiply: gamma\n"),
         "buffer": ("", "- multiply: grid\n"),
     }
     before, after = around.get(op, ("", ""))
     for rank in OPS[op].ranks or (2,):
-        text = f"input: {sizes[: rank + 1]}\nlayers:\n- identity\n{before}{example(OPS[op])}\n{after}"
+        names = OPS[op].operand_names if OPS[op].reads_several() and OPS[op].arity else ("before",)
+        steps = "\n".join(f"- identity: {{name: {name}, from: input}}" for name in names)
+        text = f"input: {sizes[: rank + 1]}\nlayers:\n{steps}\n{before}{example(OPS[op])}\n{after}"
         try:
             found.append(archspec.loads(text).graph.nodes[-1 - bool(after)].op.op)
         except archspec.SpecError as error:
@@ -192,7 +194,7 @@ def test_agrees_with_torch(cls: type[Op], use: Good) -> None:
     assert op.params == sum(parameter.numel() for parameter in module.parameters())
     assert op.buffer_elements == sum(buffer.numel() for buffer in module.buffers())
     assert counter.get_total_flops() == BATCH * 2 * op.macs()
-    assert bool(op.macs()) == op.weighted
+    assert bool(op.macs()) == op.weighted or not op.weights()
     assert op.flops() >= 2 * op.macs()
 
 

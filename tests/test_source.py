@@ -82,7 +82,11 @@ def shapes(module: Any) -> dict[str, tuple[int, ...]]:
 def outputs_of(network: Network, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Compute the outputs of a graph, node by node, with the weights of `state`."""
     values = dict(inputs)
+    batch = len(next(iter(inputs.values())))
     for node in network.graph.nodes:
+        if node.is_free:
+            values[node.path] = state[node.path] if node.path in state else execute(node.op.calls(), [])[0]
+            continue
 
         def load(module: Any, path: str = node.path) -> None:
             own = {key: state[f"{path}.{key}"] for key in module.state_dict()}
@@ -90,20 +94,30 @@ def outputs_of(network: Network, state: Mapping[str, Any], inputs: Mapping[str, 
             module.eval()
 
         with torch.device("meta"):
-            values[node.path], _ = execute(node.op.calls(), [values[path] for path in node.inputs], load)
+            shapes_ = node.op.inputs
+            reads = [fitted(node.op.fits(n), values[path], batch, shapes_[n]) for n, path in enumerate(node.inputs)]
+            values[node.path], _ = execute(node.op.calls(), reads, load)
     return {name: values[path] for name, path in network.graph.outputs.items()}
+
+
+def fitted(fit: str, value: Any, batch: int, shape: tuple[int, ...]) -> Any:
+    """A free tensor of this shape as an op reads it that needs a batch."""
+    if not fit:
+        return value
+    return torch.cat([value.reshape(1, *shape)] * (batch if fit == "expand" else 1))
 
 
 def check(network: Network, text: str) -> None:
     """The module of a rendered file has the keys and shapes of the graph, and computes the same bits."""
-    with torch.device("meta"):
+    passing = any(not node.op.persistent for node in network.graph.nodes)  # buffers that no state_dict brings
+    with torch.device("cpu" if passing else "meta"):
         module = module_class(text)().eval()
     assert list(shapes(module).items()) == list(network.graph.state_dict().items())
     trial = prepare(network.graph)
     module.load_state_dict(trial.module.state_dict(), assign=True)
     inputs = dict(zip(network.graph.inputs, trial.inputs, strict=True))
     with torch.no_grad():
-        wanted = outputs_of(network, module.state_dict(), inputs)
+        wanted = outputs_of(network, module.state_dict(keep_vars=True), inputs)
         found = named(module(*trial.inputs), wanted)
     for name in wanted:
         assert found[name].shape == wanted[name].shape

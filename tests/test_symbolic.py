@@ -192,21 +192,21 @@ def test_a_product_with_one_and_a_float() -> None:
 @pytest.mark.parametrize(("op", "use"), GOOD)
 def test_an_op_cannot_tell(op: str, use: Good) -> None:
     """Symbolic shapes and arguments give the numbers of the plain run, and each expression has the value beside it."""
-    plain = OPS[op](use.inputs, use.arguments)
+    plain = OPS[op](use.inputs, use.arguments, leads=use.leads)
     names: dict[str, Any] = dict(use.arguments)
     inputs = []
     for number, shape in enumerate(use.inputs):
         inputs.append(tuple(Sym(size, name(f"size_{number}_{axis}")) for axis, size in enumerate(shape)))
         names |= {f"size_{number}_{axis}": size for axis, size in enumerate(shape)}
     arguments = {key: symbolic(value, name(key)) for key, value in use.arguments.items()}
-    calls, output = symbolic_calls(OPS[op], tuple(inputs), arguments)
+    calls, output = symbolic_calls(OPS[op], tuple(inputs), arguments, use.leads)
     assert output == plain.output
     assert [(call.target, call.arguments) for call in calls] == [(c.target, c.arguments) for c in plain.calls()]
     values = [*output, *(value for call in calls for value in call.arguments.values())]
     for value in values:
         tree = tree_of(value)
         assert tree is None or value_of(tree, names) == value
-    again = OPS[op](use.inputs, use.arguments)  # nothing symbolic stays behind
+    again = OPS[op](use.inputs, use.arguments, leads=use.leads)  # nothing symbolic stays behind
     held = [*again.output, *(value for call in again.calls() for value in call.arguments.values())]
     assert all(tree_of(value) is None for value in held)
 
@@ -215,11 +215,13 @@ def test_an_op_cannot_tell(op: str, use: Good) -> None:
 def test_every_argument_is_traced(op: str) -> None:
     """What a call is given of a field that is no mere choice, of the channels too, is an expression in some sample."""
     choices = {"mode", "axis", "order", "approximate", "affine", "bias", "ceil_mode", "count_include_pad"}
-    fields = set(OPS[op].fields) - choices - {"align_corners"}
+    choices |= {"align_corners", "antialias", "like", "channels_at", "part"}
+    choices |= {"axes", "batch", "broadcast", "persistent"}
+    fields = set(OPS[op].fields) - choices
     seen: set[str] = set()
     for use in SAMPLES[op].good:
         arguments = {key: symbolic(value, name(key)) for key, value in use.arguments.items()}
-        calls, output = symbolic_calls(OPS[op], use.inputs, arguments)
+        calls, output = symbolic_calls(OPS[op], use.inputs, arguments, use.leads)
         for value in (output, *(value for call in calls for value in call.arguments.values())):
             tree = tree_of(value)
             if tree is not None:

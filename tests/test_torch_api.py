@@ -31,10 +31,20 @@ from archspec.backends import layers  # noqa: E402
 
 LEFT_OUT = {
     *("device", "dtype", "out", "return_indices", "recompute_scale_factor", "divisor_override", "padding_mode"),
-    *("training", "process_group", "min_value", "max_value", "_stacklevel", "keepdim"),
+    *(
+        "training",
+        "process_group",
+        "min_value",
+        "max_value",
+        "_stacklevel",
+        "keepdim",
+        "add_bias_kv",
+        "add_zero_attn",
+        "enable_gqa",
+    ),
 }
 """Parameters of torch that no op needs, so that the table may leave them out where another one follows."""
-INPUTS = {"self", "input", "tensor", "tensors", "other", "args", "kwargs"}
+INPUTS = {"self", "input", "tensor", "tensors", "query", "key", "attn_mask", "other", "args", "kwargs"}
 Parameters = list[tuple[str, Any]]
 
 
@@ -53,7 +63,8 @@ def by_inspection(function: Callable[..., Any]) -> Parameters:
 def by_documentation(function: Any, name: str) -> list[Parameters]:
     """The signatures in the text of a built-in function, which has none to inspect: one for each form."""
     pattern = rf"^(?:\.\. function:: )?{name}(\(.*?\)) -> "
-    headers = re.findall(pattern, inspect.getdoc(function) or "", re.M)
+    text = inspect.getdoc(function) or ""
+    headers = re.findall(pattern, text, re.M) or re.findall(pattern, text, re.M | re.S)
     return [_read(header) for header in headers]
 
 
@@ -74,7 +85,8 @@ def signatures(target: str) -> list[Parameters]:
         forms = by_documentation(function, target.rpartition(".")[2])
     if "args" in dict(forms[0]) and target.startswith("F."):  # dispatched: the real one has another name
         forms = [by_inspection(found(f"{target}_with_indices"))]
-    return [[(name, default) for name, default in form if name not in INPUTS] for form in forms]
+    inputs = INPUTS | ({"value"} if "query" in dict(forms[0]) else set())
+    return [[(name, default) for name, default in form if name not in inputs] for form in forms]
 
 
 def agrees(known: Signature, form: Parameters) -> bool:

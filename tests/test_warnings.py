@@ -22,6 +22,22 @@ class Warns(NamedTuple):
 
 CASES = [
     Warns(
+        "a convolution of tokens",
+        "input: [4, 6, 6]\nlayers:\n  - conv: 8\n  - to_tokens\n  - gelu\n  - conv: 3\n",
+        "shape",
+        (6, 5),
+        "conv: the tokens 36x8 are read as 36 channels of the length 8",
+        "`- to_image` before it",
+    ),
+    Warns(
+        "attention of an image",
+        "input: [4, 6, 6]\nlayers:\n  - conv: {name: c, filters: 8}\n  - attention: [c, c, c]\n",
+        "shape",
+        (4, 5),
+        "attention: the image 8x6x6 is read as 8 windows of 6 tokens",
+        "`- to_tokens` before it",
+    ),
+    Warns(
         "a concat of one name",
         "input: [3, 8, 8]\nlayers:\n  - conv: {name: a, filters: 3}\n  - relu\n  - concat: a\n",
         "merge",

@@ -39,7 +39,9 @@ def execute(
         if call.is_module:
             modules.append(named(call.target)(**call.arguments))
             prepare(modules[-1])
-            result = modules[-1](*values)
+            given = values if call.reads is None else [values[place] for place in call.reads]
+            result = modules[-1](*given, **call.options)
+            result = result if call.item is None else result[call.item]
         elif call.is_operator:
             operands = list(values)
             for place, number in numbers_of(call.arguments):
@@ -47,6 +49,8 @@ def execute(
             result = reduce(OPERATORS[call.target], operands)
         else:
             function = named(call.target)
-            result = function(values, **call.arguments) if call.listed else function(*values, **call.arguments)
+            given = values if call.reads is None else [values[place] for place in call.reads]
+            size = {} if call.size_of is None else {"size": values[call.size_of].shape[2:]}
+            result = function(given, **call.arguments) if call.listed else function(*given, **size, **call.arguments)
         values = [result]
     return values[0], modules

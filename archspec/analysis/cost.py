@@ -13,7 +13,7 @@ from archspec.graph import Graph
 from archspec.ops.base import Op
 from archspec.shapes import LIMIT, Shape
 
-CONVENTIONS = {"macs": "conv+linear", "flops": "2*macs+elementwise"}
+CONVENTIONS = {"macs": "conv+linear+attention", "flops": "2*macs+elementwise"}
 DTYPES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
 """Bytes of one number, by the name of its type."""
 

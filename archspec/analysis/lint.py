@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from archspec.errors import Complaint, Diagnostic
 from archspec.graph import Graph, Node
-from archspec.shapes import elements
+from archspec.ops.base import Op
+from archspec.shapes import elements, shape_text
 
 
 def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
@@ -16,6 +17,8 @@ def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
     for node in graph.nodes:
         complaint = _single_values(node, batch) if node.op.batch_statistics else None
         complaint = complaint or node.op.surprise()
+        if complaint is None and node.op.wants and _is_ambiguous(node.op):
+            complaint = _other_layout(graph, node)
         if complaint is None:
             continue
         place = (node.span.source.name, node.span.line, node.span.column)
@@ -25,6 +28,36 @@ def lint(graph: Graph, batch: int = 1) -> tuple[Diagnostic, ...]:
         notes = tuple(str(each) for each in node.scope.chain() if each.block or each.copy)
         found.append(replace(complaint.at(node.span).diagnostic(notes), severity="warning"))
     return tuple(found)
+
+
+def _is_ambiguous(op: Op) -> bool:
+    """Return whether tokens have as many axes as an image, or an image as many as windows of tokens."""
+    return op.rank == (1 if op.wants == "image" else 2)
+
+
+def _other_layout(graph: Graph, node: Node) -> Complaint | None:
+    """Return a warning if a convolution or pooling reads tokens, or attention an image."""
+    op, shape = node.op, shape_text(node.op.input)
+    found = _layout(graph, node.inputs[0])
+    if not found or found == op.wants:
+        return None
+    if found == "tokens":
+        message = f"{op.op}: the tokens {shape} are read as {op.channels} channels of the length {op.input[-1]}"
+        help = "`- to_image` before it makes an image of them; `- permute: [1, 0]`, a line of features"
+    else:
+        message = f"{op.op}: the image {shape} is read as {op.channels} windows of {op.input[1]} tokens"
+        help = "`- to_tokens` before it makes tokens of the pixels"
+    return Complaint("shape", message, help)
+
+
+def _layout(graph: Graph, path: str) -> str:
+    """Return what a value is laid out as: `image` or `tokens`, by the steps that it came through; empty if unknown."""
+    while path not in graph.inputs:
+        node = graph.node(path)
+        if node.op.gives or node.op.output != node.op.input or node.op.op == "permute":
+            return node.op.gives
+        path = node.inputs[0]
+    return ""
 
 
 def _single_values(node: Node, batch: int) -> Complaint | None:

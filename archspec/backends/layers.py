@@ -7,6 +7,51 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 
+class Attention(nn.Module):
+    """Scaled dot-product attention of tokens `(N, ..., T, C)`, in heads.
+
+    Source: Attention Is All You Need, https://arxiv.org/abs/1706.03762
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        causal: bool = False,
+        scale: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.causal = causal
+        self.scale = scale
+        self.dropout = dropout
+
+    def forward(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        if self.heads > 1:
+            q = torch.unflatten(q, -1, [self.heads, -1]).transpose(-3, -2)
+            k = torch.unflatten(k, -1, [self.heads, -1]).transpose(-3, -2)
+            v = torch.unflatten(v, -1, [self.heads, -1]).transpose(-3, -2)
+        x = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=bias,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal,
+            scale=self.scale,
+        )
+        return x.transpose(-3, -2).flatten(-2) if self.heads > 1 else x
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, causal={self.causal}, scale={self.scale}, dropout={self.dropout}"
+
+
 class DropPath(nn.Module):
     """Stochastic depth: in training, drop whole samples with probability `rate`.
 
@@ -89,3 +134,45 @@ class Scale(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, init={self.init}"
+
+
+class WindowPartition(nn.Module):
+    """Cut images `(N, H, W, C)` into windows of tokens, `(N, windows, h * w, C)`.
+
+    Source: Swin Transformer, https://arxiv.org/abs/2103.14030
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, height, width, channels = x.shape
+        h, w = self.size
+        x = x.reshape(n, height // h, h, width // w, w, channels)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+class WindowReverse(nn.Module):
+    """Join windows of tokens `(N, windows, h * w, C)` to images `(N, height, W, C)`.
+
+    Source: Swin Transformer, https://arxiv.org/abs/2103.14030
+    """
+
+    def __init__(self, size: tuple[int, int], height: int) -> None:
+        super().__init__()
+        self.size = size
+        self.height = height
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, windows, _, channels = x.shape
+        h, w = self.size
+        rows = self.height // h
+        x = x.reshape(n, rows, windows // rows, h, w, channels)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, height={self.height}"

@@ -54,6 +54,10 @@ class Step:
     reads: tuple[int, ...]
     arguments: tuple[tuple[str, Any], ...] | None = None
     listed: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+    """Keywords that a child is given."""
+    size_of: int | None = None
+    """The number of a value whose spatial axes are the argument `size` of a function."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ class _Scope:
 
     def add(self, step: Step) -> int:
         """Append a step; return the number of its value."""
-        self.chain &= step.arguments is None and step.reads == (self.count - 1,)
+        self.chain &= step.arguments is None and step.reads == (self.count - 1,) and not step.options
         self.steps.append(step)
         self.count += 1
         return self.count - 1
@@ -245,6 +249,10 @@ class _Lowering:
         for name, child in tree.children.items():
             if isinstance(child, Node):
                 self._leaf(scope, name, child)
+            elif all(isinstance(part, Node) and part.op.whole() is not part.op for part in child.children.values()):
+                for number, part in child.children.items():
+                    assert isinstance(part, Node)
+                    self._leaf(scope, f"{name}_{number}", part)
             else:
                 self._child(scope, name, child)
 
@@ -260,10 +268,14 @@ class _Lowering:
         for call in node.op.calls():
             if call.is_module:
                 scope.modules[name] = construct(call, **options)
-                step = Step(name, name, reads)
+                given = reads if call.reads is None else tuple(reads[place] for place in call.reads)
+                step = Step(name, name, given, options=tuple(call.options.items()))
             else:
                 step = _function_step(name, call, reads)
-            reads = (scope.add(step),)
+            value = scope.add(step)
+            if call.item is not None:
+                value = scope.add(Step(name, "item", (value,), (("position", call.item),)))
+            reads = (value,)
         (scope.numbers[node.path],) = reads
         function = node.op.function()
         if function is not None and _is_unnamed(node):
@@ -345,7 +357,9 @@ def _is_unnamed(node: Node) -> bool:
 
 
 def _function_step(name: str, call: Call, reads: tuple[int, ...]) -> Step:
-    return Step(name, call.target, reads, tuple(call.arguments.items()), call.listed)
+    given = reads if call.reads is None else tuple(reads[place] for place in call.reads)
+    size_of = None if call.size_of is None else reads[call.size_of]
+    return Step(name, call.target, given, tuple(call.arguments.items()), call.listed, size_of=size_of)
 
 
 def _kind(node: Node, path: str) -> tuple[str, str]:
@@ -383,9 +397,10 @@ def _forward(plan: Plan) -> Callable[..., Any]:
         reads = [values[number] for number in step.reads]
         name = "value" if step.name in _TAKEN else step.name
         if step.arguments is None:
-            values.append(graph.create_node("call_module", step.target, tuple(reads), {}, name))
+            values.append(graph.create_node("call_module", step.target, tuple(reads), dict(step.options), name))
         else:
-            values.append(_function_node(graph, step, reads, name))
+            like = None if step.size_of is None else values[step.size_of]
+            values.append(_function_node(graph, step, reads, name, like))
     results = [values[number] for number in plan.returns]
     if plan.names is not None:
         graph.output(dict(zip(plan.names, results, strict=True)))
@@ -398,13 +413,21 @@ def _forward(plan: Plan) -> Callable[..., Any]:
     return type(holder).forward
 
 
-def _function_node(graph: fx.Graph, step: Step, reads: list[fx.Node], name: str) -> fx.Node:
+def _function_node(
+    graph: fx.Graph, step: Step, reads: list[fx.Node], name: str, like: fx.Node | None = None
+) -> fx.Node:
     arguments: dict[str, Any] = dict(step.arguments or ())
     if step.target == "attribute":
         return graph.create_node("get_attr", arguments["name"], (), {}, name)
     if step.target == "expand":
         size = graph.create_node("call_method", "size", (reads[1], 0), {}, "batch")
         return graph.create_node("call_method", "expand", (reads[0], size, *[-1] * arguments["axes"]), {}, name)
+    if like is not None:
+        shape = graph.create_node("call_function", getattr, (like, "shape"), {})
+        arguments = {
+            "size": graph.create_node("call_function", operator.getitem, (shape, slice(2, None)), {}),
+            **arguments,
+        }
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:

@@ -220,7 +220,7 @@ def _drawn(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Te
     if len(shape) > 1 and name != FREE:
         fan_in = max(1, shape.numel() // shape[0])
         return _uniform(shape, generator).mul_((3 / fan_in) ** 0.5)
-    if name == "bias":
+    if name.endswith("bias"):
         return torch.randn(shape, generator=generator)
     return (_gains(shape.numel(), generator) * _signs(shape.numel(), generator)).view(shape)
 

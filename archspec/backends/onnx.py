@@ -150,10 +150,45 @@ def _exported(model: nn.Module, graph: Graph, dynamic_batch: bool, opset: int | 
             output_names=list(graph.outputs),
             opset_version=opset,
             dynamic_shapes=tuple({0: open_batch} for _ in inputs) if dynamic_batch else None,
+            custom_translation_table={torch.ops.aten.scaled_dot_product_attention.default: _attention},
             verbose=False,
         )
     assert program is not None
     return program
+
+
+def _attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Translate attention of any number of axes: the exporter's own translation takes four, one head is three."""
+    import numpy as np
+    from onnxscript import opset18 as op
+
+    assert not dropout_p
+    assert not enable_gqa
+    axes, dtype = len(key.shape), query.dtype.numpy()
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    transposed = op.Transpose(key, perm=[*range(axes - 2), axes - 1, axes - 2])
+    scores = op.MatMul(op.Mul(query, op.Constant(value=_constant(np.array(factor, dtype)))), transposed)
+    if is_causal:
+        later = np.triu(np.full((query.shape[-2], key.shape[-2]), -np.inf, dtype), 1)
+        scores = op.Add(scores, op.Constant(value=_constant(later)))
+    if attn_mask is not None:
+        scores = op.Add(scores, attn_mask)
+    return op.MatMul(op.Softmax(scores, axis=-1), value)
+
+
+def _constant(array: Any) -> Any:
+    import onnx
+
+    return onnx.numpy_helper.from_array(array)
 
 
 def _strip(program: torch.onnx.ONNXProgram) -> None:

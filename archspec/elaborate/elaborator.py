@@ -18,7 +18,15 @@ from archspec.elaborate.interning import applied
 from archspec.elaborate.limits import MAX_FAILURES, MAX_NODES, Limits, TooLarge
 from archspec.elaborate.memo import Entry, scope_key
 from archspec.elaborate.missing_padding import padding_help
-from archspec.elaborate.namespace import ABSENT_REF, UNKNOWN_REF, Namespace, Ref, is_conditional, left_out
+from archspec.elaborate.namespace import (
+    ABSENT_REF,
+    UNKNOWN_REF,
+    Namespace,
+    Ref,
+    is_conditional,
+    left_out,
+    several_results,
+)
 from archspec.elaborate.places import value_place
 from archspec.errors import Complaint, Span, kind_of
 from archspec.expressions import MISSING, Environment, UnknownShape
@@ -76,6 +84,8 @@ class Elaborator:
         self.inputs: Mapping[str, Shape | None] = {}
         self.free: dict[str, Op] = {}
         """The free tensors by their paths, but for those of scopes that were copied."""
+        self.free_ops: dict[tuple[Any, ...] | None, Op] = {}
+        """The free tensors by what they depend on."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""
 
@@ -90,6 +100,13 @@ class Elaborator:
                     step = self._chosen_if_it_stands(step, namespace, environment)  # noqa: PLW2901
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
+                if reads[0].parts:
+                    reads = self._parts(step, namespace, reads)
+                if step.operands:
+                    values = [(value.evaluate(environment), value.span) for value in step.operands]
+                    reads = (*reads, *(namespace.named(name, at, step.label) for name, at in values))
+                if len(reads) > 1:
+                    self._check_single(step, namespace, reads)
                 if step.repeat is not None:
                     previous = self._repeated(step, step.repeat, Application(namespace, namespace, environment, reads))
                 elif step.when is None or self._stands(step, environment):
@@ -155,9 +172,12 @@ class Elaborator:
             help = f"`{step.label}: NAME` merges the step before with the step NAME"
             message = f"{step.label}: expected two or more inputs, got {len(value)}"
             raise Complaint("argument", message, help, span=at)
-        if not merge and len(value) != 1 and not isinstance(step, CallStep | ChoiceStep):
-            help = "merge them first: `add`, `multiply` or `concat`"
-            raise Complaint("argument", f"{step.label}: expected one input, got {len(value)}", help, span=at)
+        if not merge and not isinstance(step, CallStep | ChoiceStep):
+            op = step.op if isinstance(step, OpStep) else Op
+            if not op.reads_as_many(len(value)):
+                merging = "merge them first: `add`, `multiply` or `concat`"
+                message = f"{step.label}: expected {op.inputs_text()}, got {len(value)}"
+                raise Complaint("argument", message, None if op.operand_names else merging, span=at)
         self.limits.add_edges(len(value), step.span)
         yaml = step.reads.yaml
         if not isinstance(yaml, YamlList):  # an expression, which has one place for all of them
@@ -209,6 +229,19 @@ class Elaborator:
             message = f"{step.label}: expected a tensor among the operands, got numbers only"
             raise Complaint("argument", message, "work the numbers out: `${...}`", span=step.reads.span)
         return tuple(found)
+
+    def _parts(self, step: Step, namespace: Namespace, reads: tuple[Ref, ...]) -> tuple[Ref, ...]:
+        """Return the results of a step one by one, for an op that reads as many. Raises: Complaint for any other."""
+        if len(reads) > 1 or not isinstance(step, OpStep) or not step.op.operand_names:
+            self._check_single(step, namespace, reads)
+        return reads[0].parts
+
+    def _check_single(self, step: Step, namespace: Namespace, reads: tuple[Ref, ...]) -> None:
+        """Check that each value that a step reads is one. Raises: Complaint if a step has several results."""
+        for ref in reads:
+            if ref.parts:
+                at = step.reads.span if step.reads is not None else step.span
+                raise several_results(ref, namespace.called(ref), at)
 
     def _warn_of_order(self, step: Step, name: str, namespace: Namespace, previous: Ref) -> None:
         """Warn of a merge that names one step, where the order counts: the step before goes first."""
@@ -311,7 +344,9 @@ class Elaborator:
     ) -> None:
         """Keep what became of a step."""
         reads = made.inputs if isinstance(made, Node) else tuple(ref.path for ref in application.reads)
-        scope.items.append(Applied(step.origin, made, reads, result.path, application.environment, application.copy))
+        first, *more = [part.path for part in result.parts or (result,)]
+        environment, copy = application.environment, application.copy
+        scope.items.append(Applied(step.origin, made, reads, first, environment, copy, tuple(more)))
 
     def _repeated(self, step: Step, repeat: Repeat, application: Application) -> Ref:
         """Apply a step as often as it is repeated, each copy to the value of the one before."""
@@ -415,6 +450,8 @@ class Elaborator:
         namespace.enter_inline(step)
         try:
             ref = self.run(step.steps, namespace, inner, application.reads[0])
+            if ref.parts:
+                raise several_results(ref, namespace.called(ref), step.steps[-1].span)
         finally:
             namespace.scope = scope
             namespace.leave_inline(step)
@@ -479,6 +516,8 @@ class Elaborator:
                     namespace, environment = self._sequential(step, scope, application)
                 application.home.children[name] = namespace
                 ref = self.run(namespace.steps, namespace, environment, namespace.first_input)
+                if ref.parts:
+                    raise several_results(ref, namespace.called(ref), namespace.steps[-1].span)
         if key is not None:
             self.memo[key] = Entry(namespace, ref, first, len(self.nodes), measurement.spent)
         return ref
@@ -611,7 +650,10 @@ class Elaborator:
         home = application.home
         name = home.new_name(step, application.environment)
         path = home.prefix + name
-        arguments = step.all_arguments(application.environment, self.params) if step.made else step.constants
+        known = self._known_free(step, application.environment)
+        arguments = (
+            step.all_arguments(application.environment, self.params) if step.made and not known else step.constants
+        )
         if step.takes_numbers and step.reads is not None:
             numbers = number_operands(step.reads.evaluate(application.environment))
             arguments = {**arguments, "numbers": numbers} if numbers else arguments
@@ -623,18 +665,23 @@ class Elaborator:
         else:
             leads = tuple([ref.lead for ref in given])
             try:
-                op = applied(step.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+                leads = leads if leads.count(Lead.BATCH) < len(leads) else ()
+                op = known or applied(step.op, shapes, arguments, leads)  # type: ignore[arg-type]
                 if step.is_free:
-                    self.free[path] = op
+                    self._keep_free(step, application.environment, path, op)
                 elif op.leads:
                     op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
-                ref = Ref(path, op.output, op.lead)
-                reads = tuple([ref.path for ref in given])
-                draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
-                self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
+                results = op.results()
+                if results:
+                    ref = self._results(step, op, results, arguments, name, application)
+                else:
+                    ref = Ref(path, op.output, op.lead)
+                    reads = tuple([ref.path for ref in given])
+                    draws = own_draws(step.init, op, application.environment) if step.init else EMPTY
+                    self.nodes.append(Node(path, op, reads, step.span, home.scope, step.origins, draws))
                 if self.trace:
                     result = application.reads[0] if step.is_free else ref
-                    self._place(home.scope, step, self.nodes[-1], application, result)
+                    self._place(home.scope, step, self.nodes[-max(1, len(results))], application, result)
             except Complaint as error:
                 self._complain_of_op(step, error, arguments, path, application)
                 # No node: what reads this step reads what it would have read, where the shape is the same for sure.
@@ -642,16 +689,68 @@ class Elaborator:
         home.bind(name, ref)
         return application.reads[0] if step.is_free else ref
 
+    def _results(
+        self,
+        step: OpStep,
+        op: Op,
+        results: Sequence[Mapping[str, Any]],
+        arguments: Mapping[str, Any],
+        name: str,
+        application: Application,
+    ) -> Ref:
+        """Make a node for each result of an op, in a scope of its own."""
+        home = application.home
+        path = home.prefix + name
+        self.limits.nodes += len(results) - 1
+        if self.limits.exceeded_by(0):
+            too_large(self.findings, step.span, home.scope)
+        self.limits.add_path(path, step.span)
+        self.limits.add_scopes(1, step.span)
+        scope = Scope(step.label, path, home.scope, None, application.copy, step.span, step)
+        reads = tuple([ref.path for ref in application.reads])
+        parts = []
+        for number, result in enumerate(results):
+            single = applied(step.op, op.inputs, {**arguments, **result}, op.leads)
+            self.nodes.append(Node(f"{path}.{number}", single, reads, step.span, scope, step.origins))
+            parts.append(Ref(f"{path}.{number}", single.output, single.lead))
+        namespace = home.children[name] = Namespace(scope, {}, [])
+        namespace.names = {str(number): part for number, part in enumerate(parts)}
+        return Ref(path, parts[0].shape, parts[0].lead, tuple(parts))
+
+    def _free_key(self, step: OpStep, environment: Environment) -> tuple[Any, ...] | None:
+        """Return what a free tensor depends on; None if that is more than plain values."""
+        if not step.is_free or step.defaults:
+            return None
+        names = sorted(set().union(*(value.names for _, value in step.made)))
+        values = [environment.find(name) for name in names]
+        types = tuple(map(type, values))
+        return (step, types, *values) if {int, float, str, bool}.issuperset(types) else None
+
+    def _known_free(self, step: OpStep, environment: Environment) -> Op | None:
+        """Return the free tensor that a step made of the same values before: thousands of numbers may be in it."""
+        return self.free_ops.get(self._free_key(step, environment)) if step.is_free and step.made else None
+
+    def _keep_free(self, step: OpStep, environment: Environment, path: str, op: Op) -> None:
+        """Remember a free tensor, for the steps that read it and for the step's next use."""
+        self.free[path] = op
+        key = self._free_key(step, environment) if step.made else None
+        if key is not None:
+            self.free_ops[key] = op
+
     def _complain_of_op(
         self, step: OpStep, error: Complaint, arguments: Mapping[str, Any], path: str, application: Application
     ) -> None:
         """Tell that an op does not fit, with its operands called what they are called in the scope of the step."""
         self.failures[step.origin] += 1
+        shapes = [ref.shape for ref in application.reads if ref.shape is not None]
         if len(application.reads) > 1:
             origins = step.reads.evaluate(application.environment) if step.reads is not None else []
-            written = (
-                [each for each in origins if not is_number(each)] if isinstance(origins, list) else [None, origins]
-            )
+            written: list[Any] = [None, origins]
+            if isinstance(origins, list):
+                written = [each for each in origins if not is_number(each)]
+            written += [value.evaluate(application.environment) for value in step.operands]
+            if len(written) != len(application.reads):  # the parts of a `split`
+                written = [None] * len(application.reads)
             inputs = {id(ref): name for name, ref in application.namespace.inputs.items()}
             names = tuple(
                 name or inputs.get(id(ref)) or ref.path.removeprefix(application.namespace.prefix)
@@ -668,7 +767,8 @@ class Elaborator:
                 error.help = partial(padding_help, *args)
         elif error.code == "shape":
             odd = next(filter(None, (input_help(shape) for shape in self.inputs.values() if shape)), None)
-            error.help = odd or error.help
+            tokens = len(shapes) == 1 and len(shapes[0]) == 2 and step.op.wants == "image"
+            error.help = odd or error.help or ("`- to_image` before it makes an image of tokens" if tokens else None)
         scope = application.home.scope
         within = Scope(step.label, path, scope, copy=application.copy, span=step.span) if application.copy else scope
         self.findings.complain(_op_fault(step, error), within)

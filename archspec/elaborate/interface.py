@@ -9,17 +9,17 @@ from typing import Any
 
 from archspec.document import Document
 from archspec.elaborate.findings import ScopedFindings
-from archspec.elaborate.namespace import ABSENT_REF, Namespace, Ref, left_out, name_expected
+from archspec.elaborate.namespace import ABSENT_REF, Namespace, Ref, left_out, name_expected, several_results
 from archspec.errors import Complaint, Span, UsageError, brief, did_you_mean, kind_of, listed
 from archspec.expressions import CONTAINERS, MAX_TEXT, UNKNOWN, Environment, UnknownShape, weight
 from archspec.files import MAX_BYTES
 from archspec.graph import Graph, Node, copied
 from archspec.names import output_name_fault, step_name_fault, value_name_fault
-from archspec.ops.fields import MAX_AXES, Int, axis_names
+from archspec.ops.fields import Int, axis_names
 from archspec.ops.shape_help import input_help
 from archspec.program import Program
 from archspec.program.steps import RESERVED, BlockProgram, CallStep, Value
-from archspec.shapes import LIMIT, Lead, Shape, shape_text
+from archspec.shapes import LIMIT, MAX_INPUT_AXES, Lead, Shape, shape_text
 from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar
 
 InputShape = tuple[int, ...] | list[int]
@@ -180,8 +180,10 @@ def _overridden(
             raise UsageError(f"{document.name}: unknown input `{name}`", did_you_mean(str(name), declared))
         origins: object = shape
         sizes = origins if isinstance(origins, tuple | list) else ()
-        if not 1 <= len(sizes) <= MAX_AXES or any(type(size) is not int or not 0 < size < LIMIT for size in sizes):
-            message = f"input: expected 1 to {MAX_AXES} positive sizes, got {brief(shape)}"
+        if not 1 <= len(sizes) <= MAX_INPUT_AXES or any(
+            type(size) is not int or not 0 < size < LIMIT for size in sizes
+        ):
+            message = f"input: expected 1 to {MAX_INPUT_AXES} positive sizes, got {brief(shape)}"
             raise UsageError(message, "a shape without the batch, channels first: 3x224x224")
     return {name: tuple(override[name]) if name in override else shape for name, shape in declared.items()}
 
@@ -227,6 +229,10 @@ def outputs(
     """Return the path of each output; without `outputs`, that of the last step."""
     yaml = document.keys.get("outputs")
     if yaml is None:
+        if last.parts:
+            name = namespace.called(last)
+            findings.complain(several_results(last, name, document.keys["layers"].span))
+            return {}
         if last is ABSENT_REF and namespace.steps:
             findings.complain(left_out(None, namespace.steps[-1].span))
         return {last.path: last.path} if last.shape is not None else {}
@@ -235,6 +241,9 @@ def outputs(
     found: dict[str, str] = {}
     for name, target, at in named_outputs(yaml, environment):
         ref = findings.guarded(partial(namespace.named, target, at, "outputs"))
+        if ref is not None and ref.parts:
+            findings.complain(several_results(ref, target, at))
+            continue
         fault = output_name_fault(name)
         if fault and (ref is None or ref.path != name):  # a path is a name, however long: that of the default is one
             findings.complain(fault.at(at, "outputs: "))

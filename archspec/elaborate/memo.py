@@ -86,7 +86,8 @@ class Entry:
             return ref
         if ref.path == self.source.path:
             return source
-        return Ref(scope.path + ref.path[len(self.namespace.scope.path) :], ref.shape, ref.lead)
+        path = scope.path + ref.path[len(self.namespace.scope.path) :]
+        return Ref(path, ref.shape, ref.lead, tuple(self.moved(scope, source, part) for part in ref.parts))
 
     def names(self, scope: Scope, source: Ref) -> Namespace:
         """Return its names as they are in the scope `scope`."""

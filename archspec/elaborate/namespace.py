@@ -16,12 +16,15 @@ from archspec.shapes import Lead, Shape
 
 
 class Ref(Tensor):
-    """A value of the network: its path, its shape (None where its step is in error), what stands before the shape."""
+    """A value of the network: its path, its shape (None where its step is in error), what stands before the shape.
 
-    __slots__ = ("path", "lead")
+    A step with several results has them as `parts`; its own path is that of no value.
+    """
 
-    def __init__(self, path: str, shape: Shape | None, lead: Lead = Lead.BATCH) -> None:
-        self.path, self.shape, self.lead = path, shape, lead
+    __slots__ = ("path", "lead", "parts")
+
+    def __init__(self, path: str, shape: Shape | None, lead: Lead = Lead.BATCH, parts: tuple[Ref, ...] = ()) -> None:
+        self.path, self.shape, self.lead, self.parts = path, shape, lead, parts
 
 
 UNKNOWN_REF = Ref("", None)
@@ -402,6 +405,12 @@ def left_out(name: object, span: Span) -> Complaint:
     what = f"`{name}`" if isinstance(name, str) else "a value that is read here"
     help = "leave this step out under the same `when`"
     return Complaint("reference", f"{what} is left out, and stands for no other value", help, span=span)
+
+
+def several_results(ref: Ref, name: str, span: Span) -> Complaint:
+    """Return the finding of a step whose results are read as if they were one."""
+    message = f"`{name}` has {len(ref.parts)} results"
+    return Complaint("reference", message, f"name the one that is meant: `{name}.0`", span=span)
 
 
 def is_conditional(step: Step) -> bool:

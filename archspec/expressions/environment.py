@@ -14,7 +14,10 @@ from archspec.shapes import SPATIAL_AXES, Shape, shape_text
 
 
 class Tensor:
-    """What an expression sees of a tensor: `channels`, `height`, `width`, `depth`, `length` and `shape`."""
+    """What an expression sees of a tensor: `channels`, `height`, `width`, `depth`, `length`, `features` and `shape`.
+
+    `features` is the size of the last axis.
+    """
 
     __slots__ = ("shape",)
 
@@ -27,12 +30,14 @@ class Tensor:
             raise UnknownShape
         if name == "shape":
             return list(self.shape)
+        if name == "features":
+            return self.shape[-1]
         axes = ("channels", *SPATIAL_AXES.get(len(self.shape) - 1, ()))
         if name not in axes:
             raise Complaint(
                 "expression",
                 f"a tensor of {shape_text(self.shape)} has no `{name}`",
-                partial(_axis_help, name, (*axes, "shape")),
+                partial(_axis_help, name, (*axes, "features", "shape")),
             )
         return self.shape[axes.index(name)]
 
@@ -105,7 +110,8 @@ class Environment:
 def _axis_help(name: str, axes: tuple[str, ...]) -> str | None:
     """Return the help for an attribute that a tensor does not have, such as torch's or Keras' words for an axis."""
     words = {
-        "channels": ("c", "ch", "chans", "filters", "features", "dim", "dims", "num_channels", "out_channels"),
+        "channels": ("c", "ch", "chans", "filters", "num_channels", "out_channels"),
+        "features": ("dim", "dims", "embed_dim", "d_model", "last", "num_features", "hidden"),
         "height": ("h", "rows"),
         "width": ("w", "cols", "columns"),
         "length": ("l", "len", "time", "steps", "sequence", "seq_len"),

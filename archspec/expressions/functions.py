@@ -184,7 +184,7 @@ NOT_FUNCTIONS = {
     "format": "text around an expression makes text of it: `layer${index}`",
     "bool": "a comparison is true or false: `x != 0`",
     "div": "write `x / y`, or `x // y` for an integer",
-    "size": "a tensor has `shape`, `channels`, `height`, `width`, `depth` and `length`",
+    "size": "a tensor has `shape`, `channels`, `height`, `width`, `depth`, `length` and `features`",
     "any": "write `sum(x for x in list) > 0`",
     "prod": "write the product out: `x * y`",
 }

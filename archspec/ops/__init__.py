@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archspec.ops import activation, arithmetic, conv, dropout, free, layout, linear, merge, norm, pool
+from archspec.ops import (
+    activation,
+    arithmetic,
+    attention,
+    conv,
+    dropout,
+    free,
+    layout,
+    linear,
+    merge,
+    norm,
+    pool,
+    tokens,
+)
 from archspec.ops.base import Op
 
 FAMILIES: dict[str, tuple[type[Op], ...]] = {
@@ -21,6 +34,8 @@ FAMILIES: dict[str, tuple[type[Op], ...]] = {
     "merge": merge.OPS,
     "arithmetic": arithmetic.OPS,
     "layout": layout.OPS,
+    "attention": attention.OPS,
+    "tokens": tokens.OPS,
     "dropout": dropout.OPS,
     "free tensors": free.OPS,
 }

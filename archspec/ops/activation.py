@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archspec.ops.base import Call, Op
-from archspec.ops.fields import Axis, Choice, Float, Int, arg, axis_names
+from archspec.ops.base import ANY_RANK, Call, Op
+from archspec.ops.fields import Axis, Choice, Float, Int, arg, torch_dim
 from archspec.shapes import Shape
 
 
@@ -12,6 +12,7 @@ class _Activation(Op):
 
     work = 1
     broadcasts = True
+    ranks = ANY_RANK
     functional = True
     on_line_of_input = True
 
@@ -228,6 +229,7 @@ class _Softmax(Op):
     """What the softmaxes share. Abstract."""
 
     work = 5
+    ranks = ANY_RANK
     functional = True
     on_line_of_input = True
     work_doc = "5 per element: maximum, difference, exponential, sum, and the division or logarithm"
@@ -237,7 +239,7 @@ class _Softmax(Op):
     )
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call(self.torch_name, {"dim": 1 + axis_names(self.rank).index(self.axis)}),)
+        return (Call(self.torch_name, {"dim": torch_dim(self.axis, self.rank)}),)
 
 
 class Softmax(_Softmax):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from archspec.errors import Complaint
-from archspec.ops.base import Call, Op
-from archspec.ops.fields import Axis, Bool, Float, Kind, arg, axis_names
+from archspec.ops.base import ANY_RANK, Call, Op
+from archspec.ops.fields import MAX_AXES, Axis, Bool, Float, Kind, arg, axis_position, torch_dim
 from archspec.ops.free import Buffer
 from archspec.ops.merge import EqualShapes, number
 from archspec.shapes import Lead, Shape, elements, shape_text
@@ -17,6 +17,7 @@ class _Function(Op):
     """A function of torch that works element by element. Abstract."""
 
     work = 1
+    ranks = ANY_RANK
     broadcasts = True
     on_line_of_input = True
 
@@ -176,9 +177,9 @@ class Axes(Kind):
         if not names:
             raise Complaint("value", "expected at least one axis, got an empty list")
         found = [self.axis.parse(name, rank) for name in names]
-        if len({axis_place(name, rank) for name in found}) < len(found):
+        if len({axis_position(name, rank) for name in found}) < len(found):
             raise Complaint("value", f"expected each axis once, got {', '.join(found)}")
-        return tuple(sorted(found, key=lambda name: axis_place(name, rank)))
+        return tuple(sorted(found, key=lambda name: axis_position(name, rank)))
 
     def schema(self) -> dict[str, Any]:
         words = list(self.axis.options)
@@ -187,18 +188,14 @@ class Axes(Kind):
             "items": {"type": "string", "pattern": f"^({'|'.join(words)})$"},
             "pattern": f"^({'|'.join(words)})$",
             "minItems": 1,
-            "maxItems": 6,
+            "maxItems": MAX_AXES,
         }
-
-
-def axis_place(name: str, rank: int) -> int:
-    """Return where an axis stands in a shape, by its name."""
-    return rank if name == "last" else axis_names(rank).index(name)
 
 
 class _Reduction(Op):
     """What the reductions over axes share. Abstract."""
 
+    ranks = ANY_RANK
     overwritable = True
     work_doc = "1 per element of the input"
 
@@ -218,14 +215,14 @@ class _Reduction(Op):
         return left
 
     def _places(self) -> list[int]:
-        return [axis_place(name, self.rank) for name in self.axes]
+        return [axis_position(name, self.rank) for name in self.axes]
 
     def flops(self) -> int:
         return elements(self.input)
 
     def calls(self) -> tuple[Call, ...]:
-        places = [1 + place for place in self._places()]
-        return (Call(self.torch, {"dim": places[0] if len(places) == 1 else tuple(places), "keepdim": self.keep}),)
+        dims = [torch_dim(name, self.rank) for name in self.axes]
+        return (Call(self.torch, {"dim": dims[0] if len(dims) == 1 else tuple(dims), "keepdim": self.keep}),)
 
     def summary(self) -> str:
         return ", ".join([*self.axes, *(["keep"] if self.keep else [])])
@@ -271,6 +268,7 @@ class Normalize(Op):
     op = "normalize"
     torch = "F.normalize"
     also_called = ("l2_normalize", "l2_norm", "normalise", "l2norm", "unit_norm", "normalization")
+    ranks = ANY_RANK
     work = 3
     work_doc = "3 per element: its share of the length, the sum, and the division"
 
@@ -281,7 +279,7 @@ class Normalize(Op):
     eps: float = arg(Float(0), "the least length that is divided by", 1e-12, also_called=("epsilon",))
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call(self.torch, {"p": self.p, "dim": 1 + axis_place(self.axis, self.rank), "eps": self.eps}),)
+        return (Call(self.torch, {"p": self.p, "dim": torch_dim(self.axis, self.rank), "eps": self.eps}),)
 
 
 class MatMul(Op):
@@ -293,7 +291,7 @@ class MatMul(Op):
     arity = None
     commutative = False
     color = "#fce5cd"
-    ranks = (1, 2, 3)
+    ranks = ANY_RANK[1:]
     broadcasts = True
     weighted = True
     overwritable = True
@@ -334,9 +332,9 @@ class Gather(Op):
     torch = "[]"
     also_called = ("lookup", "take_rows", "embedding_lookup", "index", "getitem", "table_lookup")
     arity = None
+    ranks = ANY_RANK
     commutative = False
     broadcasts = True
-    overwritable = True
     example = "[table, index]"
 
     def infer(self) -> Shape:
@@ -347,8 +345,8 @@ class Gather(Op):
             raise self.error("shape", message, help="a `parameter` and a `buffer` without `batch: true`")
         table, index = self.inputs
         found = (*index, *table[1:])
-        if len(found) > 6:
-            raise self.error("shape", f"the result {shape_text(found)} has more than 6 axes")
+        if len(found) > MAX_AXES:
+            raise self.error("shape", f"the result {shape_text(found)} has more than {MAX_AXES} axes")
         return found
 
     def check_free(self, free: Mapping[int, Op]) -> None:

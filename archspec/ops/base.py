@@ -15,14 +15,20 @@ from typing import Any, ClassVar, NamedTuple
 
 from archspec._cached import cached_property
 from archspec.errors import Complaint, Help
-from archspec.ops.fields import REQUIRED, Field
+from archspec.ops.fields import MAX_AXES, REQUIRED, Field, Operand
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
 from archspec.shapes import LIMIT, Lead, Shape, elements, shape_text
+
+ANY_RANK = tuple(range(MAX_AXES))
+"""How many spatial axes an op may read that treats all of them alike."""
 
 
 @dataclass(frozen=True)
 class Call:
     """One torch call as plain data, which lowering executes and rendering prints.
+
+    It is given all inputs, or those at the positions `reads`, a module also the keywords `options`; of several results
+    it takes the one at `item`. `size_of` is the position of an input whose spatial axes are the argument `size`.
 
     `target` is `nn.X` for a module, `torch.x` or `F.x` for a function, one of `OPERATORS` for the operator between all
     inputs, or the name of a class of `archspec.backends.layers`. `arguments` are keywords.
@@ -34,6 +40,10 @@ class Call:
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     listed: bool = False
+    reads: tuple[int, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    item: int | None = None
+    size_of: int | None = None
 
     def __post_init__(self) -> None:
         if self.is_operator:
@@ -82,6 +92,10 @@ class Op:
     fields: ClassVar[dict[str, Field]] = {}
     arity: ClassVar[int | None] = 1
     """How many inputs it reads; None: two or more, in order. Without any it is a free tensor: see `free.py`."""
+    counts: ClassVar[tuple[int, ...]] = ()
+    """How many it may read, where several numbers are right."""
+    operand_names: ClassVar[tuple[str, ...]] = ()
+    """What its inputs are called, where each has a part of its own."""
     takes_numbers: ClassVar[bool] = False
     """Whether some of its operands may be numbers; a merge then has a field `numbers` for them."""
     commutative: ClassVar[bool] = True
@@ -108,6 +122,10 @@ class Op:
 
     broadcasts: ClassVar[bool] = False
     """Whether it works element by element, so that torch fits free tensors, which have no batch, to the others."""
+    wants: ClassVar[str] = ""
+    """What its input is laid out as: an `image`, channels first, or `tokens`, features last; empty for either."""
+    gives: ClassVar[str] = ""
+    """What its output is laid out as; empty for what its input is, where the shapes are equal."""
 
     functional: ClassVar[bool] = False
     """Whether generated code may call the function form in `forward`, with no module in `__init__`."""
@@ -115,6 +133,11 @@ class Op:
     """Whether generated code writes it on the line of the layer that it follows: `F.relu(self.conv(x))`."""
     on_line_of_reader: ClassVar[bool] = False
     """Whether generated code writes what follows it on its line: `torch.flatten(self.pool(x), 1)`."""
+
+    methods: ClassVar[bool] = False
+    """Whether generated code writes its functions as methods: `x.flatten(2).transpose(1, 2)`."""
+    in_chain: ClassVar[bool] = True
+    """Whether it may stand in an `nn.Sequential`: its module is given one value, and gives one."""
 
     color: ClassVar[str] = ""
     """The fill of its box in a drawing; empty for the plain one."""
@@ -213,9 +236,10 @@ class Op:
             return
         if self.arity is None and not given:
             raise self.error("argument", "expected a tensor among the operands, got numbers only", "from")
-        if operands < 2 if self.arity is None else given != self.arity:
-            expected = "two or more inputs" if self.arity is None else "one input"
-            raise self.error("argument", f"expected {expected}, got {given}", "from")
+        if not self.reads_as_many(operands if self.arity is None else given):
+            names = ", ".join(self.operand_names)
+            help = f"`from: [{names}]`, or a `split` into as many parts before it" if names else None
+            raise self.error("argument", f"expected {self.inputs_text()}, got {given}", "from", help)
         if self.rank not in self.ranks:
             low, high = 1 + min(self.ranks), 1 + max(self.ranks)
             axes = f"{low} to {high} axes" if low < high else f"{low} axes"
@@ -237,6 +261,33 @@ class Op:
         return f"{text} ({self.names[position]})" if self.names else text
 
     @classmethod
+    def operand_fields(cls) -> tuple[str, ...]:
+        """Return the arguments that name a further input of the op."""
+        return tuple(name for name, field in cls.fields.items() if isinstance(field.kind, Operand))
+
+    @classmethod
+    def reads_several(cls) -> bool:
+        """Return whether it always reads more than one input."""
+        return cls.arity is None or cls.arity > 1
+
+    @classmethod
+    def reads_as_many(cls, count: int) -> bool:
+        """Return whether it reads this many inputs, those that arguments name among them."""
+        if cls.arity is None:
+            return count >= 2
+        return any(number <= count <= number + len(cls.operand_fields()) for number in cls.counts or (cls.arity,))
+
+    @classmethod
+    def inputs_text(cls) -> str:
+        """Return how many inputs it reads, in words."""
+        if cls.arity is None:
+            return "two or more inputs"
+        words = ["no", "one", "two", "three", "four"]
+        counts = cls.counts or (cls.arity,)
+        found = f"{' or '.join(words[count] for count in counts)} input{'s' if counts != (1,) else ''}"
+        return f"{found} ({', '.join(cls.operand_names)})" if cls.operand_names else found
+
+    @classmethod
     def required(cls) -> list[str]:
         """Return the names of the arguments that have no default."""
         return [name for name, field in cls.fields.items() if field.default is REQUIRED]
@@ -253,6 +304,14 @@ class Op:
     def infer(self) -> Shape:
         """Return the output shape; by default the input's. Raises: Complaint if the op cannot be applied."""
         return self.input
+
+    def results(self) -> tuple[dict[str, Any], ...]:
+        """Return the arguments that give each of its results alone, where it has several; none where it has one."""
+        return ()
+
+    def whole(self) -> Op:
+        """Return the op with all its results, of which this one may be."""
+        return self
 
     def weights(self) -> dict[str, Shape]:
         """Return the shape of each trained tensor, by its name in the module."""

@@ -33,6 +33,7 @@ BIAS_WORDS = ("use_bias", "with_bias", "has_bias", "bias_term", "biases")
 class _Convolution(Op):
     """What the convolutions share. Abstract."""
 
+    wants = gives = "image"
     ranks = (1, 2, 3)
     weighted = True
     initial = UNIFORM_BY_FAN

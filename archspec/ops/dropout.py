@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archspec.ops.base import Call, Op
+from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import Float, arg
 
 RATE_WORDS = ("p", "prob", "probability", "ratio", "drop", "drop_rate", "drop_prob", "dropout", "dropout_rate")
@@ -34,6 +34,7 @@ class Dropout(_Dropout):
     op = "dropout"
     torch = "nn.Dropout"
     also_called = ("drop", "drop_out")
+    ranks = ANY_RANK
 
     rate: float = arg(Float(0, 1), "probability that a number is dropped", 0.5, also_called=RATE_WORDS, free=True)
 
@@ -64,6 +65,7 @@ class DropPath(_Dropout):
     op = "drop_path"
     torch = "DropPath"
     also_called = ("droppath", "stochastic_depth", "stochasticdepth", "drop_connect", "dropconnect", "path_drop")
+    ranks = ANY_RANK
     example = "0.2"
 
     rate: float = arg(

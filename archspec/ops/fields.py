@@ -14,7 +14,12 @@ from archspec.ops.symbolic import SymBool, like
 from archspec.shapes import LIMIT, SPATIAL_AXES
 
 MAX_AXES: Final = 1 + max(SPATIAL_AXES)
-"""How many axes a shape may have, the channels included."""
+"""How many axes a shape may have within a network, the channels included."""
+
+LAST: Final = "last"
+"""The axis that ends a shape, whatever else it is called: the features of tokens."""
+AXES: Final = ("channels", "depth", "height", "width", "length", LAST)
+"""The names of axes."""
 
 NO_TUPLES = "YAML has no tuples; write a list: `[3, 3]`"
 _SIZES = re.compile(r"[0-9]{1,9}(?: ?[x*] ?[0-9]{1,9}){1,3}|[(]? ?[0-9]{1,9}(?: ?, ?[0-9]{1,9}){0,3} ?,? ?[)]?")
@@ -202,18 +207,29 @@ class Axis(Choice):
     """An axis of the input, by name."""
 
     def __init__(self) -> None:
-        super().__init__("channels", "depth", "height", "width", "length")
+        super().__init__(*AXES)
 
     def parse(self, value: object, rank: int) -> str:
         name = super().parse(value, rank)
-        if name not in axis_names(rank):
-            raise Complaint("shape", f"expected an axis of the input ({', '.join(axis_names(rank))}), got `{name}`")
+        if name != LAST and name not in axis_names(rank):
+            names = ", ".join((*axis_names(rank), LAST))
+            raise Complaint("shape", f"expected an axis of the input ({names}), got `{name}`")
         return name
 
 
 def axis_names(rank: int) -> tuple[str, ...]:
     """Return the axes of a shape with `rank` spatial axes, in order: `channels, height, width`."""
     return ("channels", *SPATIAL_AXES[rank])
+
+
+def axis_position(name: str, rank: int) -> int:
+    """Return where an axis stands in a shape with `rank` spatial axes."""
+    return rank if name == LAST else axis_names(rank).index(name)
+
+
+def torch_dim(name: str, rank: int) -> int:
+    """Return the number that torch has for an axis: with the batch counted, and -1 for the last."""
+    return -1 if name == LAST else 1 + axis_position(name, rank)
 
 
 class Sizes(Kind):
@@ -316,6 +332,104 @@ def one_per_axis(rank: int) -> str:
     if not rank:
         return "no entries, since the input has no spatial axes"
     return f"{rank} {'entry' if rank == 1 else 'entries'} ({', '.join(SPATIAL_AXES[rank])})"
+
+
+class Axes(Kind):
+    """One axis or several, each by name or number, counted from 0 for the channels; canonical: their numbers."""
+
+    expected = "an axis or a list of them, by name or number from 0,"
+    takes_lists = True
+    example = "height"
+
+    def __init__(self) -> None:
+        self.name, self.number = Axis(), Int(0)
+
+    def parse(self, value: object, rank: int) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple):
+            value = [value]
+        found = tuple(self._one(item, rank) for item in value)
+        if len(set(found)) < len(found):
+            raise Complaint("value", f"expected each axis once, got {', '.join(map(str, value))}")
+        return found
+
+    def _one(self, item: object, rank: int) -> int:
+        if isinstance(item, str):
+            return axis_position(self.name.parse(item, rank), rank)
+        if not is_integer(item):
+            raise self.refuse(item)
+        axis = self.number.parse(item, rank)
+        if axis > rank:
+            raise Complaint("shape", f"expected an axis from 0 to {rank}, got {axis}")
+        return axis
+
+    def schema(self) -> dict[str, Any]:
+        one = {"type": ["integer", "string"], "minimum": 0, "pattern": f"^({'|'.join(AXES)})$"}
+        return {**one, "type": ["integer", "string", "array"], "items": one, "minItems": 1, "maxItems": MAX_AXES}
+
+
+class OneOrMore(Kind):
+    """An integer, or a list of them; canonical: a list."""
+
+    expected = "an integer or a list of integers"
+    takes_lists = True
+
+    def __init__(self, minimum: int | None = None) -> None:
+        self.element = Int(minimum)
+
+    def parse(self, value: object, rank: int) -> tuple[int, ...]:
+        if is_integer(value):
+            return (self.element.parse(value, rank),)
+        if not isinstance(value, list | tuple):
+            raise self.refuse(value)
+        return tuple(self.element.parse(item, rank) for item in value)
+
+    def schema(self) -> dict[str, Any]:
+        element = self.element.schema()
+        return {**element, "type": ["integer", "array"], "items": element, "minItems": 1}
+
+
+class Factors(Kind):
+    """One factor above 0 for all spatial axes, or one per axis; canonical: one per axis, whole ones as integers."""
+
+    expected = "a number, or one per spatial axis,"
+    takes_lists = True
+
+    def parse(self, value: object, rank: int) -> tuple[float, ...]:
+        if not isinstance(value, list | tuple):
+            return (self._one(value, rank),) * rank
+        if len(value) != rank:
+            raise Complaint("shape", f"expected {one_per_axis(rank)}, got a list of {len(value)}")
+        return tuple(self._one(item, rank) for item in value)
+
+    def _one(self, item: object, rank: int) -> float:
+        if is_integer(item):
+            return Int(1).parse(item, rank)
+        if not isinstance(item, float):
+            raise self.refuse(item)
+        factor: float = Float(0, open_minimum=True).parse(item, rank)
+        return int(factor) if factor.is_integer() else factor
+
+    def schema(self) -> dict[str, Any]:
+        element = {"type": "number", "exclusiveMinimum": 0}
+        return {**element, "type": ["number", "array"], "items": element, "minItems": 1, "maxItems": 3}
+
+
+class Operand(Kind):
+    """The name of a step whose value the op reads beside its inputs.
+
+    The value is the last of the op's inputs; canonical is where it stands among them, as text.
+    """
+
+    expected = "the name of a step"
+    example = "input"
+
+    def parse(self, value: object, rank: int) -> str:
+        if not isinstance(value, str):
+            raise self.refuse(value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
 
 
 REQUIRED: Final[Any] = object()

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any
 
 from archspec.errors import Complaint
-from archspec.ops.base import Call, Op
-from archspec.ops.fields import Axis, Bool, Choice, Float, Int, Integers, Padding, Sizes, arg, axis_names
-from archspec.ops.windows import one_or_all, padded, padding_text, sizes_text, torch_order
-from archspec.shapes import Pair, Shape, elements, shape_text
+from archspec.ops.base import ANY_RANK, Call, Op
+from archspec.ops.fields import (
+    Axis,
+    Bool,
+    Choice,
+    Factors,
+    Float,
+    Int,
+    Integers,
+    OneOrMore,
+    Operand,
+    Padding,
+    Sizes,
+    arg,
+    axis_names,
+    axis_position,
+    torch_dim,
+)
+from archspec.ops.windows import (
+    DILATION_WORDS,
+    KERNEL_WORDS,
+    PADDING_WORDS,
+    STRIDE_WORDS,
+    check_output,
+    one_or_all,
+    padded,
+    padding_text,
+    sizes_text,
+    torch_order,
+    window_text,
+)
+from archspec.shapes import Pair, Shape, elements, shape_text, window_out
 
 
-def narrow(axis: int, start: int, length: int) -> Call:
-    """Return a call that takes a stretch of one axis, counted without the batch."""
-    return Call("torch.narrow", {"dim": 1 + axis, "start": start, "length": length})
+def narrow(axis: str, rank: int, start: int, length: int) -> Call:
+    """Return a call that takes a stretch of one axis."""
+    return Call("torch.narrow", {"dim": torch_dim(axis, rank), "start": start, "length": length})
 
 
 class Flatten(Op):
@@ -22,6 +51,7 @@ class Flatten(Op):
     op = "flatten"
     torch = "nn.Flatten"
     also_called = ("flat", "ravel", "vectorize", "vectorise", "to_vector", "flattened")
+    ranks = ANY_RANK
     foreign_arguments = dict.fromkeys(("start_dim", "end_dim", "axis", "dim"), "it flattens all axes but the batch")
     functional = True
     on_line_of_input = True
@@ -42,6 +72,7 @@ class Reshape(Op):
     op = "reshape"
     torch = "torch.reshape"
     also_called = ("view", "unflatten", "squeeze", "unsqueeze", "expand_dims", "rearrange", "refold")
+    ranks = ANY_RANK
     example = "[64, -1]"
 
     shape: Shape = arg(
@@ -90,6 +121,7 @@ class Permute(Op):
         "movedim",
         "moveaxis",
     )
+    ranks = ANY_RANK
     example = "[1, 2, 0]"
 
     order: Shape = arg(
@@ -196,8 +228,9 @@ class Crop(Op):
         return (self.channels, *out)
 
     def calls(self) -> tuple[Call, ...]:
+        names = axis_names(self.rank)
         cut = (axis for axis, pair in enumerate(self.amount, start=1) if any(pair))
-        return tuple(narrow(axis, self.amount[axis - 1][0], self.output[axis]) for axis in cut) or (
+        return tuple(narrow(names[axis], self.rank, self.amount[axis - 1][0], self.output[axis]) for axis in cut) or (
             Call("nn.Identity"),
         )
 
@@ -210,7 +243,8 @@ class Slice(Op):
 
     op = "slice"
     torch = "torch.narrow"
-    also_called = ("narrow", "strided_slice", "index_select", "select", "split", "chunk", "take", "subset")
+    also_called = ("narrow", "strided_slice", "index_select", "select", "take", "subset")
+    ranks = ANY_RANK
     example = "{start: 0, stop: 1}"
 
     start: int = arg(
@@ -229,7 +263,7 @@ class Slice(Op):
     @property
     def position(self) -> int:
         """Where the axis stands in a shape."""
-        return axis_names(self.rank).index(self.axis)
+        return axis_position(self.axis, self.rank)
 
     def infer(self) -> Shape:
         at = self.position
@@ -244,7 +278,7 @@ class Slice(Op):
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
     def calls(self) -> tuple[Call, ...]:
-        return (narrow(self.position, self.start, self.output[self.position]),)
+        return (narrow(self.axis, self.rank, self.start, self.output[self.position]),)
 
     def summary(self) -> str:
         return f"{self.start}:{self.stop}" + ("" if self.axis == "channels" else f", axis={self.axis}")
@@ -321,29 +355,125 @@ class PixelShuffle(Op):
         return f"x{self.factor}"
 
 
+class Split(Op):
+    """Several stretches of one axis, each a value of its own: `split.0`, `split.1`, ... (torch.chunk, torch.split)."""
+
+    op = "split"
+    torch = "torch.chunk"
+    also_called = ("chunk", "chunks", "unbind", "tensor_split", "split_channels", "channel_split", "divide_channels")
+    ranks = ANY_RANK
+    in_chain = False
+    methods = True
+    on_line_of_input = True
+    example = "{parts: 2, part: 0}"
+    foreign_arguments = dict.fromkeys(("start", "stop"), "`slice` takes one stretch")
+
+    parts: int | None = arg(
+        Int(1),
+        "into how many equal parts",
+        None,
+        also_called=("chunks", "n", "num", "sections", "num_chunks", "number", "count"),
+    )
+    sizes: tuple[int, ...] | None = arg(
+        OneOrMore(1),
+        "the size of each part, where they are not equal",
+        None,
+        also_called=("split_sizes", "lengths", "split_size_or_sections", "size"),
+    )
+    axis: str = arg(Axis(), "the axis that is cut", "channels", also_called=("dim", "dimension", "along"))
+    part: int | None = arg(
+        Int(0), "the one part that is kept, from 0; by default all are", None, also_called=("index", "only", "keep")
+    )
+
+    @property
+    def position(self) -> int:
+        """Where the axis stands in a shape."""
+        return axis_position(self.axis, self.rank)
+
+    def infer(self) -> Shape:
+        lengths = self._lengths()
+        if self.part is not None and self.part >= len(lengths):
+            message = f"part: expected at most {len(lengths) - 1}, counted from 0, got {self.part}"
+            raise self.error("value", message, "part")
+        at = self.position
+        return (*self.input[:at], lengths[self.part or 0], *self.input[at + 1 :])
+
+    def _lengths(self) -> tuple[int, ...]:
+        """Return the size of each part. Raises: Complaint if they are not what the axis has."""
+        size = self.input[self.position]
+        if self.sizes is not None and self.parts is not None:
+            raise self.error("argument", "expected `parts` or `sizes`, got both", "sizes")
+        if self.sizes is not None:
+            if sum(self.sizes) != size:
+                total = " + ".join(map(str, self.sizes))
+                message = f"sizes: expected a sum of {size} ({self.axis}), got {total} = {sum(self.sizes)}"
+                raise self.error("shape", message, "sizes")
+            return self.sizes
+        if self.parts is None:
+            raise self.error("argument", "missing argument `parts`, or `sizes`", help="`split: {parts: 3, axis: last}`")
+        if size % self.parts:
+            message = f"parts: expected a divisor of {size} ({self.axis}), got {self.parts}"
+            raise self.error("shape", message, "parts", "`sizes` gives each part its size")
+        return (size // self.parts,) * int(self.parts)
+
+    def results(self) -> tuple[dict[str, Any], ...]:
+        return tuple({"part": part} for part in range(len(self._lengths()))) if self.part is None else ()
+
+    def whole(self) -> Split:
+        arguments = {name: value for name, value in self.args().items() if name != "part"}
+        return Split(self.inputs, arguments, leads=self.leads)
+
+    def calls(self) -> tuple[Call, ...]:
+        dim = {"dim": torch_dim(self.axis, self.rank)}
+        lengths = self._lengths()
+        if self.part is not None:
+            return (narrow(self.axis, self.rank, sum(lengths[: self.part]), lengths[self.part]),)
+        if self.sizes is None:
+            return (Call("torch.chunk", {"chunks": self.parts, **dim}),)
+        return (Call("torch.split", {"split_size_or_sections": list(self.sizes), **dim}),)
+
+    def summary(self) -> str:
+        lengths = self._lengths()
+        start = sum(lengths[: self.part or 0])
+        where = f", axis={self.axis}" if self.axis != "channels" else ""
+        return f"{start}:{start + lengths[self.part or 0]}{where}"
+
+
 class Upsample(Op):
     """A larger image, by repeating or interpolating (torch.nn.Upsample)."""
 
     op = "upsample"
+    wants = gives = "image"
     torch = "nn.Upsample"
     also_called = (
         *("resize", "interpolate", "interpolation", "upsampling", "upsampling1d", "upsampling2d", "upsampling3d"),
         *("upsample1d", "upsample2d", "upsample3d", "up_sampling", "up_sampling2d", "upscale", "up", "zoom", "unpool"),
         *("resize_nearest", "resize_bilinear", "bilinear", "nearest"),
     )
-    foreign_arguments = dict.fromkeys(
-        ("size", "output_size", "sizes"), "archspec has no upsampling to a given size yet; `scale` is a factor"
-    ) | dict.fromkeys(("antialias",), "archspec has no antialiased upsampling yet")
     ranks = (1, 2, 3)
     example = "2"
     work_doc = (
-        "2 per element and neighbour: 2, 4 or 8 neighbours by rank for linear, 16 for cubic, 0 for the nearest modes"
+        "2 per element and neighbour: 2, 4 or 8 neighbours by rank for linear, 16 for cubic, 0 for the nearest modes; "
+        "with `antialias`, more where the image gets smaller"
     )
 
-    scale: Shape = arg(
-        Sizes(1),
-        "how many times larger the output is",
+    scale: tuple[float, ...] | None = arg(
+        Factors(),
+        "how many times larger the output is; below 1, it is smaller",
+        None,
         also_called=("scale_factor", "scale_factors", "factor", "factors", "upscale", "stride", "times"),
+    )
+    size: Shape | None = arg(
+        Sizes(1),
+        "the size of the output, in place of a scale",
+        None,
+        also_called=("output_size", "sizes", "out_size", "target_size", "target", "to", "shape"),
+    )
+    like: str | None = arg(
+        Operand(),
+        "the step whose spatial size the output gets, in place of a scale",
+        None,
+        also_called=("size_of", "size_like", "as", "match", "same_as", "like_step"),
     )
     mode: str = arg(
         Choice("nearest", "nearest-exact", "linear", "cubic"),
@@ -358,27 +488,106 @@ class Upsample(Op):
         also_called=("align", "corners", "aligned"),
     )
 
+    antialias: bool = arg(
+        Bool(),
+        "whether a smaller image is a mean of the larger one (linear and cubic, of images)",
+        False,
+        also_called=("anti_alias", "anti_aliasing", "antialiased"),
+    )
+
     def infer(self) -> Shape:
         if self.mode == "cubic" and self.rank != 2:
             raise self.error("shape", f"mode: `cubic` needs 2 spatial axes, got {self.rank}", "mode")
-        if self.align_corners and self.mode.startswith("nearest"):
-            raise self.error("argument", f"align_corners: not allowed with mode `{self.mode}`", "align_corners")
-        return (self.channels, *(size * scale for size, scale in zip(self.spatial, self.scale, strict=True)))
+        for name in ("align_corners", "antialias"):
+            if getattr(self, name) and self.mode.startswith("nearest"):
+                raise self.error("argument", f"{name}: not allowed with mode `{self.mode}`", name)
+        if self.antialias and self.rank != 2:
+            raise self.error("shape", f"antialias: needs 2 spatial axes, got {self.rank}", "antialias")
+        return (self.channels, *self._sizes())
+
+    def _sizes(self) -> Shape:
+        """Return the spatial axes of the output. Raises: Complaint if not exactly one argument says them."""
+        given = [name for name in ("scale", "size", "like") if getattr(self, name) is not None]
+        if len(given) != 1:
+            got = " and ".join(f"`{name}`" for name in given) or "none of them"
+            name = given[-1] if given else None
+            raise self.error("argument", f"expected one of `scale`, `size` and `like`, got {got}", name)
+        if self.size is not None:
+            return self.size
+        if self.scale is not None:
+            out = tuple(_scaled(size, scale) for size, scale in zip(self.spatial, self.scale, strict=True))
+            if min(out) < 1:
+                message = f"scale: nothing is left of {shape_text(self.spatial)}, got {sizes_text(out)}"
+                raise self.error("shape", message, "scale")
+            return out
+        if len(self.inputs) < 2:
+            raise self.error("argument", "like: expected a second input, got none", "like")
+        self.like = "1"
+        other = self.inputs[1]
+        if len(other) != len(self.input):
+            message = f"like: expected a value of {len(self.input)} axes, got {self.operand(1)}"
+            raise self.error("shape", message, "like")
+        return other[1:]
 
     def flops(self) -> int:
-        neighbours = {"linear": 1 << self.rank, "cubic": 16}.get(self.mode, 0)
+        taps = {"linear": 2, "cubic": 4}.get(self.mode, 0)
+        neighbours = 1
+        for size, out in zip(self.spatial, self.output[1:], strict=True):
+            neighbours *= -(-taps * max(size, out) // out) if self.antialias else taps
         return 2 * neighbours * elements(self.output)
 
     def calls(self) -> tuple[Call, ...]:
         linear = ("linear", "bilinear", "trilinear")[self.rank - 1]
-        mode = {"linear": linear, "cubic": "bicubic"}.get(self.mode, self.mode)
-        arguments: dict[str, Any] = {"scale_factor": one_or_all(self.scale), "mode": mode}
+        arguments: dict[str, Any] = {"mode": {"linear": linear, "cubic": "bicubic"}.get(self.mode, self.mode)}
         if self.align_corners:
             arguments["align_corners"] = True
-        return (Call(self.torch_name, arguments),)
+        if self.antialias:
+            arguments["antialias"] = True
+        if self.like is not None:
+            return (Call("F.interpolate", arguments, reads=(0,), size_of=1),)
+        if self.scale is None:
+            arguments = {"size": one_or_all(self.output[1:]), **arguments}
+        else:
+            arguments = {"scale_factor": one_or_all(self.scale), **arguments}
+        return (Call("F.interpolate" if self.antialias else self.torch_name, arguments),)
 
     def summary(self) -> str:
-        return f"x{sizes_text(self.scale)}" + ("" if self.mode == "nearest" else f", {self.mode}")
+        size = f"x{sizes_text(self.scale)}" if self.scale is not None else shape_text(self.output[1:])  # type: ignore[arg-type]
+        return size + ("" if self.mode == "nearest" else f", {self.mode}")
 
 
-OPS = (Flatten, Reshape, Permute, Pad, Crop, Slice, ChannelShuffle, PixelShuffle, Upsample)
+def _scaled(size: int, scale: float) -> int:
+    """Return a size times a factor, as torch rounds it."""
+    return size * scale if isinstance(scale, int) else floor(float(size) * scale)
+
+
+class Unfold(Op):
+    """The windows of an image side by side: `[C, H, W]` becomes `[C * kernel, windows]` (torch.nn.Unfold)."""
+
+    op = "unfold"
+    torch = "nn.Unfold"
+    also_called = ("im2col", "extract_patches", "extract_image_patches", "sliding_windows", "image_to_patches")
+    ranks = (2,)
+    functional = True
+
+    kernel: Shape = arg(Sizes(1), "size of the window", also_called=KERNEL_WORDS)
+    stride: Shape = arg(Sizes(1), "step of the window", 1, also_called=STRIDE_WORDS)
+    padding: Shape = arg(Sizes(0), "rows and columns of zeros on both sides", 0, also_called=PADDING_WORDS)
+    dilation: Shape = arg(Sizes(1), "distance between the numbers of a window", 1, also_called=DILATION_WORDS)
+
+    def infer(self) -> Shape:
+        pairs = tuple((size, size) for size in self.padding)
+        axes = zip(self.spatial, self.kernel, self.stride, pairs, self.dilation, strict=True)
+        out = tuple(window_out(*axis) for axis in axes)
+        check_output(self, out, self.kernel, pairs, self.dilation)
+        return (self.channels * elements(self.kernel), elements(out))
+
+    def calls(self) -> tuple[Call, ...]:
+        names = {"kernel_size": self.kernel, "dilation": self.dilation, "padding": self.padding, "stride": self.stride}
+        return (Call(self.torch_name, {name: one_or_all(value) for name, value in names.items()}),)
+
+    def summary(self) -> str:
+        return window_text(self.kernel, self.stride, self.dilation)
+
+
+OPS = (Flatten, Reshape, Permute, Pad, Crop, Slice, Split, ChannelShuffle, PixelShuffle, Upsample, Unfold)

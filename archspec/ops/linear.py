@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archspec.errors import Complaint
-from archspec.ops.base import Call, Op
+from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
 from archspec.ops.initial import UNIFORM_BY_FAN
 from archspec.shapes import Shape, elements, shape_text
@@ -18,6 +18,7 @@ class Linear(Op):
         *("dense", "fc", "fully_connected", "fullyconnected", "full", "inner_product", "innerproduct", "gemm"),
         *("affine", "dense_layer", "linear_layer", "fc_layer", "lin"),
     )
+    ranks = ANY_RANK
     weighted = True
     initial = UNIFORM_BY_FAN
     color = "#d9d2e9"
@@ -103,6 +104,7 @@ class Identity(Op):
     op = "identity"
     torch = "nn.Identity"
     also_called = ("noop", "no_op", "pass", "passthrough", "pass_through", "nothing", "id")
+    ranks = ANY_RANK
     functional = True
     on_line_of_input = True
 

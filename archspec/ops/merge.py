@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from archspec.ops.base import Call, Op
-from archspec.ops.fields import Axis, Bool, Float, Kind, arg, axis_names
+from archspec.ops.base import ANY_RANK, Call, Op
+from archspec.ops.fields import LAST, Axis, Bool, Float, Kind, arg, axis_position, torch_dim
 from archspec.ops.shape_help import equal_help, fit_help, same_size_help
 from archspec.shapes import Lead, Shape, elements, shape_text
 
@@ -53,6 +53,7 @@ class Elementwise(Op):
     """
 
     arity = None
+    ranks = ANY_RANK
     color = "#fce5cd"
     overwritable = True
     broadcasts = True
@@ -239,6 +240,7 @@ class Concat(Op):
         *("depthconcat", "channel_concat", "filter_concat"),
     )
     arity = None
+    ranks = ANY_RANK
     commutative = False
     color = "#fce5cd"
     overwritable = True
@@ -250,7 +252,7 @@ class Concat(Op):
     @property
     def position(self) -> int:
         """Where the axis stands in a shape."""
-        return axis_names(self.rank).index(self.axis)
+        return axis_position(self.axis, self.rank)
 
     def infer(self) -> Shape:
         at = self.position
@@ -259,7 +261,8 @@ class Concat(Op):
             if len(shape) != len(self.input) or shape[:at] != before or shape[at + 1 :] != after:
                 shapes = f"{self.operand(0)} and {self.operand(n)}"
                 help = self._help(n) if self.names else None
-                raise self.error("shape", f"operands differ in an axis other than the {self.axis}: {shapes}", help=help)
+                axis = f"{self.axis} axis" if self.axis == LAST else self.axis
+                raise self.error("shape", f"operands differ in an axis other than the {axis}: {shapes}", help=help)
         return (*before, sum(shape[at] for shape in self.inputs), *after)
 
     def _help(self, n: int) -> str | None:
@@ -274,7 +277,7 @@ class Concat(Op):
         return same_size_help(self.input, shape, names)
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call(self.torch_name, {"dim": 1 + self.position}, listed=True),)
+        return (Call(self.torch_name, {"dim": torch_dim(self.axis, self.rank)}, listed=True),)
 
 
 OPS = (Add, Subtract, Multiply, Divide, Concat)

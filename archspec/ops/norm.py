@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from archspec.errors import Complaint
-from archspec.ops.base import Call, Op
-from archspec.ops.fields import Bool, Float, Int, arg
+from archspec.ops.base import ANY_RANK, Call, Op
+from archspec.ops.fields import Bool, Choice, Float, Int, arg
 from archspec.ops.initial import ONES_AND_ZEROS
 from archspec.shapes import Shape, elements
 
 EPS_WORDS = ("epsilon", "variance_epsilon", "e")
 AFFINE_WORDS = ("elementwise_affine", "learned", "learnable", "trainable", "scale", "center", "use_scale", "use_bias")
+AXIS_WORDS = ("dim", "dimension", "along", "axes")
+_AXIS_DOC = "what is normalised together: the `channels` of an image, or the `last` axis, the features of tokens"
 
 
 class BatchNorm(Op):
@@ -74,7 +76,7 @@ class _SampleNorm(Op):
     work_doc = "5 per element (mean, difference, square, its mean, scaling), and 2 more where affine"
     overwritable = True
 
-    eps: float
+    eps: float | None
     affine: bool
 
     def weights(self) -> dict[str, Shape]:
@@ -84,8 +86,30 @@ class _SampleNorm(Op):
         return (7 if self.affine else 5) * elements(self.output)
 
 
-class LayerNorm(_SampleNorm):
-    """Normalises each position over the channels (torch.nn.LayerNorm, on channels first).
+class _FeatureNorm(_SampleNorm):
+    """What the normalisations of each position share. Abstract."""
+
+    ranks = ANY_RANK
+
+    axis: str
+
+    @property
+    def features(self) -> int:
+        """How many numbers are normalised together."""
+        return self.input[-1] if self.axis == "last" else self.channels
+
+    def _around(self, norm: Call) -> tuple[Call, ...]:
+        """Return the call of a norm over the last axis, with the axes permuted before and after it where need be."""
+        if self.axis == "last" or not self.rank:
+            return (norm,)
+        last = self.rank + 1  # of the axes with the batch
+        to_last = Call("torch.permute", {"dims": (0, *range(2, last + 1), 1)})
+        to_first = Call("torch.permute", {"dims": (0, last, *range(1, last))})
+        return to_last, norm, to_first
+
+
+class LayerNorm(_FeatureNorm):
+    """Normalises each position over the channels, or each token over its features (torch.nn.LayerNorm).
 
     Source: https://arxiv.org/abs/1607.06450
     """
@@ -107,16 +131,49 @@ class LayerNorm(_SampleNorm):
     affine: bool = arg(
         Bool(), "whether a learned factor and constant per channel follow", True, also_called=AFFINE_WORDS
     )
+    axis: str = arg(Choice("channels", "last"), _AXIS_DOC, "channels", also_called=AXIS_WORDS)
+
+    def weights(self) -> dict[str, Shape]:
+        return {"weight": (self.features,), "bias": (self.features,)} if self.affine else {}
 
     def calls(self) -> tuple[Call, ...]:
-        arguments = {"normalized_shape": self.channels, "eps": self.eps, "elementwise_affine": self.affine}
-        norm = Call(self.torch_name, arguments)
-        if not self.rank:
-            return (norm,)
-        last = self.rank + 1  # of the axes with the batch
-        to_last = Call("torch.permute", {"dims": (0, *range(2, last + 1), 1)})
-        to_first = Call("torch.permute", {"dims": (0, last, *range(1, last))})
-        return to_last, norm, to_first
+        arguments = {"normalized_shape": self.features, "eps": self.eps, "elementwise_affine": self.affine}
+        return self._around(Call(self.torch_name, arguments))
+
+
+class RMSNorm(_FeatureNorm):
+    """Divides each position by the root of its mean square, without centring it (torch.nn.RMSNorm).
+
+    Source: https://arxiv.org/abs/1910.07467
+    """
+
+    op = "rms_norm"
+    torch = "nn.RMSNorm"
+    also_called = ("rmsnorm", "rms", "root_mean_square_norm", "rms_normalization", "rms_layer_norm")
+    work_doc = "3 per element (square, its mean, scaling), and 1 more where affine"
+
+    eps: float | None = arg(
+        Float(0, 1, open_minimum=True),
+        "added to the mean square; by default the smallest step of the numbers' type",
+        None,
+        also_called=EPS_WORDS,
+    )
+    affine: bool = arg(Bool(), "whether a learned factor per channel follows", True, also_called=AFFINE_WORDS)
+    axis: str = arg(Choice("channels", "last"), _AXIS_DOC, "channels", also_called=AXIS_WORDS)
+
+    @property
+    def in_chain(self) -> bool:  # type: ignore[override] # it is one module only where no axes are permuted
+        return len(self.calls()) == 1
+
+    def weights(self) -> dict[str, Shape]:
+        return {"weight": (self.features,)} if self.affine else {}
+
+    def flops(self) -> int:
+        return (4 if self.affine else 3) * elements(self.output)
+
+    def calls(self) -> tuple[Call, ...]:
+        arguments = {"normalized_shape": self.features, "eps": self.eps, "elementwise_affine": self.affine}
+        return self._around(Call(self.torch_name, arguments))
 
 
 class GroupNorm(_SampleNorm):
@@ -240,4 +297,4 @@ class LocalResponseNorm(Op):
         return f"size={self.size}"
 
 
-OPS = (BatchNorm, LayerNorm, GroupNorm, InstanceNorm, LocalResponseNorm)
+OPS = (BatchNorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm, LocalResponseNorm)

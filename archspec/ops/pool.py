@@ -28,6 +28,7 @@ from archspec.shapes import Pair, Shape, adaptive_taps, ceil_window_out, element
 class _WindowPool(Op):
     """What the poolings with a sliding window share. Abstract."""
 
+    wants = gives = "image"
     ranks = (1, 2, 3)
     work_doc = "1 per tap of the windows: the kernel's size per element of the output"
     functional = True
@@ -154,6 +155,7 @@ class AvgPool(_WindowPool):
 class _AdaptivePool(Op):
     """What the poolings to a given size share. Abstract."""
 
+    wants = gives = "image"
     ranks = (1, 2, 3)
     work_doc = "1 per tap of the windows, which overlap where the sizes do not divide"
     functional = True

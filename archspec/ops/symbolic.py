@@ -125,6 +125,8 @@ def tree_of(value: Any) -> ast.expr | None:
         return value.tree
     if isinstance(value, tuple) and any(tree_of(item) is not None for item in value):
         return ast.Tuple([tree_of(item) or ast.Constant(item) for item in value], ast.Load())
+    if isinstance(value, list) and any(tree_of(item) is not None for item in value):
+        return ast.List([tree_of(item) or ast.Constant(item) for item in value], ast.Load())
     return None
 
 
@@ -146,8 +148,8 @@ def substituted(tree: ast.expr, replacement: Callable[[str], ast.expr]) -> ast.e
             return binary(substituted(tree.left, replacement), tree.op, substituted(tree.right, replacement))
         case ast.UnaryOp():
             return ast.UnaryOp(tree.op, substituted(tree.operand, replacement))
-        case ast.Tuple():
-            return ast.Tuple([substituted(item, replacement) for item in tree.elts], ast.Load())
+        case ast.Tuple() | ast.List():
+            return type(tree)([substituted(item, replacement) for item in tree.elts], ast.Load())
         case ast.Subscript(slice=ast.Constant(value=int(at))):
             items = substituted(tree.value, replacement)
             if isinstance(items, ast.Tuple | ast.List) and at < len(items.elts):

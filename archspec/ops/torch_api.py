@@ -105,6 +105,9 @@ _REDUCTION = _signature("dim", keepdim=False, by_name=("dim",))
 _MODULES = {
     "nn.Conv*d": _CONV,
     "nn.ConvTranspose*d": _CONV_TRANSPOSE,
+    "nn.MultiheadAttention": _signature(
+        *("embed_dim", "num_heads"), dropout=0.0, bias=True, kdim=None, vdim=None, batch_first=False
+    ),
     "nn.Linear": _signature("in_features", "out_features", bias=True),
     # Normalisations.
     "nn.BatchNorm*d": _signature("num_features", eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
@@ -227,6 +230,8 @@ _FUNCTIONS_BY_NAME = {
     "amax": _signature(dim=None, keepdim=False, by_name=("dim",)),
     "mean": _REDUCTION,
     "sum": _REDUCTION,
+    "chunk": _signature("chunks", dim=0),
+    "split": _signature("split_size_or_sections", dim=0),
     "cat": _signature(dim=0),
     "stack": _signature(dim=0),
     "flatten": _signature(start_dim=0, end_dim=-1),
@@ -256,12 +261,15 @@ _FREE = {
 _LAYER_NORM = _signature("normalized_shape", eps=1e-5, elementwise_affine=True)
 
 LAYERS: Final[dict[str, Signature]] = {
+    "Attention": _signature("heads", causal=False, scale=None, dropout=0.0),
     "DropPath": _signature("rate"),
     "LayerNorm1d": _LAYER_NORM,
     "LayerNorm2d": _LAYER_NORM,
     "LayerNorm3d": _LAYER_NORM,
     "Permute": _signature("dims"),
     "Scale": _signature("channels", init=1.0),
+    "WindowPartition": _signature("size"),
+    "WindowReverse": _signature("size", "height"),
 }
 """The layers of `archspec.backends.layers`, which torch lacks."""
 
@@ -271,6 +279,7 @@ SIGNATURES: Final[dict[str, Signature]] = {
     **_FREE,
     "F.interpolate": _signature(size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False),
     "F.normalize": _signature(p=2.0, dim=1, eps=1e-12, always=("dim",)),
+    "F.scaled_dot_product_attention": _signature(dropout_p=0.0, is_causal=False, scale=None, by_name=("scale",)),
     "F.pad": _signature("pad", mode="constant", value=None),
     **LAYERS,
 }

@@ -77,6 +77,6 @@ def padding_text(padding: tuple[Pair, ...]) -> str:
     return sides[0] if len(set(padding)) == 1 else "x".join(sides)
 
 
-def one_or_all(sizes: Shape) -> int | Shape:
+def one_or_all(sizes: tuple[float, ...]) -> float | tuple[float, ...]:
     """Return a single number where all axes agree, as a person would write it."""
     return sizes[0] if len(set(sizes)) == 1 else sizes

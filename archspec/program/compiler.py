@@ -351,6 +351,9 @@ class _Compiler:
             fault = step_place_fault(step.fixed_name)
             if fault:
                 self.findings.add(fault.at(step.name.span))
+        if step.is_free and step.repeat is not None and not step.siblings:
+            help = f'give each copy a name: `name: "{step.fixed_name}${{index}}"`'
+            self.findings.add(Diagnostic("name", f"{step.label}: the copies have one name", step.span, help=help))
         step.broken = step.broken or self.findings.count > before
 
     def _repeat(self, yaml: Yaml) -> Repeat | None:
@@ -386,7 +389,7 @@ class _Compiler:
     def _op_step(self, key: str, body: Yaml | None, span: Span, library: Library, arguments: dict[str, Yaml]) -> OpStep:
         step = OpStep(key, span, op=OPS[key])
         if body is not None and not isinstance(body, YamlMap) and not _empty(body):
-            if step.op.arity is None:
+            if step.op.reads_several():
                 step.reads = self._value(body)
             else:
                 arguments = {next(iter(step.op.fields), ""): body}

@@ -158,7 +158,7 @@ class Step:
 
     `span` is the place of its key. A `broken` step has an error of its own; it is not run. `fixed_name` is its name
     where no expression makes it, `merges` tells a merge of several values. `meant` is its label, or the op or block
-    that a misspelt one is most like.
+    that a misspelt one is most like. `operands` are arguments of an op that name a step, whose value it reads too.
     """
 
     label: str
@@ -173,6 +173,7 @@ class Step:
     meant: str = ""
     written: ChoiceStep | None = None
     """The step as it stands in the spec, of one whose op or block is chosen by an expression."""
+    operands: Sequence[Value] = ()
 
     def __post_init__(self) -> None:
         self.meant = self.meant or self.label
@@ -242,6 +243,7 @@ class OpStep(Step):
         }
         self.constants = {name: value.evaluate(NOTHING) for name, value in values.items() if value.constant}
         self.made = tuple((name, value) for name, value in values.items() if not value.constant)
+        self.operands = tuple(values[name] for name in self.op.operand_fields() if name in values)
 
     def all_arguments(self, environment: Environment, params: Environment) -> dict[str, Any]:
         """Return its arguments. Expressions of the document's defaults see `params` only."""
@@ -354,17 +356,18 @@ def _init_names(rules: OpRules) -> set[str]:
 
 
 def _constant_names(step: Step) -> frozenset[str] | None:
-    """Return the names that `from` holds, up to the first dot; None if that cannot be told here."""
+    """Return the names that a step reads, up to the first dot; None if that cannot be told here."""
     if isinstance(step, ChoiceStep) and not step.plain:
         return None
-    if step.reads is None:
-        return frozenset()
-    if not step.reads.constant:
+    values = [value for value in (step.reads, *step.operands) if value is not None]
+    if not all(value.constant for value in values):
         return None
-    found = step.reads.evaluate(NOTHING)
-    if isinstance(found, int | float):
-        return frozenset()
-    names = list(map(str, found if isinstance(found, list) else [found]))
+    names: list[str] = []
+    for value in values:
+        found = value.evaluate(NOTHING)
+        names += [
+            str(each) for each in (found if isinstance(found, list) else [found]) if not isinstance(each, int | float)
+        ]
     if any(name.startswith(OUTWARDS) for name in names):
         return None
     return frozenset(name.partition(".")[0] for name in names)

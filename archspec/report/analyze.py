@@ -154,7 +154,7 @@ def totals_text(costs: Costs) -> str:
         ("output", outputs or "none", ""),
         ("layers", f"{totals.layers:,}", f"{totals.depth} weighted layers on the longest path"),
         ("params", f"{totals.params:,}", f"{bytes_text(totals.weight_bytes)}, and {totals.buffers:,} in buffers"),
-        ("MACs", f"{totals.macs:,}", "multiply-accumulates of convolutions and linear layers"),
+        ("MACs", f"{totals.macs:,}", "multiply-accumulates of convolutions, linear layers and attention"),
         ("FLOPs", f"{totals.flops:,}", "2 x MACs + elementwise work"),
         ("memory", bytes_text(totals.peak_activation_bytes), "of activations alive at once, at most"),
     ]

@@ -39,6 +39,10 @@ def op_table(op: type[Op]) -> Table:
     if op.arity is None:
         takes = "names of steps, numbers" if op.takes_numbers else "names of steps"
         table.rows.append(("from", takes, "required", "what it reads; one alone is joined to the previous step"))
+    elif op.operand_names:
+        names = " or ".join(f"[{', '.join(op.operand_names[:count])}]" for count in op.counts[1:] or (op.arity,))
+        default = "-" if op.counts else "required"
+        table.rows.append(("from", "names of steps", default, f"what it reads: {names}, or the parts of a `split`"))
     for name, field in op.fields.items():
         if field.internal:
             continue
@@ -74,7 +78,9 @@ def example(op: type[Op]) -> str:
 def ranks_text(op: type[Op]) -> str:
     """Return the inputs that the op takes."""
     names = {0: "features", 1: "1-D", 2: "2-D", 3: "3-D"}
-    return ", ".join(names[rank] for rank in op.ranks)
+    if op.ranks and max(op.ranks) >= len(names):
+        return f"{1 + min(op.ranks)} to {1 + max(op.ranks)} axes"
+    return ", ".join(names[rank] for rank in op.ranks) or "none"
 
 
 def as_reference() -> str:

@@ -14,7 +14,7 @@ from archspec.elaborate import Elaboration
 from archspec.errors import printable
 from archspec.graph import Graph, Node, Tree, outer_reads
 from archspec.ops import OPS
-from archspec.ops.fields import REQUIRED, Padding, Sizes
+from archspec.ops.fields import REQUIRED, Factors, Padding, Sizes
 from archspec.ops.initial import Draw
 from archspec.report.yaml_text import flow
 
@@ -123,10 +123,13 @@ class _Writer:
             tensors = iter(reads or ())
             source = {"from": [next(tensors) if number is None else number for number in numbers]}
         elif reads is not None:
-            source = {"from": reads[0] if len(reads) == 1 else reads}
+            operands = [each for each in node.op.operand_fields() if getattr(node.op, each) is not None]
+            inputs, further = reads[: len(reads) - len(operands)], reads[len(reads) - len(operands) :]
+            source = {"from": inputs[0] if len(inputs) == 1 else inputs, **dict(zip(operands, further, strict=True))}
         own = {tensor: draw for tensor, draw in node.draws.items() if tensor not in self.shared.get(node.op.op, ())}
         init = {"init": _rule(node.op.op, own)} if own else {}
-        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **_written(node), **init})}"
+        written = {key: value for key, value in _written(node).items() if key not in source}
+        line = f"{indent}- {node.op.op}: {flow({'name': name, **source, **written, **init})}"
         return f"{line.ljust(_COMMENT_COLUMN)}  # {'; '.join(_origins(node))}"
 
 
@@ -150,8 +153,8 @@ def _written(node: Node) -> dict[str, Any]:
     fields = node.op.fields
     found = {name: value for name, value in node.op.args().items() if value is not None and not fields[name].internal}
     for name, value in found.items():
-        if isinstance(node.op.fields[name].kind, Sizes | Padding) and len(set(map(str, value))) == 1:
-            found[name] = value[0] if isinstance(value[0], int) else value
+        if isinstance(node.op.fields[name].kind, Factors | Padding | Sizes) and len(set(map(str, value))) == 1:
+            found[name] = value[0] if isinstance(value[0], int | float) else value
     return found
 
 

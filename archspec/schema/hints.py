@@ -390,7 +390,7 @@ def _merge_at(path: Path) -> type[Op] | None:
         if op is not None:
             return (
                 op
-                if op.arity is None and all(key == "from" or isinstance(key, int) for key in path[len(end) :])
+                if op.reads_several() and all(key == "from" or isinstance(key, int) for key in path[len(end) :])
                 else None
             )
     return None

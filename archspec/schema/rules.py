@@ -10,7 +10,7 @@ from typing import Any
 
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.fields import REQUIRED, Choice, Field
+from archspec.ops.fields import MAX_AXES, REQUIRED, Choice, Field, Operand
 from archspec.ops.initial import SCHEMES
 
 Rule = dict[str, Any]
@@ -190,7 +190,7 @@ def _draw() -> Rule:
 
 def _expect() -> Rule:
     figure = {"type": ["integer", "string"], "description": "`11.69M`, `25557032` or `<= 600M`"}
-    shape = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 4}
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": MAX_AXES}
     output = {
         "description": "Shape of the output; or a mapping of output names to shapes.",
         **_if_mapping({"additionalProperties": shape}, shape),
@@ -322,7 +322,7 @@ def _op(op: type[Op]) -> Rule:
     """Return the schema of an op's value: its arguments, its first argument alone, or the names that a merge reads."""
     arguments = _arguments(op)
     first: Rule = {"type": "null"}
-    if op.arity is None:
+    if op.reads_several():
         first = _operands(op)
     elif arguments:
         first = {"if": {"type": "null"}, "else": next(iter(arguments.values()))}
@@ -350,6 +350,8 @@ def _argument(field: Field) -> Rule:
     doc: Rule = {"description": field.doc[0].upper() + field.doc[1:] + "."}
     if field.default is not REQUIRED and field.default is not None:
         doc["default"] = field.default
+    if isinstance(field.kind, Operand):
+        return {**doc, **literal}
     if isinstance(field.kind, Choice):
         return {**doc, "type": "string", "anyOf": [literal, {"pattern": EXPRESSION}]}
     return {**doc, **_or_expression(literal)}

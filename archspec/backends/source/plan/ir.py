@@ -7,7 +7,7 @@ stand in execution order; `__init__` and `forward` are both written from them.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +42,20 @@ class Slot:
 
 @dataclass
 class CallPlan:
-    """A torch call with its arguments as code; `listed` if it takes what it reads as one list."""
+    """A torch call with its arguments as code; `listed` if it takes what it reads as one list.
+
+    It is given what it reads at the positions `given`, if not all of it, a module also the keywords `options`; of
+    several results it takes the one at `item`. `size_of` is the position of a value whose spatial axes are the
+    argument `size`.
+    """
 
     target: str
     arguments: dict[str, ast.expr] = field(default_factory=dict)
     listed: bool = False
+    given: tuple[int, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    item: int | None = None
+    size_of: int | None = None
 
     @property
     def makes_module(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,8 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
         return [_free(step, applied, cursor)]
     reads = cursor.reads(applied)
     ops = _ops(applied)
+    if any(each.more for each in applied.values()):
+        ops = {use: op.whole() for use, op in ops.items()}
     calls = _calls(ops)
     fits = {tuple([op.fits(place) for place in range(len(reads))]) if op.leads else () for op in ops.values()}
     if len(fits) != 1:
@@ -46,16 +48,35 @@ def leaf(step: OpStep, applied: Uses, cursor: Cursor) -> list[Statement]:
     paths = {use: each.result for use, each in applied.items()}
     out = Slot(paths, symbols.output(list(ops.values())), label_of(step), step.name is not None)
     out.shape = common_shape(op.output for op in ops.values())
+    outs = [out, *_further(step, applied, ops, symbols)]
     stateful = any(op.weights() or op.buffers() for op in ops.values())
     test = statements[0].test if statements and isinstance(statements[0], Branch) else None
     planned = [
         _planned(position, calls, symbols, cursor, test, statements) for position in range(len(calls[cursor.active[0]]))
     ]
     name = child_name(step, applied, cursor, stateful)
-    cursor.add(out)
+    for slot in reversed(outs):
+        cursor.add(slot)
     explicit = step.name is not None
-    statements.append(Leaf(name, reads, [out], stateful, op=step.op, calls=planned, explicit=explicit, fits=fits.pop()))
+    statements.append(Leaf(name, reads, outs, stateful, op=step.op, calls=planned, explicit=explicit, fits=fits.pop()))
     return statements
+
+
+def _further(step: OpStep, applied: Uses, ops: Mapping[int, Op], symbols: _Symbols) -> Iterator[Slot]:
+    """Yield the results of an op after the first, where it has several.
+
+    Raises: CannotPlan if the uses differ in how many there are.
+    """
+    counts = {len(each.more) for each in applied.values()}
+    if len(counts) > 1:
+        raise CannotPlan
+    for place in range(counts.pop()):
+        paths = {use: each.more[place] for use, each in applied.items()}
+        one = next(iter(ops.values())).results()[1 + place]
+        parts = [type(op)(op.inputs, {**op.args(), **one}, leads=op.leads) for op in ops.values()]
+        found = Slot(paths, symbols.output(parts, symbols.shape_of(one)), label_of(step), step.name is not None)
+        found.shape = common_shape(part.output for part in parts)
+        yield found
 
 
 def _ops(applied: Uses) -> dict[int, Op]:
@@ -144,7 +165,10 @@ def _planned(
     first = rows[cursor.active[0]]
     if any(call.target != first.target or call.arguments.keys() != first.arguments.keys() for call in rows.values()):
         raise CannotPlan
-    found = CallPlan(first.target, listed=first.listed)
+    form = (first.reads, first.options, first.item, first.size_of)
+    if any((call.reads, call.options, call.item, call.size_of) != form for call in rows.values()):
+        raise CannotPlan
+    found = CallPlan(first.target, {}, first.listed, *form)
     for key in first.arguments:
         values = [rows[use].arguments[key] for use in cursor.active]
         candidates = symbols.candidates(len(calls[cursor.active[0]]) - position, key)
@@ -246,12 +270,20 @@ class _Symbols:
         if numbers is not None:
             arguments["numbers"] = numbers
         made = applied[use].made
+        leads = made.op.leads if isinstance(made, Node) else ()
+        self.given = inputs, arguments, leads
         try:
-            self.calls, self.shape = symbolic_calls(
-                step.op, inputs, arguments, made.op.leads if isinstance(made, Node) else ()
-            )
+            self.calls, self.shape = symbolic_calls(step.op, inputs, arguments, leads)
         except (Complaint, TypeError, ValueError):
             self.calls = ()
+
+    def shape_of(self, result: Mapping[str, Any]) -> Shape:
+        """Return the shape of one result of an op that has several."""
+        inputs, arguments, leads = self.given
+        try:
+            return symbolic_calls(self.step.op, inputs, {**arguments, **result}, leads)[1]
+        except (Complaint, TypeError, ValueError):
+            return ()
 
     def _input(self, slot: Slot, path: str, use: int) -> Shape:
         shape = self.cursor.shape(use, path)
@@ -309,15 +341,16 @@ class _Symbols:
                 return name
         return {"in_channels": "in_channels", "num_features": "in_channels"}.get(key, key)
 
-    def output(self, ops: Sequence[Op]) -> tuple[ast.expr | None, ...]:
+    def output(self, ops: Sequence[Op], shape: Shape | None = None) -> tuple[ast.expr | None, ...]:
         """Return the expressions of the output's axes; None for those that the code cannot say."""
+        shape = self.shape if shape is None else shape
         found: list[ast.expr | None] = []
         rank = len(ops[0].output)
         if any(len(op.output) != rank for op in ops):
             return ()
         for axis in range(rank):
             values = [op.output[axis] for op in ops]
-            tree = tree_of(self.shape[axis]) if axis < len(self.shape) else None
+            tree = tree_of(shape[axis]) if axis < len(shape) else None
             if all_same(values):
                 found.append(literal(int(values[0])))
             elif tree is not None and self.cursor.bindings.holds(tree, self.cursor.active, values):

@@ -162,8 +162,9 @@ class _Translator:
         rank = len(bases[0].shape) - 1
         axes = ("channels", *SPATIAL_AXES.get(rank, ()))
         sizes = self._sizes_of(bases)
-        if tree.attr in axes and axes.index(tree.attr) < len(sizes):
-            size = sizes[axes.index(tree.attr)]
+        axis = rank if tree.attr == "features" else axes.index(tree.attr) if tree.attr in axes else len(sizes)
+        if axis < len(sizes):
+            size = sizes[axis]
             if size is not None and self.bindings.holds(size, self.active, values):
                 return size
         if all_same(values):

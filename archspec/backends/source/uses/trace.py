@@ -105,7 +105,7 @@ class Trace:
         for each in walk(scope.items):
             if isinstance(each.made, Node):
                 found.update(dict.fromkeys(path for path in each.reads if path not in inside))
-                inside.add(each.made.path)
+                inside.update((each.made.path, *each.more))
             elif each.made is not None and each.made.kind == "block" and not is_empty(each):
                 found.update(dict.fromkeys(path for path in each.reads if path not in inside))
         if applied.result not in inside:
@@ -129,6 +129,8 @@ class Trace:
             if each.reads != (previous,):
                 return False
             made = each.made
+            if isinstance(made, Node) and not made.op.in_chain:
+                return False
             if isinstance(made, Scope) and (self.returns_several(made) or self.externals(made) != (previous,)):
                 return False
             previous = each.result
@@ -235,7 +237,9 @@ def flat(items: Iterable[Applied]) -> Iterator[Applied]:
 
 def name_of(applied: Applied) -> str:
     """Return the name of what a step made as a module of the scope that it stands in; in a list, `convs.0`."""
-    made = applied.made
+    made: Node | Scope | None = applied.made
+    if isinstance(made, Node) and applied.more:
+        made = made.scope  # that of its results
     if made is None:
         return ""
     home = made.scope if isinstance(made, Node) else made.parent

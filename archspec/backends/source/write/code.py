@@ -84,8 +84,8 @@ def slice_bounds(leaf: Leaf, call: CallPlan) -> dict[str, ast.expr]:
     stop = binary(start, ast.Add(), length)
     if isinstance(start, ast.Constant) and isinstance(length, ast.Constant):
         stop = ast.Constant(ast.literal_eval(start) + ast.literal_eval(length))
-    read, axis = leaf.reads[0], ast.literal_eval(dim) - 1
-    sizes = [tree for tree in read.sizes[axis : axis + 1] if tree is not None]
+    read, axis = leaf.reads[0], max(ast.literal_eval(dim) - 1, -1)
+    sizes = [tree for tree in (read.sizes[axis:] if axis < 0 else read.sizes[axis : axis + 1]) if tree is not None]
     sizes += [ast.Constant(read.shape[axis])] if read.shape is not None else []
     found = {"start": start, "stop": stop}
     if isinstance(start, ast.Constant) and start.value == 0:

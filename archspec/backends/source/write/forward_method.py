@@ -178,7 +178,7 @@ class ForwardWriter:
         if self.shapes is not None and slot.paths.get(0) in self.shapes and not differs:
             comment = f"# {shape_text(self.shapes[slot.paths[0]])}"
         self.lines.append(_Line(level, doc, (name,), comment))
-        self.typed[name] = typed or name in self.declared
+        self.typed[name] = name in self.declared or typed and self.typed.get(name, True)  # mypy takes the first type
 
     def _return(self) -> None:
         plan = self.plan
@@ -311,6 +311,8 @@ class ForwardWriter:
             own = _is_explicit(pending.last) or slot.named or pending.last in self.lists
             return own or (self._is_held(pending.last) and self._is_kept(pending))
         reader = self.live.sole_reader(slot)
+        if isinstance(reader, Leaf) and reader.op.operand_names and slot.named:
+            return sum(other.named for other in reader.reads) > 1
         if isinstance(reader, Leaf) and len(reader.reads) > 1:
             starts = pending.operands and self.live.count(pending.operands[0]) > 1
             listed = reader.calls[0].listed
@@ -396,6 +398,8 @@ class ForwardWriter:
                 case Branch():
                     self._flush(level)
                     self._branch(statement, level)
+                case Leaf() if len(statement.outs) > 1:
+                    self._parts(statement, level)
                 case Instance() if len(statement.outs) > 1:
                     self._flush(level)
                     self._several_results(statement, level)
@@ -511,6 +515,12 @@ class ForwardWriter:
             return False
         if any(leaf.fits):
             return False
+        if any(call.given is not None and len(set(call.given)) < len(call.given) for call in leaf.calls):
+            return False
+        if any(call.size_of is not None and reads[call.size_of] is pending.slot for call in leaf.calls):
+            return False
+        if leaf.op.methods and not isinstance(pending.doc, Text | Brackets):
+            return False
         operator = bool(leaf.calls) and leaf.calls[0].is_operator
         if operator and isinstance(pending.doc, layout.Chain):
             is_short = len(pending.doc.flat()) <= SHORT_FORMULA
@@ -545,7 +555,9 @@ class ForwardWriter:
         if not statement.calls:
             return docs[0], True
         for call in statement.calls:
+            is_any = call.target == "torch.permute" and call is not statement.calls[0] and not typed
             code, typed = self._one_call(statement, call, found)
+            typed = typed and not is_any  # which torch declares for what it may be given by name
             found = [code]
         return found[0], typed
 
@@ -558,6 +570,13 @@ class ForwardWriter:
             if call.target == "[]":
                 return Text(f"{operands[0].flat()}[{operands[1].flat()}]"), True
             return layout.Chain(call.target, [_operand(doc, call.target, n) for n, doc in enumerate(operands)]), False
+        if leaf.op.methods and not call.makes_module and call.target not in ("torch.narrow", "torch.split"):
+            arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
+            method = f"{docs[0].flat()}.{call.target.removeprefix('torch.')}("
+            sizes = arguments.get("shape")
+            if isinstance(sizes, ast.Tuple):  # `x.reshape(-1, 4, 8)`
+                return Brackets(method, [expression(size) for size in sizes.elts]), True
+            return Brackets(method, call_arguments(call.target, arguments)), True
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed and isinstance(docs[0], Text):
@@ -566,9 +585,15 @@ class ForwardWriter:
                 return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
             if call.target == "torch.neg" and isinstance(docs[0], Text) and docs[0].text.isidentifier():
                 return Text(f"-{docs[0].text}"), self.typed.get(docs[0].text, False)
+            if call.size_of is not None:
+                size = Named("size=", Text(f"{docs[call.size_of].flat()}.shape[2:]"))
+                inputs = [*(docs[place] for place in call.given or ()), size]
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
-            return Brackets(f"{self._attribute(leaf)}(", docs), False
+            given = docs if call.given is None else [docs[place] for place in call.given]
+            options = [Named(f"{name}=", Text(repr(value))) for name, value in call.options.items()]
+            item = "" if call.item is None else f"[{call.item}]"
+            return Brackets(f"{self._attribute(leaf)}(", [*given, *options], f"){item}"), False
         if call.target == IDENTITY:
             return docs[0], True
         function = FUNCTIONS[call.target]
@@ -582,7 +607,8 @@ class ForwardWriter:
         wide = any(not isinstance(tree, ast.Name | ast.Constant) or "." in text(tree) for tree in bounds.values())
         start, stop = (text(bounds[key]) if key in bounds else "" for key in ("start", "stop"))
         inner = f"{start}{' : ' if wide else ':'}{stop}".strip()
-        return f"{value}[{':, ' * ast.literal_eval(call.arguments['dim'])}{inner}]"
+        dim = ast.literal_eval(call.arguments["dim"])
+        return f"{value}[{'..., ' if dim < 0 else ':, ' * dim}{inner}]"
 
     def _argument(self, call: CallPlan, key: str, tree: ast.expr) -> ast.expr:
         """Return an argument of a function as `forward` has it, in terms of attributes."""
@@ -619,6 +645,40 @@ class ForwardWriter:
                     break
                 place += 1
         return place
+
+    def _parts(self, leaf: Leaf, level: int) -> None:
+        """Write an op with several results: `q, k, v = x.chunk(3, dim=-1)`."""
+        folded = self.pending is not None and self._folds(self.pending, leaf, leaf.reads, level)
+        if not folded:
+            self._flush(level)
+        position = self.live.position[leaf]
+        pending, self.pending = self.pending, None
+        docs: list[Doc] = [pending.doc] if pending is not None else [Text(self.variables[slot]) for slot in leaf.reads]
+        busy = self.variables.in_use(position)
+        names: list[str] = []
+        for slot, label in zip(leaf.outs, self._part_names(leaf), strict=True):
+            if not self.live.is_read(slot):
+                names.append("_")
+                continue
+            name = numbered(label, lambda each: each in busy or each in names)
+            self.variables[slot] = name
+            names.append(name)
+            self.typed[name] = True
+        self.lines.append(_Line(level, self._call(leaf, docs)[0], tuple(names)))
+
+    def _part_names(self, leaf: Leaf) -> list[str]:
+        """Return what to call several results: by their parts in what reads them, else by the steps that read them."""
+        readers = [self.live.sole_reader(slot) for slot in leaf.outs]
+        for place, (slot, reader) in enumerate(zip(leaf.outs, readers, strict=True)):
+            if isinstance(reader, Leaf) and len(reader.op.operand_names) == len(leaf.outs):
+                if len(reader.reads) > place and reader.reads[place] is slot:
+                    return list(reader.op.operand_names)
+        found = [value_name(str(each.name)) if each is not None and _is_explicit(each) else "" for each in readers]
+        if all(found) and len(set(found)) == len(found):
+            return found
+        if leaf.explicit:
+            return [f"{value_name(leaf.out.label)}{place}" for place in range(len(leaf.outs))]
+        return [f"x{place}" for place in range(1, 1 + len(leaf.outs))]
 
     def _several_results(self, statement: Instance, level: int) -> None:
         """Write a call of a class that returns more than its result."""

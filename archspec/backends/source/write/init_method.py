@@ -215,7 +215,7 @@ class InitWriter(ModuleWriter):
                 self.kept_arguments[id(call), key] = trees.replaced(tree, kept)
                 continue
             label = leaf.name if isinstance(leaf.name, str) and leaf.name else leaf.out.label
-            held = self._new_attribute(f"{label}_{key}")
+            held = self._new_attribute(f"{label}_{'sizes' if key == 'split_size_or_sections' else key}")
             self.kept_arguments[id(call), key] = attribute(held)
             self.add(level, f"self.{held} = ", expression(tree))
 
