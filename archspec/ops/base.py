@@ -117,6 +117,8 @@ class Op:
 
     A rule that names no tensor is about the first one.
     """
+    children: ClassVar[Mapping[str, str]] = {}
+    """The layers with weights within its module: the class in torch by the attribute, such as `nn.Linear`."""
     batch_statistics: ClassVar[bool] = False
     """Whether training needs several values per channel, counted over the batch and the spatial axes."""
 

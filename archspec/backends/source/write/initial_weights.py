@@ -53,6 +53,10 @@ def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list
             families.setdefault(_family(node), []).append(layer)
     if not any(layer.draws for layers in families.values() for layer in layers):
         return []
+    for node in nodes:
+        for child, family in node.op.children.items():
+            if family in families:  # no rule speaks of it, but `isinstance` finds it
+                families[family].append(_child(node, child))
     writer = _Writer(local("m"), local("name"))
     for family, layers in families.items():
         body = tuple(writer.body(family, layers, level + 2))
@@ -67,6 +71,13 @@ def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list
         found += _headed(keyword, test, body, level + 1)
         keyword = "elif"
     return found
+
+
+def _child(node: Node, name: str) -> _Layer:
+    """Return a layer within the module of an op, which torch draws."""
+    start = f"{name}."
+    tensors = tuple(key.removeprefix(start) for key in node.op.weights() if key.startswith(start))
+    return _Layer(f"{node.path}.{name}", tensors, {})
 
 
 def _headed(keyword: str, test: str, body: Sequence[str], level: int) -> list[str]:
