@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, Operand, arg
 from archspec.shapes import Shape, elements, shape_text
@@ -148,6 +151,7 @@ class MultiHeadAttention(Op):
     ranks = (1,)
     in_chain = False
     weighted = True
+    submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     color = "#ead1dc"
     example = "2"
     foreign_arguments = dict.fromkeys(
