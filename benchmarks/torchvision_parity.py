@@ -5,7 +5,7 @@
 Without NETWORK it takes all of `tests/reference/torchvision.csv`, one after another, and ends with `N of 80`. A column:
 
 initial  How many parameters of both, constructed from one seed, are the same bits. It makes no network unequal.
-figures  Params, buffers, 2 x MACs, input, and the names and shapes of the state_dict are those of the table.
+figures  Params, kept buffers, 2 x MACs, input, and the names and shapes of the state_dict are those of the table.
          That needs neither torch nor torchvision.
 keys     The state_dict has torchvision's keys, in the same order.
 logits   With torchvision's own random weights both give the same bits: `torch.equal`, eager, float32, on the CPU.
@@ -29,6 +29,7 @@ import csv
 import hashlib
 import importlib.metadata
 import json
+import math
 import statistics
 import sys
 import time
@@ -70,7 +71,7 @@ def figures_fault(network: archspec.Network, row: Mapping[str, str]) -> str:
     found = {
         "input": " ".join("x".join(map(str, shape)) for shape in network.graph.inputs.values()),
         "params": str(totals.params),
-        "buffer_elements": str(totals.buffers),
+        "buffer_elements": str(sum(map(math.prod, state_dict.values())) - totals.params),
         "flops_torch": str(2 * totals.macs),
         "keys": str(len(state_dict)),
         "sha256_of_sorted_keys_and_shapes": digest(sorted(state_dict.items())),
@@ -145,7 +146,7 @@ def compare_modules(network: archspec.Network, theirs: nn.Module) -> dict[str, s
     try:
         ours.load_state_dict(theirs.state_dict(), strict=True)
         with torch.inference_mode():
-            left, right = (named(module(*inputs), network.graph.outputs) for module in (ours, theirs))
+            left, right = (named(module(*inputs), network.graph.evaluation.outputs) for module in (ours, theirs))
             faults["logits"] = unequal(left, right)
         trial = prepare(network.graph, ours)
         state_dict = theirs.state_dict()  # with the versions of torchvision's modules

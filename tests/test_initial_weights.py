@@ -128,6 +128,21 @@ def test_vgg_starts_as_torchvision(name: str) -> None:
     assert rules(graph) == {node.path: wanted[node.op.op] for node in graph.nodes if node.op.op in wanted}
 
 
+def test_a_layer_within_an_attention_is_no_linear_of_the_spec() -> None:
+    """torch's `out_proj` is an `nn.Linear`, of which the loop in generated source takes no notice."""
+    net = archspec.loads("""\
+input: [4, 8]
+init: {linear: {normal: 3, bias: 1}}
+layers:
+  - multi_head_attention: {name: mixed, heads: 2}
+  - linear: {name: out_proj, units: 8}
+""")
+    ours = build(net)
+    assert not differing(ours, written(net))
+    assert float(ours.mixed.out_proj.weight.detach().abs().max()) < 1
+    assert float(ours.out_proj.weight.detach().abs().max()) > 3
+
+
 EVERYTHING = """
 name: everything
 input: [3, 16, 16]

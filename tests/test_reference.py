@@ -9,6 +9,7 @@ import csv
 import functools
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ REFERENCE = Path(__file__).parent / "reference"
 # The reference's file, the spec, and the parameters to load it with.
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "alexnet": ("alexnet_torchvision", {}),
-    "googlenet_noaux": ("googlenet", {}),
+    "googlenet_noaux": ("googlenet", {"aux_logits": False}),
     "timm_mobilenetv1_100": ("mobilenet_v1", {}),
     **{
         name: (name, {})
@@ -40,7 +41,6 @@ TORCHVISION = [name for name in NETWORKS if not name.startswith("timm")]
 with open(REFERENCE / "torchvision.csv", encoding="utf-8", newline="") as file:
     TABLE = {row["name"]: row for row in csv.DictReader(file)}
 SPECS = {"alexnet": "alexnet_torchvision"}  # where the spec is not called as in torchvision
-WITH_HEADS_FOR_TRAINING = ("googlenet", "inception_v3")
 
 # Keras' name, the spec, its parameters, and how many of Keras' running statistics it has more than the spec.
 KERAS: list[tuple[str, str, dict[str, Any], int]] = [
@@ -118,7 +118,7 @@ def test_totals(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in TABLE if SPECS.get(name, name) in archspec.list_specs() and name not in WITH_HEADS_FOR_TRAINING],
+    [name for name in TABLE if SPECS.get(name, name) in archspec.list_specs()],
 )
 def test_the_table_of_torchvision(name: str) -> None:
     row, net = TABLE[name], archspec.load(SPECS.get(name, name))
@@ -128,7 +128,7 @@ def test_the_table_of_torchvision(name: str) -> None:
         "name": name,
         "input": " ".join("x".join(map(str, shape)) for shape in net.graph.inputs.values()),
         "params": str(totals.params),
-        "buffer_elements": str(totals.buffers),
+        "buffer_elements": str(sum(map(math.prod, state_dict.values())) - totals.params),  # those that are kept
         "flops_torch": str(2 * totals.macs),
         "keys": str(len(state_dict)),
         "sha256_of_sorted_keys_and_shapes": sha256(shapes),
@@ -172,13 +172,14 @@ def test_mobilenet_v1_layers_against_timm() -> None:
 
 def test_googlenet_with_its_auxiliary_heads() -> None:
     expected = reference("googlenet_aux")
-    net = archspec.load("googlenet", aux_logits=True)
+    net = archspec.load("googlenet")
     graph, totals = net.graph, net.analyze().totals
     assert [[key, list(shape)] for key, shape in graph.state_dict().items()] == expected["state_dict"]
     assert (totals.params, totals.buffers) == (expected["params"], expected["buffer_elements"])
 
     heads = [4 * 4 * channels * 128 + 2048 * 1024 + 1024 * 1000 for channels in (512, 528)]
-    assert totals.macs == expected["flops_torch"] // 2 + sum(heads)  # torchvision runs the heads when training only
+    assert totals.macs == expected["flops_torch"] // 2
+    assert net.analyze(training=True).totals.macs == totals.macs + sum(heads)
     assert list(graph.outputs) == ["fc", "aux1", "aux2"]
     assert output_shapes(net) == [[1000]] * 3
 
