@@ -191,6 +191,8 @@ class Trace:
     def label(self, network: int, path: str, around: Scope) -> str:
         """Return what to call a value that is read outside of its scope: the largest scope that it is the result of.
 
+        A value that a network within gives has the name that it gives it.
+
         Args:
             network: The number of the network.
             path: The value.
@@ -201,6 +203,11 @@ class Trace:
         if found.isdecimal() and before and not before.isdecimal():
             found = f"{before.removesuffix('s')}{found}"
         outer = set(around.chain())
+        for scope in home.chain() if home is not None else ():
+            if len(scope.gives) > 1 and (scope is around or scope not in outer):
+                names = [name for name, each in scope.gives.items() if each == path and name.isidentifier()]
+                if names:
+                    return names[0]
         for scope in home.chain() if home is not None else ():
             applied = self.applied.get(scope)
             if scope in outer or applied is None or applied.result != path:
