@@ -140,7 +140,6 @@ class MultiHeadAttention(Op):
 
     op = "multi_head_attention"
     torch = "nn.MultiheadAttention"
-    submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     also_called = (
         *("mha", "multihead_attention", "multiheadattention", "multihead", "self_attention", "selfattention", "mhsa"),
         *("multi_head_self_attention", "cross_attention", "crossattention", "multi_headed_attention", "msa"),
