@@ -105,11 +105,12 @@ def test_probabilities_add_one_softmax(name: str) -> None:
     assert probabilities.graph.nodes[-1].op.op == "softmax"
 
 
-def test_googlenet_heads_are_outputs_only_when_asked_for() -> None:
-    assert list(archspec.load("googlenet").graph.outputs) == ["fc"]
+def test_googlenet_heads_are_outputs_of_training() -> None:
+    assert list(archspec.load("googlenet", aux_logits=False).graph.outputs) == ["fc"]
     for name in ("googlenet", "googlenet_paper"):
         net = archspec.load(name, aux_logits=True, num_classes=10)
         assert list(net.graph.outputs) == ["fc", "aux1", "aux2"]
+        assert list(net.graph.evaluation.outputs) == ["fc"]
         assert output_shapes(net) == [(10,)] * 3
 
 
