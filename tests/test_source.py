@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,15 @@ def fitted(fit: str, value: Any, batch: int, shape: tuple[int, ...]) -> Any:
     return torch.cat([value.reshape(1, *shape)] * (batch if fit == "expand" else 1))
 
 
+@pytest.fixture(autouse=True)
+def no_fast_path() -> Iterator[None]:
+    """Torch has a faster `nn.MultiheadAttention`, with other bits, which it never takes within `torch.device`."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(before)
+
+
 def check(network: Network, text: str) -> None:
     """The module of a rendered file has the keys and shapes of the graph, and computes the same bits."""
     passing = any(not node.op.persistent for node in network.graph.nodes)  # buffers that no state_dict brings
@@ -117,14 +126,9 @@ def check(network: Network, text: str) -> None:
     trial = prepare(network.graph)
     module.load_state_dict(trial.module.state_dict(), assign=True)
     inputs = dict(zip(network.graph.inputs, trial.inputs, strict=True))
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # torch never takes it within `torch.device`
-    try:
-        with torch.no_grad():
-            wanted = outputs_of(network, module.state_dict(keep_vars=True), inputs)
-            found = named(module(*trial.inputs), wanted)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with torch.no_grad():
+        wanted = outputs_of(network, module.state_dict(keep_vars=True), inputs)
+        found = named(module(*trial.inputs), wanted)
     for name in wanted:
         assert found[name].shape == wanted[name].shape
         assert torch.equal(found[name].nan_to_num(7.0), wanted[name].nan_to_num(7.0))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, Operand, arg
 from archspec.shapes import Shape, elements, shape_text
@@ -143,7 +146,7 @@ class MultiHeadAttention(Op):
     )
     counts = (1, 2, 3)
     operand_names = ("query", "key", "value")
-    submodules = {"out_proj": "nn.Linear"}
+    submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     commutative = False
     wants = gives = "tokens"
     ranks = (1,)
