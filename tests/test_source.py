@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,15 @@ def fitted(fit: str, value: Any, batch: int, shape: tuple[int, ...]) -> Any:
     if not fit:
         return value
     return torch.cat([value.reshape(1, *shape)] * (batch if fit == "expand" else 1))
+
+
+@pytest.fixture(autouse=True)
+def no_fast_path() -> Iterator[None]:
+    """Torch has a faster `nn.MultiheadAttention`, with other bits, which it never takes within `torch.device`."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(before)
 
 
 def check(network: Network, text: str) -> None:

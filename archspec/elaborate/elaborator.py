@@ -103,7 +103,7 @@ class Elaborator:
                     step = self._chosen_if_it_stands(step, namespace, environment)  # noqa: PLW2901
                 plain = step.reads is None and not step.merges
                 reads = (previous,) if plain else self._reads(step, namespace, environment, previous)
-                if reads[0].parts:
+                if reads[0].parts and not isinstance(step, UseStep):
                     reads = self._parts(step, namespace, reads)
                 if step.operands:
                     values = [(value.evaluate(environment), value.span) for value in step.operands]
@@ -627,6 +627,7 @@ class Elaborator:
             name = home.explicit_name(step, application.environment)
         else:
             name = home.auto_name(target.stem)
+        application = self._reads_again(step, target, application)
         first = len(self.nodes)
         if None in [ref.shape for ref in application.reads]:
             home.bind(name, UNKNOWN_REF)
@@ -650,6 +651,18 @@ class Elaborator:
         maker = target.maker
         self._remember(name, maker.step, maker.environment, maker.arguments, home, first, target.origin)
         return ref
+
+    def _reads_again(self, step: UseStep, target: Target, application: Application) -> Application:
+        """Return how a `use` is applied, with the results of a step one by one, and the values that arguments name."""
+        reads, made = application.reads, target.maker.step
+        if reads[0].parts:
+            if len(reads) > 1 or not isinstance(made, OpStep) or not made.op.operand_names:
+                self._check_single(step, application.namespace, reads)
+            reads = reads[0].parts
+        for value in made.operands:
+            reads = (*reads, target.namespace.named(value.evaluate(target.maker.environment), step.span, "use"))
+        home, environment = application.home, application.environment
+        return Application(home, application.namespace, environment, reads, application.copy)
 
     def _applied_again(self, step: UseStep, target: Target, name: str, application: Application) -> Ref:
         """Apply the step of a `use`, with what its expressions saw before."""
@@ -692,11 +705,15 @@ class Elaborator:
             op = applied(made.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
         except Complaint as error:
             raise Complaint(error.code, f"use: `{target.name}`: {error.message}", error.help, span=step.span) from None
-        ref = Ref(home.prefix + name, op.output, op.lead)
-        reads = tuple([ref.path for ref in application.reads])
-        self.nodes.append(Node(ref.path, op, reads, step.span, home.scope, made.origins))
+        results = op.results()
+        if results:
+            ref = self._results(made, op, results, arguments, name, application, step.span)
+        else:
+            ref = Ref(home.prefix + name, op.output, op.lead)
+            reads = tuple([ref.path for ref in application.reads])
+            self.nodes.append(Node(ref.path, op, reads, step.span, home.scope, made.origins))
         if self.trace:
-            self._place(home.scope, step, self.nodes[-1], application, ref)
+            self._place(home.scope, step, self.nodes[-max(1, len(results))], application, ref)
         home.bind(name, ref)
         return ref
 
@@ -809,7 +826,7 @@ class Elaborator:
                     op.check_free({n: self.free[ref.path] for n, ref in enumerate(given) if ref.path in self.free})
                 results = op.results()
                 if results:
-                    ref = self._results(step, op, results, arguments, name, application)
+                    ref = self._results(step, op, results, arguments, name, application, step.span)
                 else:
                     ref = Ref(path, op.output, op.lead)
                     reads = tuple([ref.path for ref in given])
@@ -834,21 +851,22 @@ class Elaborator:
         arguments: Mapping[str, Any],
         name: str,
         application: Application,
+        span: Span,
     ) -> Ref:
         """Make a node for each result of an op, in a scope of its own."""
         home = application.home
         path = home.prefix + name
         self.limits.nodes += len(results) - 1
         if self.limits.exceeded_by(0):
-            too_large(self.findings, step.span, home.scope)
-        self.limits.add_path(path, step.span)
-        self.limits.add_scopes(1, step.span)
-        scope = Scope(step.label, path, home.scope, None, application.copy, step.span, step)
+            too_large(self.findings, span, home.scope)
+        self.limits.add_path(path, span)
+        self.limits.add_scopes(1, span)
+        scope = Scope(step.label, path, home.scope, None, application.copy, span, step)
         reads = tuple([ref.path for ref in application.reads])
         parts = []
         for number, result in enumerate(results):
             single = applied(step.op, op.inputs, {**arguments, **result}, op.leads)
-            self.nodes.append(Node(f"{path}.{number}", single, reads, step.span, scope, step.origins))
+            self.nodes.append(Node(f"{path}.{number}", single, reads, span, scope, step.origins))
             parts.append(Ref(f"{path}.{number}", single.output, single.lead))
         namespace = home.children[name] = Namespace(scope, {}, [])
         namespace.names = {str(number): part for number, part in enumerate(parts)}

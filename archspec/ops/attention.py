@@ -146,6 +146,7 @@ class MultiHeadAttention(Op):
     )
     counts = (1, 2, 3)
     operand_names = ("query", "key", "value")
+    submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     commutative = False
     wants = gives = "tokens"
     ranks = (1,)

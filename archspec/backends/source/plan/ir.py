@@ -220,6 +220,8 @@ class Reuse(Statement):
     plan: ClassPlan | None = None
     fits: tuple[str, ...] = ()
     """As of a `Leaf`: what gives each value the batch that the op needs."""
+    call: CallPlan | None = None
+    """What is given to a module at `path`, where it is that of an op."""
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""

@@ -43,11 +43,15 @@ def reuse(step: UseStep, applied: Uses, cursor: Cursor, class_of: Mapping[Scope,
         fits = {tuple([op.fits(place) for place in range(len(reads))]) if op.leads else () for op in ops}
         if len(fits) != 1:
             raise CannotPlan("some of the uses read a value without a batch")
-        if path and not node.op.weights() and not node.op.buffers():
-            cursor.add(out)
-            return Leaf("", reads, [out], op=type(node.op), calls=_own_calls(made), fits=fits.pop())
-        cursor.add(out)
-        return Reuse("", reads, [out], target=statement, path=path, fits=fits.pop())
+        more = _further(step, applied, cursor)
+        for slot in reversed([out, *more]):
+            cursor.add(slot)
+        if more or path and not node.op.weights() and not node.op.buffers():
+            calls, explicit = _own_calls(made), step.name is not None
+            return Leaf("", reads, [out, *more], op=type(node.op), calls=calls, explicit=explicit, fits=fits.pop())
+        call = next((call for call in node.op.calls() if call.is_module), None) if path else None
+        form = CallPlan("", {}, False, call.reads, call.options, call.item) if call is not None else None
+        return Reuse("", reads, [out], target=statement, path=path, fits=fits.pop(), call=form)
     scopes = {use: scope for use, scope in made.items() if isinstance(scope, Scope)}
     externals = {use: cursor.trace.externals(scope) for use, scope in scopes.items()}
     if len({len(paths) for paths in externals.values()}) != 1:
@@ -84,14 +88,29 @@ def _target(applied: Applied, use: int, cursor: Cursor) -> tuple[Statement, str]
     raise CannotPlan(f"no statement of the class makes {owner}")
 
 
+def _further(step: UseStep, applied: Uses, cursor: Cursor) -> list[Slot]:
+    """Return the results of an op after the first, where it has several. Raises: CannotPlan if the uses differ."""
+    counts = {len(each.more) for each in applied.values()}
+    if len(counts) > 1:
+        raise CannotPlan("the uses have different numbers of results")
+    places = range(counts.pop())
+    return [
+        _slot({use: each.more[place] for use, each in applied.items()}, step, applied, None, cursor) for place in places
+    ]
+
+
 def _own_calls(made: Mapping[int, Node | Scope | None]) -> list[CallPlan]:
     """Return the calls of an op without state, whose function may stand anywhere."""
-    calls = [node.op.calls() for node in made.values() if isinstance(node, Node)]
+    calls = [node.op.whole().calls() for node in made.values() if isinstance(node, Node)]
     if not all_same([str(each) for each in calls]):
         raise CannotPlan
     try:
         return [
-            CallPlan(call.target, {key: literal(value) for key, value in call.arguments.items()}, call.listed)
+            CallPlan(
+                call.target,
+                {key: literal(value) for key, value in call.arguments.items()},
+                *(call.listed, call.reads, call.options, call.item, call.size_of),
+            )
             for call in calls[0]
         ]
     except Unprintable:

@@ -592,6 +592,8 @@ class ForwardWriter:
         """Return the code of a step that is given `docs`, and whether torch declares that it returns a tensor."""
         if isinstance(statement, Reuse) and isinstance(statement.target, Leaf) and not statement.path:
             return self._call(statement.target, docs)
+        if isinstance(statement, Reuse) and statement.call is not None:
+            return self._module_call(self._attribute(statement), statement.call, docs), False
         if not isinstance(statement, Leaf):
             return Brackets(f"{self._attribute(statement)}(", docs), False
         found, typed = docs, False
@@ -603,6 +605,14 @@ class ForwardWriter:
             typed = typed and not is_any  # which torch declares for what it may be given by name
             found = [code]
         return found[0], typed
+
+    @staticmethod
+    def _module_call(attribute: str, call: CallPlan, docs: list[Doc]) -> Doc:
+        """Return the code that calls a module of an op."""
+        given = docs if call.given is None else [docs[place] for place in call.given]
+        options = [Named(f"{name}=", Text(repr(value))) for name, value in call.options.items()]
+        item = "" if call.item is None else f"[{call.item}]"
+        return Brackets(f"{attribute}(", [*given, *options], f"){item}")
 
     def _one_call(self, leaf: Leaf, call: CallPlan, docs: list[Doc]) -> tuple[Doc, bool]:
         if call.is_operator:
@@ -633,10 +643,7 @@ class ForwardWriter:
                 inputs = [*(docs[place] for place in call.given or ()), size]
             return Brackets(f"{call.target}(", [*inputs, *self._arguments(call)]), True
         if leaf in self.lists or self.plan.base == "ModuleList" or not is_function(leaf):
-            given = docs if call.given is None else [docs[place] for place in call.given]
-            options = [Named(f"{name}=", Text(repr(value))) for name, value in call.options.items()]
-            item = "" if call.item is None else f"[{call.item}]"
-            return Brackets(f"{self._attribute(leaf)}(", [*given, *options], f"){item}"), False
+            return self._module_call(self._attribute(leaf), call, docs), False
         if call.target == IDENTITY:
             return docs[0], True
         function = FUNCTIONS[call.target]
@@ -715,9 +722,10 @@ class ForwardWriter:
         """Return what to call several results: by their parts in what reads them, else by the steps that read them."""
         readers = [self.live.sole_reader(slot) for slot in leaf.outs]
         for place, (slot, reader) in enumerate(zip(leaf.outs, readers, strict=True)):
-            if isinstance(reader, Leaf) and len(reader.op.operand_names) == len(leaf.outs):
-                if len(reader.reads) > place and reader.reads[place] is slot:
-                    return list(reader.op.operand_names)
+            applied = reader.target if isinstance(reader, Reuse) else reader
+            if isinstance(applied, Leaf) and len(applied.op.operand_names) == len(leaf.outs):
+                if reader is not None and len(reader.reads) > place and reader.reads[place] is slot:
+                    return list(applied.op.operand_names)
         found = [value_name(str(each.name)) if each is not None and _is_explicit(each) else "" for each in readers]
         if all(found) and len(set(found)) == len(found):
             return found
