@@ -140,7 +140,7 @@ def faults(error: SpecError, text: str) -> Iterator[str]:
 
 def test_the_generator_uses_the_whole_language() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(300):
+    for seed in range(450):
         data = random_data(seed)
         seen.update(list(data))
         seen.update(node.op.op for node in interpret(data).nodes)

@@ -152,7 +152,6 @@ class MultiHeadAttention(Op):
     ranks = (1,)
     in_chain = False
     weighted = True
-    submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     color = "#ead1dc"
     example = "2"
     foreign_arguments = dict.fromkeys(
