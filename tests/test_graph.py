@@ -33,10 +33,11 @@ layers:
 def test_networkx_view(name: str) -> None:
     """Same nodes, same edges in order, and the graph work that networkx is for gives our own figures."""
     net = archspec.load(name)
-    view = net.graph.to_networkx()
+    graph = net.graph.evaluation
+    view = graph.to_networkx()
     assert isinstance(view, nx.MultiDiGraph)
-    assert set(view) == {*net.graph.inputs, *(node.path for node in net.graph.nodes)}
-    for node in net.graph.nodes:
+    assert set(view) == {*graph.inputs, *(node.path for node in graph.nodes)}
+    for node in graph.nodes:
         edges = sorted(view.in_edges(node.path, keys=True), key=lambda edge: edge[2])
         assert tuple(source for source, _, _ in edges) == node.inputs
     assert nx.is_directed_acyclic_graph(view)
@@ -45,7 +46,7 @@ def test_networkx_view(name: str) -> None:
     for _, target, data in view.edges(data=True):
         data["weight"] = view.nodes[target]["op"] in weighted
     assert nx.dag_longest_path_length(view) == net.analyze().totals.depth
-    output = net.graph.outputs[next(iter(net.graph.outputs))]
+    output = graph.outputs[next(iter(graph.outputs))]
     assert nx.ancestors(view, output) | {output} == set(view)
 
 
@@ -118,7 +119,7 @@ def test_nodes_know_where_they_come_from() -> None:
     node = archspec.load("resnet18").graph.node("layer2.1.conv1")
     assert str(node.span) == "specs/resnet18.yaml:22:9"
     assert [str(scope) for scope in node.scope.chain() if scope.block] == [
-        "in block residual, copy 2 of 2, used as layer2 at specs/resnet18.yaml:40:5"
+        "in block residual, copy 2 of 2, used as layer2 at specs/resnet18.yaml:43:5"
     ]
     assert node.origins["bias"].origin == "defaults"
     assert node.origins["filters"].origin == "step"
