@@ -156,4 +156,6 @@ def test_each_place_is_told_once() -> None:
 
 
 def test_the_zoo_has_no_warnings() -> None:
-    assert {name: archspec.check(name) for name in archspec.list_specs() if archspec.check(name)} == {}
+    """Two networks take statistics of one value per channel, as they are published: in a pooled branch, in a head."""
+    found = [(name, warning.code) for name in archspec.list_specs() for warning in archspec.check(name)]
+    assert found == [("deeplabv3_resnet50", "statistics"), ("inception_v3", "statistics")]
