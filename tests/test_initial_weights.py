@@ -129,7 +129,7 @@ def test_vgg_starts_as_torchvision(name: str) -> None:
 
 
 def test_a_layer_within_an_attention_is_no_linear_of_the_spec() -> None:
-    """torch's `out_proj` is an `nn.Linear`, of which the loop in generated source takes no notice."""
+    """Torch's `out_proj` is an `nn.Linear`, of which the loop in generated source takes no notice."""
     net = archspec.loads("""\
 input: [4, 8]
 init: {linear: {normal: 3, bias: 1}}

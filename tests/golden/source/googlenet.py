@@ -46,12 +46,28 @@ class Inception(nn.Module):
         return torch.cat([branch1, branch2, branch3, branch4], dim=1)
 
 
-class GoogLeNet(nn.Module):
-    """GoogLeNet (Inception v1) with batch normalisation, as torchvision builds and
-    names it.
+class Auxiliary(nn.Module):
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv = ConvUnit(in_channels, 128)
+        self.fc1 = nn.Linear(2048, 1024)
+        self.dropout = nn.Dropout(0.7)
+        self.fc2 = nn.Linear(1024, num_classes)
 
-    Input 3x224x224, output 1000.
-    6,624,904 parameters, 1,498,376,192 multiply-accumulates.
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.adaptive_avg_pool2d(x, 4)
+        x = torch.flatten(self.conv(x), 1)
+        x = self.dropout(F.relu(self.fc1(x)))
+        out: torch.Tensor = self.fc2(x)
+        return out
+
+
+class GoogLeNet(nn.Module):
+    """GoogLeNet (Inception v1) with batch normalisation and its auxiliary classifiers,
+    as torchvision builds and names it.
+
+    Input 3x224x224, output 1000, in training also aux1 1000, aux2 1000.
+    13,004,888 parameters, 1,498,376,192 multiply-accumulates.
     Reference: Szegedy et al. 2014, Going Deeper with Convolutions,
     https://arxiv.org/abs/1409.4842
     """
@@ -74,6 +90,8 @@ class GoogLeNet(nn.Module):
         self.maxpool4 = nn.MaxPool2d(2, ceil_mode=True)
         self.inception5a = Inception(832, 256, 160, 320, 32, 128, 128)
         self.inception5b = Inception(832, 384, 192, 384, 48, 128, 128)
+        self.aux1 = Auxiliary(512, num_classes)
+        self.aux2 = Auxiliary(528, num_classes)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(1024, num_classes)
@@ -81,7 +99,7 @@ class GoogLeNet(nn.Module):
             if isinstance(m, (nn.Conv2d, nn.Linear)):
                 nn.init.trunc_normal_(m.weight, std=0.01)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
         x = self.conv1(x)  # 64x112x112
         x = self.maxpool1(x)  # 64x56x56
         x = self.conv2(x)  # 64x56x56
@@ -90,14 +108,19 @@ class GoogLeNet(nn.Module):
         x = self.inception3a(x)  # 256x28x28
         x = self.inception3b(x)  # 480x28x28
         x = self.maxpool3(x)  # 480x14x14
-        x = self.inception4a(x)  # 512x14x14
-        x = self.inception4b(x)  # 512x14x14
+        inception4a = self.inception4a(x)  # 512x14x14
+        x = self.inception4b(inception4a)  # 512x14x14
         x = self.inception4c(x)  # 512x14x14
-        x = self.inception4d(x)  # 528x14x14
-        x = self.inception4e(x)  # 832x14x14
+        inception4d = self.inception4d(x)  # 528x14x14
+        x = self.inception4e(inception4d)  # 832x14x14
         x = self.maxpool4(x)  # 832x7x7
         x = self.inception5a(x)  # 832x7x7
         x = self.inception5b(x)  # 1024x7x7
+        if self.training:
+            aux1 = self.aux1(inception4a)
+            aux2 = self.aux2(inception4d)
         x = self.dropout(torch.flatten(self.avgpool(x), 1))  # 1024
-        out: torch.Tensor = self.fc(x)  # 1000
-        return out
+        fc: torch.Tensor = self.fc(x)  # 1000
+        if self.training:
+            return {"fc": fc, "aux1": aux1, "aux2": aux2}
+        return fc
