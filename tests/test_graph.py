@@ -29,7 +29,7 @@ layers:
 """
 
 
-@pytest.mark.parametrize("name", ["resnet18", "googlenet", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["resnet18", "googlenet_paper", "efficientnet_b0"])
 def test_networkx_view(name: str) -> None:
     """Same nodes, same edges in order, and the graph work that networkx is for gives our own figures."""
     net = archspec.load(name)
@@ -118,7 +118,7 @@ def test_nodes_know_where_they_come_from() -> None:
     node = archspec.load("resnet18").graph.node("layer2.1.conv1")
     assert str(node.span) == "specs/resnet18.yaml:22:9"
     assert [str(scope) for scope in node.scope.chain() if scope.block] == [
-        "in block residual, copy 2 of 2, used as layer2 at specs/resnet18.yaml:40:5"
+        "in block residual, copy 2 of 2, used as layer2 at specs/resnet18.yaml:43:5"
     ]
     assert node.origins["bias"].origin == "defaults"
     assert node.origins["filters"].origin == "step"
