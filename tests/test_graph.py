@@ -29,7 +29,7 @@ layers:
 """
 
 
-@pytest.mark.parametrize("name", ["resnet18", "googlenet", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["resnet18", "googlenet_paper", "efficientnet_b0"])
 def test_networkx_view(name: str) -> None:
     """Same nodes, same edges in order, and the graph work that networkx is for gives our own figures."""
     net = archspec.load(name)

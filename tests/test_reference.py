@@ -41,6 +41,8 @@ TORCHVISION = [name for name in NETWORKS if not name.startswith("timm")]
 with open(REFERENCE / "torchvision.csv", encoding="utf-8", newline="") as file:
     TABLE = {row["name"]: row for row in csv.DictReader(file)}
 SPECS = {"alexnet": "alexnet_torchvision"}  # where the spec is not called as in torchvision
+# torchvision registers the `reduction` of its patch merging before the `norm` that it reads; a spec has no say in that.
+OTHER_ORDER = ("swin_t", "swin_s", "swin_b")
 
 # Keras' name, the spec, its parameters, and how many of Keras' running statistics it has more than the spec.
 KERAS: list[tuple[str, str, dict[str, Any], int]] = [
@@ -118,7 +120,11 @@ def test_totals(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in TABLE if SPECS.get(name, name) in archspec.list_specs()],
+    [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True) if name in OTHER_ORDER else ())
+        for name in TABLE
+        if SPECS.get(name, name) in archspec.list_specs()
+    ],
 )
 def test_the_table_of_torchvision(name: str) -> None:
     row, net = TABLE[name], archspec.load(SPECS.get(name, name))

@@ -93,7 +93,8 @@ def test_figures_measured_by_hand(name: str) -> None:
 def test_classifiers_take_another_number_of_classes(name: str) -> None:
     net = archspec.load(name, num_classes=7)
     assert output_shapes(net) == [(7,)]
-    assert "softmax" not in ops(net), "a classifier ends in logits"
+    final = {net.graph.node(path).op.op for path in net.graph.outputs.values()}
+    assert "softmax" not in final, "a classifier ends in logits"
 
 
 @pytest.mark.parametrize("name", WITH_PROBABILITIES)
@@ -111,7 +112,7 @@ def test_googlenet_heads_are_outputs_of_training() -> None:
         net = archspec.load(name, aux_logits=True, num_classes=10)
         assert list(net.graph.outputs) == ["fc", "aux1", "aux2"]
         assert list(net.graph.evaluation.outputs) == ["fc"]
-        assert output_shapes(net) == [(10,)] * 3
+        assert {net.graph.node(path).shape for path in net.graph.outputs.values()} == {(10,)}
 
 
 def test_googlenet_of_the_paper_has_no_batch_norm() -> None:

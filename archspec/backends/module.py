@@ -59,6 +59,8 @@ class Step:
     """Keywords that a child is given."""
     size_of: int | None = None
     """The number of a value whose spatial axes are the argument `size` of a function."""
+    unread: frozenset[int] = frozenset()
+    """The positions of reads that a child does without in evaluation: it is given None there."""
 
 
 @dataclass(frozen=True)
@@ -341,6 +343,7 @@ class _Lowering:
         else:
             self._fill(inner, tree)
         returns = tuple(inner.numbers[path] for path in results)
+        unread: frozenset[int] = frozenset()
         kind, class_name = _kind(nodes[0], tree.path)
         in_chain = inner.chain and returns == (inner.count - 1,)
         is_listed = any("." in child for child in inner.modules)
@@ -352,7 +355,11 @@ class _Lowering:
             evaluated = self._evaluated(tree, results)
             plan = inner.plan(class_name, arguments, returns, evaluated=evaluated)
             scope.modules[name] = inner.fill(_class_of(plan)())
-        self._call(scope, Step(name, name, tuple(scope.numbers[path] for path in reads)), results)
+            if evaluated is not None and not uses:
+                read = {path for node in nodes if node.path in self.in_evaluation for path in node.inputs}
+                unread = frozenset(place for place, path in enumerate(reads) if path not in read)
+        step = Step(name, name, tuple(scope.numbers[path] for path in reads), unread=unread)
+        self._call(scope, step, results)
 
     def _call_again(self, scope: _Scope, name: str, tree: Tree[Node]) -> None:
         """Call the module of an earlier scope again."""
@@ -500,7 +507,9 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
         reads = [values[number] for number in step.reads]
         name = "value" if step.name in _TAKEN else step.name
         if step.arguments is None:
-            values.append(graph.create_node("call_module", step.target, tuple(reads), dict(step.options), name))
+            unread = step.unread if evaluated is not None else ()
+            given = tuple(None if place in unread else read for place, read in enumerate(reads))
+            values.append(graph.create_node("call_module", step.target, given, dict(step.options), name))
         else:
             like = None if step.size_of is None else values[step.size_of]
             values.append(_function_node(graph, step, reads, name, like))
@@ -508,8 +517,8 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
     if plan.names is not None and evaluated is not None and len(evaluated) == 1:
         graph.output(results[evaluated[0]])
     elif plan.names is not None:
-        given = dict(zip(plan.names, results, strict=True))
-        graph.output({plan.names[place]: results[place] for place in evaluated} if evaluated else given)
+        named = dict(zip(plan.names, results, strict=True))
+        graph.output({plan.names[place]: results[place] for place in evaluated} if evaluated else named)
     elif evaluated is not None:
         graph.output(tuple(result if place in evaluated else None for place, result in enumerate(results)))
     else:
