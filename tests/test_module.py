@@ -436,8 +436,9 @@ def gradients(module: Any, given: list[Any]) -> dict[str, Any]:
     torch.manual_seed(1)
     leaves = [x.clone().requires_grad_() for x in given]
     results = values(module(*leaves))
-    if any(result.requires_grad for result in results):
-        torch.autograd.backward([result.square().sum() for result in results])
+    trained = [result.square().sum() for result in results if result.requires_grad]  # not of integers, say
+    if trained:
+        torch.autograd.backward(trained)
     found = {f"result {place}": result.detach().clone() for place, result in enumerate(results)}
     found |= {f"input {place}": leaf.grad for place, leaf in enumerate(leaves)}
     return found | dict(module.state_dict()) | {name: p.grad for name, p in module.named_parameters() if name}

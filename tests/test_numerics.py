@@ -120,7 +120,7 @@ def test_every_network_of_the_zoo_shows_its_input_and_first_layer(name: str) -> 
 
 def test_the_weights_that_torch_draws_hide_a_deep_network() -> None:
     graph = resized("mobilenet_v2").graph
-    trial = prepare(graph, build_module(graph), fit=False)
+    trial = prepare(graph, build_module(graph, init="torch"), fit=False)
     first, second = trial.blind
     assert first.startswith("`classifier.1` hardly depends on the input (it moves by")
     assert second.startswith("`classifier.1` hardly depends on `features.0.0` (it moves by")

@@ -33,7 +33,6 @@ class Attention(Op):
     wants = gives = "tokens"
     ranks = (1, 2, 3, 4)
     color = "#ead1dc"
-    overwritable = True
     example = "[q, k, v]"
     foreign_arguments = dict.fromkeys(
         ("embed_dim", "dim", "d_model", "num_features"), "leave `{word}` out: what it reads is known"
