@@ -187,7 +187,7 @@ def device_of(device: str | torch.device | None) -> torch.device:
     """Return a device that exists; for None torch's default.
 
     Raises:
-        UsageError: There is no such device.
+        UsageError: The device is unknown or missing.
     """
     import torch
 

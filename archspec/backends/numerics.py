@@ -213,7 +213,7 @@ def fit_weights(module: nn.Module, inputs: tuple[torch.Tensor, ...], generator: 
 
 
 FREE = "free"
-"""Stands for the name of a parameter that is no part of a layer: it is added or multiplied, whatever its shape is."""
+"""The name that a free parameter is drawn under: it belongs to no layer, and is added or multiplied."""
 
 
 def _drawn(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:

@@ -16,7 +16,7 @@ from archspec.backends.source import trees
 from archspec.backends.source.identifiers import numbered, value_name
 from archspec.backends.source.trees import Unprintable, all_same, literal, same, value_of
 from archspec.errors import Complaint
-from archspec.expressions import Environment, Tensor, UnknownShape
+from archspec.expressions import Environment, UnknownShape
 
 MISSING: Any = object()
 """The value of a name in a use that does not need it."""
@@ -430,8 +430,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     return value
-
-
-def is_tensor(value: Any) -> bool:
-    """Return whether a value of the spec is a tensor."""
-    return isinstance(value, Tensor)

@@ -378,7 +378,7 @@ def _given(trace: Trace, scope: Scope) -> Mapping[str, Any]:
 
 
 def _scope_name(step: Step, scope: Scope) -> str:
-    """Return what to call the class of a scope that is no block.
+    """Return a name for the class of a `sequential` or a repeat.
 
     That is its name; where it has none, what it does, or the name of the scope around it.
     """

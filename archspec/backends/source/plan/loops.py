@@ -25,7 +25,6 @@ from archspec.backends.source.plan.ir import (
     Slot,
     Statement,
     names_used,
-    walk,
 )
 from archspec.backends.source.trees import Unprintable, all_same, literal, names_in, same
 from archspec.backends.source.uses.alike import content
@@ -503,8 +502,3 @@ def plain_entry(entry: Any) -> Any:
     if isinstance(entry, list):
         return [plain_entry(value) for value in entry]
     return entry
-
-
-def loops_in(statements: Sequence[Statement]) -> list[Loop]:
-    """Return the loops among statements, those within others too."""
-    return [statement for statement in walk(statements) if isinstance(statement, Loop)]

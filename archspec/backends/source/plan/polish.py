@@ -263,7 +263,7 @@ def _free_column(plan: ClassPlan, column: str) -> str:
 
 
 def _bare_rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
-    """Return a table of lists of one length that a loop alone runs over, as its rows; None if it is no such table."""
+    """Return the rows of a table of equally long lists that only one loop reads; None for another table."""
     source = _own_source(plan, loop)
     lists = [row for row in source.elts if isinstance(row, ast.List | ast.Tuple)] if source is not None else []
     if source is None or len(lists) != len(source.elts) or len({len(row.elts) for row in lists}) != 1:
@@ -303,7 +303,7 @@ def _own_source(plan: ClassPlan, loop: Loop) -> ast.List | None:
 
 
 def _rows(plan: ClassPlan, loop: Loop) -> list[dict[Key, ast.expr]] | None:
-    """Return the table that a loop alone runs over, as its rows; None if it is no table of mappings."""
+    """Return the rows of a table of mappings that only one loop reads; None for another table."""
     source = _own_source(plan, loop)
     if source is None:
         return None

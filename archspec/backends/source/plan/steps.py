@@ -305,7 +305,7 @@ class StepPlanner:
 
 
 def is_numbered(scope: Scope) -> bool:
-    """Return whether the modules of a scope are numbered, in order; a number may be left out for what is no module."""
+    """Return whether the modules of a scope are numbered in order; a function may leave a gap."""
     names = [name_of(applied) for applied in flat(scope.items) if _makes_module(applied)]
     if any(isinstance(applied.made, Node) and applied.made.is_free for applied in flat(scope.items)):
         return False

@@ -250,7 +250,7 @@ class _Translator:
 
 
 def _part_of(tree: ast.expr) -> ast.expr | None:
-    """Return `x * 0.5` as `x // 2`, for the rounding around it; None if it is no half, quarter or eighth."""
+    """Return `x * 0.5` as `x // 2`, for the rounding around it; None unless the factor is 1/2, 1/4 or 1/8."""
     match tree:
         case ast.BinOp(left=rest, op=ast.Mult(), right=factor) | ast.BinOp(left=factor, op=ast.Mult(), right=rest):
             for parts in (2, 4, 8):

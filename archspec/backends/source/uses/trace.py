@@ -320,8 +320,3 @@ def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
         if isinstance(step, ScopeStep) and step.is_inline:
             yield from all_steps(step.steps)
-
-
-def constant_name(step: Step) -> str:
-    """Return the name that the spec gives a step; empty if it gives none, or one with expressions in it."""
-    return step.fixed_name or ""

@@ -31,7 +31,7 @@ def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bo
     """Return the arguments of a torch call, without those at torch's default. A function's stand `after_inputs`.
 
     What is required is given by place, and so is a constructor's first argument; from the first gap on, all by name.
-    What everybody knows the place of is given by place too, once it is no plain number.
+    An argument with a well-known place is given by place too, if it is an expression.
     """
     found: list[Doc] = []
     by_place = True
