@@ -325,9 +325,9 @@ class _Lowering:
                 value = scope.add(Step(name, "item", (value,), (("position", call.item),)))
             reads = (value,)
         (scope.numbers[node.path],) = reads
-        function = node.op.function()
-        if function is not None and not owner and _is_unnamed(node):
-            scope.functions[name] = function
+        if node.op.without_module and not owner and _is_unnamed(node):
+            (call,) = node.op.calls()
+            scope.functions[name] = call.as_function()
 
     def _child(self, scope: _Scope, name: str, tree: Tree[Node]) -> None:
         """Add a scope inside the scope: its inputs are what it reads from outside, its results what is read there."""

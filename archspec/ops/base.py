@@ -58,6 +58,12 @@ class Call:
         """Whether this call constructs a module (which may hold state) rather than computes a value."""
         return makes_module(self.target)
 
+    def as_function(self) -> Call:
+        """Return the call of the function that computes what the module does. Raises: KeyError if there is none."""
+        form = FUNCTIONS[self.target]
+        leading = dict(zip(_signature(form.name).parameters, form.leading, strict=False))
+        return Call(form.name, {**leading, **self.arguments})
+
     @property
     def is_operator(self) -> bool:
         """Whether an operator stands between all inputs."""
@@ -134,6 +140,8 @@ class Op:
 
     functional: ClassVar[bool] = False
     """Whether generated code may call the function form in `forward`, with no module in `__init__`."""
+    without_module: ClassVar[bool] = False
+    """Whether a built network calls the function form too, with no child for it, unless the spec gives it a name."""
     on_line_of_input: ClassVar[bool] = False
     """Whether generated code writes it on the line of the layer that it follows: `F.relu(self.conv(x))`."""
     on_line_of_reader: ClassVar[bool] = False
@@ -345,10 +353,6 @@ class Op:
     def overwrites(self) -> bool:
         """Return whether its torch module can write the result over what it reads (`inplace=True`). Default: False."""
         return False
-
-    def function(self) -> Call | None:
-        """Return it as one function of torch, if users do not expect a module for it. Default: None."""
-        return None
 
     def summary(self) -> str:
         """Return its arguments as a table shows them: `7x7/2, 64`. By default those that are not at their default."""

@@ -54,6 +54,7 @@ class Flatten(Op):
     ranks = ANY_RANK
     foreign_arguments = dict.fromkeys(("start_dim", "end_dim", "axis", "dim"), "it flattens all axes but the batch")
     functional = True
+    without_module = True
     on_line_of_input = True
 
     def infer(self) -> Shape:
@@ -61,9 +62,6 @@ class Flatten(Op):
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name),)
-
-    def function(self) -> Call:
-        return Call("torch.flatten", {"start_dim": 1})
 
 
 class Reshape(Op):
