@@ -16,7 +16,7 @@ import pytest
 
 from archspec.backends.source.__main__ import printed
 from archspec.backends.source.generator import plan
-from archspec.backends.source.plan.polish import RULES
+from archspec.backends.source.polish.rules import RULES
 from archspec.network import loads
 
 FOLDER = Path(__file__).parent / "fixtures/plans"

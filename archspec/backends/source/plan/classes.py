@@ -17,8 +17,8 @@ from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
 from archspec.backends.source.plan.ir import Branch, ClassPlan, Instance, Let, Slot, Statement, names_used, walk
 from archspec.backends.source.plan.leaves import label_of
 from archspec.backends.source.plan.loops import Unroll
-from archspec.backends.source.plan.polish import drop_unused
 from archspec.backends.source.plan.steps import StepPlanner, is_numbered
+from archspec.backends.source.plan.unused import drop_unused
 from archspec.backends.source.trees import Unprintable, all_same, literal, same
 from archspec.backends.source.uses.alike import distinct, split
 from archspec.backends.source.uses.elements import chain_layout, elements
