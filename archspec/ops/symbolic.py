@@ -223,11 +223,13 @@ def _folded(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.expr:
                 return ast.Constant(factor) if base is None or not factor else binary(base, op, ast.Constant(factor))
         case ast.FloorDiv():
             left, right = _without_common_factors(left, right)
+            if isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and right.value:
+                return ast.Constant(left.value // right.value)  # type: ignore[operator]
     return binary(left, op, right)
 
 
 def _without_common_factors(left: ast.expr, right: ast.expr) -> tuple[ast.expr, ast.expr]:
-    """Return a dividend and a divisor without the factors that both have: `a * b * 6 // (a * 2)` is `b * 3 // 1`.
+    """Return a dividend and a divisor without the factors that both have: `a * b * 6 // (a * 4)` is `b * 3 // 2`.
 
     That is exact for rounded quotients of integers too.
     """
@@ -257,6 +259,7 @@ def _factors(tree: ast.expr) -> tuple[dict[tuple[str, int], ast.expr], int]:
 
 
 def _product(factors: Iterable[ast.expr], number: int) -> ast.expr:
+    """Return a product, its number last."""
     found: ast.expr = ast.Constant(1)
     for factor in factors:
         found = binary(found, ast.Mult(), factor)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from archspec.backends.source.identifiers import class_name, numbered
+from archspec.backends.source.plan.axes import axis_names
 from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size, value_in
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
 from archspec.backends.source.plan.ir import Branch, ClassPlan, Instance, Let, Slot, Statement, names_used, walk
@@ -31,7 +32,6 @@ from archspec.backends.source.uses.trace import (
 from archspec.expressions import Environment
 from archspec.graph import Node, Scope
 from archspec.program.steps import BlockProgram, Program, ScopeStep, Step, Value
-from archspec.shapes import SPATIAL_AXES, Shape
 
 
 class Planner(StepPlanner):
@@ -413,21 +413,6 @@ def _numbers_told(plan: ClassPlan) -> int:
     """Return how many numbers the arguments of a class have in one use."""
     given = [binding.values[0] for binding in plan.arguments.values()]
     return sum(len(value) if isinstance(value, tuple) else 1 for value in given)
-
-
-def axis_names(stem: str, shapes: Sequence[Shape]) -> list[str]:
-    """Return what to call the axes of a value that a class reads, by its shapes: those of an image, or features last.
-
-    >>> axis_names("in", [(64, 56, 56), (128, 28, 28)]), axis_names("in", [(56, 56, 96), (28, 28, 192)])
-    (['in_channels', 'height', 'width'], ['height', 'width', 'in_features'])
-    """
-    rank = len(shapes[0]) - 1
-    if rank == 2 and not all(shape[1] == shape[2] for shape in shapes):
-        square = all(shape[0] == shape[1] for shape in shapes)
-        return ["height", "width", f"{stem}_features"] if square else ["windows", "tokens", f"{stem}_features"]
-    if rank == 1:
-        return ["tokens", f"{stem}_features"]
-    return [f"{stem}_channels", *SPATIAL_AXES.get(rank, [f"size{axis}" for axis in range(1, rank + 1)])]
 
 
 def _is_numbered_chain(scope: Scope) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from archspec.backends.source import trees
-from archspec.backends.source.plan.ir import ClassPlan, Let, Loop, Statement, names_used, walk
+from archspec.backends.source.plan.bindings import is_size
+from archspec.backends.source.plan.ir import ClassPlan, Instance, Let, Loop, Statement, names_used, walk
 from archspec.backends.source.polish.common import change_all, expressions_in, mentions
 from archspec.backends.source.trees import names_in
 
@@ -76,7 +77,7 @@ def name_often(plan: ClassPlan) -> None:
         code, _ = max(often, key=lambda entry: (len(entry[0]), entry[1]))
         sizes = plan.results[0].sizes
         is_result = bool(sizes) and sizes[0] is not None and ast.unparse(sizes[0]) == code
-        base = "out_channels" if is_result else "hidden"
+        base = _of_rows(plan, code, is_result) or ("out_channels" if is_result else _called(plan, code) or "hidden")
         if base in plan.bindings.kinds:
             return
         plan.bindings.kinds[base] = "let"
@@ -90,6 +91,26 @@ def name_often(plan: ClassPlan) -> None:
             if isinstance(let, Let) and let.target in names_in(value)  # an argument that may be left out
         ]
         plan.statements.insert(max(settled, default=0), Let(target=base, value=value))
+
+
+def _of_rows(plan: ClassPlan, code: str, is_result: bool) -> str:
+    """Return what to call a part of the height of what a class reads, where that is its first axis; else nothing."""
+    if plan.size_arguments.get("height", ()) != (0, 0) or not names_in(ast.parse(code)) <= {"height", "width"}:
+        return ""
+    return "out_height" if is_result else _called(plan, code) or "rows"
+
+
+def _called(plan: ClassPlan, code: str) -> str:
+    """Return the argument that most objects which are given an expression have it for; empty if it is a size."""
+    names = Counter(
+        name
+        for each in walk(plan.statements)
+        if isinstance(each, Instance)
+        for name, tree in each.arguments.items()
+        if ast.unparse(tree) == code
+    )
+    name = max(names, key=lambda each: names[each], default="")
+    return "" if is_size(name) or name in plan.bindings.kinds else name
 
 
 def _is_worth_a_name(node: ast.AST) -> bool:

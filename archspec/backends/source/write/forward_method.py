@@ -29,7 +29,7 @@ from archspec.backends.source.strings import quoted
 from archspec.backends.source.write import layout
 from archspec.backends.source.write.calls import CallWriter
 from archspec.backends.source.write.chains import has_module, number_of
-from archspec.backends.source.write.code import expression
+from archspec.backends.source.write.code import expression, loop_source
 from archspec.backends.source.write.init_method import InitWriter
 from archspec.backends.source.write.layout import Brackets, Doc, Named, Text, fits, laid_out
 from archspec.backends.source.write.liveness import Liveness
@@ -524,7 +524,8 @@ class ForwardWriter:
         counter = loop.counter if loop.counter and loop.counter.name in self.init.read_in_loops else None
         if counter:
             self._add(level, f"{counter.name} = ", expression(self.init.in_forward(counter.start)))
-        self._add(level, self.init.heads[loop])
+        target, _, source = self.init.heads[loop].removesuffix(":").partition(" in ")
+        self._add(level, f"{target} in ", loop_source(source))
         self._emit(loop.statements, level + 1)
         self._flush(level + 1)
         if counter:
