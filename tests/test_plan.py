@@ -16,7 +16,7 @@ import pytest
 
 from archspec.backends.source.__main__ import printed
 from archspec.backends.source.generator import plan
-from archspec.backends.source.plan.polish import RULES
+from archspec.backends.source.polish.rules import RULES
 from archspec.network import loads
 
 FOLDER = Path(__file__).parent / "fixtures/plans"
@@ -305,6 +305,27 @@ CASES = [
             "f: 8, e: 2",
             "f: 16, e: 3",
         ),
+    ),
+    Case(
+        "name_often",
+        """
+input: [8, 6, 6]
+blocks:
+  gate: {params: {hidden_size: }, layers: [{conv: $hidden_size}, {conv: 8}]}
+  unit: {params: {f: , e: }, layers: [{gate: "${f * e}"}, {gate: "${f * e}"}, {gate: "${f * e}"}, {gate: "${f * e}"}]}
+layers: [{unit: {f: 8, e: 2}}, {unit: {f: 16, e: 3}}]
+""",
+        """
++ hidden_size = f * e
+- gate = Gate(hidden_size=f * e)  (x) -> %1
++ gate = Gate(hidden_size=hidden_size)  (x) -> %1
+- gate_2 = Gate(hidden_size=f * e)  (%1) -> %2
++ gate_2 = Gate(hidden_size=hidden_size)  (%1) -> %2
+- gate_3 = Gate(hidden_size=f * e)  (%2) -> %3
++ gate_3 = Gate(hidden_size=hidden_size)  (%2) -> %3
+- gate_4 = Gate(hidden_size=f * e)  (%3) -> %4
++ gate_4 = Gate(hidden_size=hidden_size)  (%3) -> %4
+""",
     ),
     Case(
         "ask_plainly",

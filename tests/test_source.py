@@ -206,22 +206,10 @@ def test_no_torch_is_imported() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
-UNTIDY = ("swin_t", "swin_s", "swin_b", "wavenet")
-"""Networks of which ruff complains: Swin's loop runs over ten lists of shapes, WaveNet's names what it does not use."""
-
-
-@pytest.mark.xfail(strict=True, reason="names of loops that are not needed, or too many for a line")
-@pytest.mark.parametrize("name", UNTIDY)
-def test_ruff_of_loops(name: str, tmp_path: Path) -> None:
-    (tmp_path / f"{name}.py").write_text(rendered(name)[1], encoding="utf-8")
-    _ruff(tmp_path)
-
-
 def test_ruff(tmp_path: Path) -> None:
     """Clean as rendered, by ruff's own settings and by the rules of benchmarks/source_quality.py."""
     for name in ZOO:
-        if name not in UNTIDY:
-            (tmp_path / f"{name}.py").write_text(rendered(name)[1], encoding="utf-8")
+        (tmp_path / f"{name}.py").write_text(rendered(name)[1], encoding="utf-8")
     for name, path in {**FIXTURES, **UNSEEN}.items():
         (tmp_path / f"{name}.py").write_text(generate_source(load(path)), encoding="utf-8")
     for seed in range(2 * SEEDS):

@@ -19,8 +19,9 @@ is not computed with `+`, `-`, `*`, `//`, `%` and `divmod` is a plain number aga
 from __future__ import annotations
 
 import ast
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 MAX_TERMS: Final = 32
@@ -220,7 +221,49 @@ def _folded(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.expr:
             if base is None and more != 1 or other is None:
                 base, factor = other if base is None else base, factor * more
                 return ast.Constant(factor) if base is None or not factor else binary(base, op, ast.Constant(factor))
+        case ast.FloorDiv():
+            left, right = _without_common_factors(left, right)
+            if isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and right.value:
+                return ast.Constant(left.value // right.value)  # type: ignore[operator]
     return binary(left, op, right)
+
+
+def _without_common_factors(left: ast.expr, right: ast.expr) -> tuple[ast.expr, ast.expr]:
+    """Return a dividend and a divisor without the factors that both have: `a * b * 6 // (a * 4)` is `b * 3 // 2`.
+
+    That is exact for rounded quotients of integers too.
+    """
+    (names, number), (others, divisor) = _factors(left), _factors(right)
+    if not divisor:
+        return left, right
+    for key in [key for key in others if key in names]:
+        del names[key], others[key]
+    common = math.gcd(number, divisor)
+    return _product(names.values(), number // common), _product(others.values(), divisor // common)
+
+
+def _factors(tree: ast.expr) -> tuple[dict[tuple[str, int], ast.expr], int]:
+    """Return the factors of a product, each by its text and how many equal ones are before it, and its number."""
+    found: dict[tuple[str, int], ast.expr] = {}
+    number, rest = 1, [tree]
+    while rest:
+        match rest.pop():
+            case ast.Constant(value=int(value)):
+                number *= value
+            case ast.BinOp(op=ast.Mult(), left=first, right=second):
+                rest += [second, first]
+            case factor:
+                key = ast.dump(factor)
+                found[key, sum(other == key for other, _ in found)] = factor
+    return found, number
+
+
+def _product(factors: Iterable[ast.expr], number: int) -> ast.expr:
+    """Return a product, its number last."""
+    found: ast.expr = ast.Constant(1)
+    for factor in factors:
+        found = binary(found, ast.Mult(), factor)
+    return binary(found, ast.Mult(), _number(number))
 
 
 def _without_factor(tree: ast.expr) -> tuple[ast.expr | None, int]:

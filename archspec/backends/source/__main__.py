@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from archspec.backends.source.generator import plan
-from archspec.backends.source.plan.polish import RULES
+from archspec.backends.source.polish.rules import RULES
 from archspec.network import load
 
 

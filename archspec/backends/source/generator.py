@@ -10,7 +10,7 @@ from archspec.backends.source.identifiers import Names, class_name
 from archspec.backends.source.plan.bindings import CannotPlan, Open
 from archspec.backends.source.plan.classes import Planner
 from archspec.backends.source.plan.ir import ClassPlan
-from archspec.backends.source.plan.polish import polish
+from archspec.backends.source.polish.rules import polish
 from archspec.backends.source.uses.parameters import candidates, traced
 from archspec.backends.source.write.file import rendered
 from archspec.errors import UsageError

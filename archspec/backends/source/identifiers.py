@@ -104,3 +104,8 @@ class Names:
         found = next(made for ending in endings if (made := f"{name}{ending}") not in self.taken)
         self.taken.add(found)
         return found
+
+
+def plural(name: str) -> str:
+    """Return what to call a list of what has a name: `widths`; of what is a plural itself, `heads_list`."""
+    return f"{name}_list" if name.endswith("s") else f"{name}s"

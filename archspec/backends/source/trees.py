@@ -309,6 +309,12 @@ def simplified(tree: ast.expr) -> ast.expr:
             return rest
         case ast.BinOp(op=ast.Mult() | ast.FloorDiv(), left=rest, right=ast.Constant(value=1)) if _is_whole(tree.right):
             return rest
+        case ast.BinOp(
+            op=ast.Mult(),
+            left=ast.Constant(value=int(one)),
+            right=ast.BinOp(op=ast.Mult(), left=ast.Constant(value=int(other)), right=rest),
+        ):
+            return ast.BinOp(ast.Constant(one * other), ast.Mult(), rest)
         case ast.BinOp(op=ast.Add() | ast.Sub(), left=rest, right=ast.Constant(value=0)) if _is_whole(tree.right):
             return rest
         case ast.BinOp(op=ast.Add(), left=ast.Constant(value=0), right=rest) if _is_whole(tree.left):

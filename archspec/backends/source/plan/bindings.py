@@ -175,7 +175,7 @@ class Bindings:
     ) -> ast.expr | None:
         names = [name for name in self.visible() if self._is_number(name, active)]
         for form in forms:
-            for name in names:
+            for name in names if form is _itself else [name for name in names if name not in self.of_class.axes]:
                 tree = form(name, self.lookup(name, active[0]), values[0])
                 if tree is not None and self.holds(tree, active, values):
                     return tree
@@ -224,6 +224,7 @@ class ClassBindings(Bindings):
         self.kinds: dict[str, str] = {}  # what each name of the class is, those of its loops included
         self.arguments: dict[str, Binding] = {}
         self.statements: dict[tuple[int, str], Any] = {}  # what made a node or a scope, by its network and path
+        self.axes: set[str] = set()  # arguments that are axes of inputs, of which nothing else is a multiple or a part
         self.origins: dict[str, str] = {}  # the spec's name of an argument, where it has one
         self.tables: dict[
             str, Any
@@ -362,6 +363,26 @@ class LoopBindings(Bindings):
         if name in self.by_name:
             return super().lookup(name, use)
         return self.parent.lookup(name, self.parent_uses[use])
+
+    def derived(self, active: Sequence[int], values: Sequence[Any]) -> ast.expr | None:
+        """Return how whole numbers follow from a name that is there, or double or halve from copy to copy."""
+        return super().derived(active, values) or self._doubled(active, values)
+
+    def _doubled(self, active: Sequence[int], values: Sequence[Any]) -> ast.expr | None:
+        """Return `64 * 2**index` or `56 // 2**index`, if that gives three numbers or more."""
+        index = self.by_spec.get("index")
+        if index is None or any(type(value) is not int or value < 1 for value in values) or len(set(values)) < 3:
+            return None
+        numbers = [index.values[use] for use in active]
+        power = ast.BinOp(ast.Constant(2), ast.Pow(), trees.name(index.name))
+        for op, start in (
+            (ast.Mult(), values[0] >> numbers[0]),
+            (ast.FloorDiv(), max(value << number for value, number in zip(values, numbers, strict=True))),
+        ):
+            tree = ast.BinOp(ast.Constant(start), op, power)
+            if self.holds(tree, active, values):
+                return tree
+        return None
 
     def projected(self, active: Sequence[int], values: Sequence[Any]) -> tuple[list[int], list[Any]] | None:
         """Return uses and values of the parent, if the values do not differ between the copies."""

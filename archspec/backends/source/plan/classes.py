@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from archspec.backends.source.identifiers import class_name, numbered
+from archspec.backends.source.plan.axes import axis_names
 from archspec.backends.source.plan.bindings import MISSING, CannotPlan, ClassBindings, is_size, value_in
 from archspec.backends.source.plan.cursor import Cursor, Sight, common_shape
 from archspec.backends.source.plan.ir import Branch, ClassPlan, Instance, Let, Slot, Statement, names_used, walk
 from archspec.backends.source.plan.leaves import label_of
 from archspec.backends.source.plan.loops import Unroll
-from archspec.backends.source.plan.polish import drop_unused
 from archspec.backends.source.plan.steps import StepPlanner, is_numbered
+from archspec.backends.source.plan.unused import drop_unused
 from archspec.backends.source.trees import Unprintable, all_same, literal, same
 from archspec.backends.source.uses.alike import distinct, split
 from archspec.backends.source.uses.elements import chain_layout, elements
@@ -136,15 +137,35 @@ class Planner(StepPlanner):
         raise last
 
     def _class(self, scopes: list[Scope], steps: list[Step], inputs: list[str]) -> ClassPlan:
+        """Plan a class: with a name for each axis of its inputs that varies, if it is told fewer numbers so."""
+        plan = self._unrolling(scopes, steps, inputs, by_axis=False)
+        definition = scopes[0].definition
+        mislabelled = self._reads_features_last(plan, scopes)
+        if mislabelled or _is_told_shapes(plan, definition.params if isinstance(definition, BlockProgram) else ()):
+            other = self._unrolling(scopes, steps, inputs, by_axis=True)
+            if _numbers_told(other) < _numbers_told(plan) + mislabelled:
+                return other
+        return plan
+
+    def _reads_features_last(self, plan: ClassPlan, scopes: list[Scope]) -> bool:
+        """Return whether an argument is called the channels of an input whose first axis is its height."""
+        for place, _ in plan.size_arguments.values():
+            paths = [self.trace.externals(scope)[place] for scope in scopes]
+            shapes = [self.trace.shape(scope, path) for scope, path in zip(scopes, paths, strict=True)]
+            if axis_names("in", shapes)[0] == "height":
+                return True
+        return False
+
+    def _unrolling(self, scopes: list[Scope], steps: list[Step], inputs: list[str], *, by_axis: bool) -> ClassPlan:
         unrolled: frozenset[Step] = frozenset()
         while True:
             try:
-                return self._attempt(scopes, steps, inputs, unrolled)
+                return self._attempt(scopes, steps, inputs, unrolled, by_axis=by_axis)
             except Unroll as error:
                 unrolled |= {error.step}
 
     def _attempt(
-        self, scopes: list[Scope], steps: list[Step], inputs: list[str], unrolled: frozenset[Step]
+        self, scopes: list[Scope], steps: list[Step], inputs: list[str], unrolled: frozenset[Step], *, by_axis: bool
     ) -> ClassPlan:
         """Plan a class. `inputs` are their names in the spec. Raises: CannotPlan, Unroll."""
         externals = [self.trace.externals(scope) for scope in scopes]
@@ -152,7 +173,7 @@ class Planner(StepPlanner):
             raise CannotPlan
         plan = ClassPlan("", ClassBindings([environment_of(scope) for scope in scopes]))
         plan.base, plan.keyed, plan.cancelled = self._base(scopes, steps)
-        self._add_inputs(plan, scopes, inputs, externals)
+        self._add_inputs(plan, scopes, inputs, externals, by_axis=by_axis)
         plan.exposed = self._exposed(scopes)
         sight = Sight()
         for slot in plan.inputs:
@@ -221,9 +242,18 @@ class Planner(StepPlanner):
         return "Module", False, True
 
     def _add_inputs(
-        self, plan: ClassPlan, scopes: list[Scope], names: list[str], externals: list[tuple[str, ...]]
+        self,
+        plan: ClassPlan,
+        scopes: list[Scope],
+        names: list[str],
+        externals: list[tuple[str, ...]],
+        *,
+        by_axis: bool,
     ) -> None:
-        """Give a class its inputs; if the scopes differ in the channels of one, these are an argument."""
+        """Give a class its inputs; if the scopes differ in the channels of one, these are an argument.
+
+        So are its other axes, if `by_axis`.
+        """
         count = len(externals[0])
         if len(names) != count:
             names = ["x"] if count == 1 else self._input_names(scopes[0], externals[0])
@@ -234,22 +264,26 @@ class Planner(StepPlanner):
             shapes = [self.trace.shape(scope, paths[use]) for use, scope in enumerate(scopes)]
             slot = Slot(paths, label=name, named=True, shape=common_shape(shapes))
             if len({len(shape) for shape in shapes}) == 1:
+                stem = name if count > 1 else "in"
+                called = axis_names(stem, shapes) if by_axis else [f"{stem}_channels"]
                 slot.sizes = tuple(
-                    self._size(plan, name if count > 1 else "in", place, axis, [shape[axis] for shape in shapes])
+                    self._size(plan, called, place, axis, [shape[axis] for shape in shapes])
                     for axis in range(len(shapes[0]))
                 )
             plan.inputs.append(slot)
 
     @staticmethod
-    def _size(plan: ClassPlan, name: str, place: int, axis: int, values: list[int]) -> Any:
-        """Return the expression of an input's axis: a literal, an argument for the channels, else None."""
+    def _size(plan: ClassPlan, names: Sequence[str], place: int, axis: int, values: list[int]) -> Any:
+        """Return the expression of an input's axis: a literal, an argument if `names` has it, else None."""
         if all_same(values):
             return literal(values[0])
-        if axis:
+        if axis >= len(names):
             return None
-        tree = plan.bindings.derived(range(len(values)), values) if place else None
+        tree = plan.bindings.named(range(len(values)), values) if axis else None
+        tree = tree or (plan.bindings.derived(range(len(values)), values) if place else None)
         if tree is None:
-            tree = plan.bindings.add_argument(f"{name}_channels", "", range(len(values)), values)
+            tree = plan.bindings.add_argument(names[axis], "", range(len(values)), values)
+            plan.bindings.axes |= {tree.id} if len(names) > 1 else set()  # type: ignore[attr-defined]
             plan.size_arguments[tree.id] = place, axis  # type: ignore[attr-defined]
         return tree
 
@@ -359,6 +393,26 @@ def _optional(
     bindings.bind(name, argument.id, cursor.active, values)
     is_none = ast.Compare(argument, [ast.Is()], [ast.Constant(None)])
     return [Let(target=argument.id, value=ast.IfExp(is_none, tree, argument))]
+
+
+def _is_told_shapes(plan: ClassPlan, declared: Collection[str]) -> bool:
+    """Return whether arguments are shapes, or sizes besides those of what a class reads, that the spec does not have.
+
+    `declared` are the params of the block.
+    """
+    own = [
+        name
+        for name in plan.arguments
+        if plan.bindings.origins[name] not in declared and name not in plan.size_arguments
+    ]
+    given = [plan.arguments[name].values[0] for name in own]
+    return any(isinstance(value, tuple) for value in given) or sum(type(value) is int for value in given) > 1
+
+
+def _numbers_told(plan: ClassPlan) -> int:
+    """Return how many numbers the arguments of a class have in one use."""
+    given = [binding.values[0] for binding in plan.arguments.values()]
+    return sum(len(value) if isinstance(value, tuple) else 1 for value in given)
 
 
 def _is_numbered_chain(scope: Scope) -> bool:

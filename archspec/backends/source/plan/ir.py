@@ -132,6 +132,10 @@ class Statement:
         """Return the statements within it."""
         return ()
 
+    def bodies(self) -> Sequence[list[Statement]]:
+        """Return the lists of statements within it, each of which runs from its start to its end."""
+        return ()
+
 
 @dataclass(eq=False)
 class Leaf(Statement):
@@ -239,6 +243,10 @@ class InTraining(Statement):
         """Return its steps."""
         return self.statements
 
+    def bodies(self) -> Sequence[list[Statement]]:
+        """Return the list of the statements within it."""
+        return (self.statements,)
+
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
         return "if self.training"
@@ -259,6 +267,10 @@ class Chain(Statement):
         """Return its modules."""
         return self.statements
 
+    def bodies(self) -> Sequence[list[Statement]]:
+        """Return the list of the statements within it."""
+        return (self.statements,)
+
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
         return "Sequential by name" if self.keyed else "Sequential"
@@ -273,6 +285,10 @@ class Listing(Statement):
     def inside(self) -> Sequence[Statement]:
         """Return the statements whose modules it holds."""
         return self.statements
+
+    def bodies(self) -> Sequence[list[Statement]]:
+        """Return the list of the statements within it."""
+        return (self.statements,)
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
@@ -325,6 +341,10 @@ class Branch(Statement):
     def inside(self) -> Sequence[Statement]:
         """Return the steps of both ways."""
         return [*self.statements, *self.otherwise]
+
+    def bodies(self) -> Sequence[list[Statement]]:
+        """Return the steps of either way."""
+        return self.statements, self.otherwise
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""
@@ -385,6 +405,10 @@ class Loop(Statement):
     def inside(self) -> Sequence[Statement]:
         """Return its body."""
         return self.statements
+
+    def bodies(self) -> Sequence[list[Statement]]:
+        """Return the list of the statements within it."""
+        return (self.statements,)
 
     def __str__(self) -> str:
         """Return the statement as the plan shows it."""

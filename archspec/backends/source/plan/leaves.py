@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from archspec.backends.source import trees
@@ -98,13 +99,11 @@ def _free(step: OpStep, applied: Uses, cursor: Cursor) -> Free:
     paths = {use: each.made.path for use, each in applied.items() if isinstance(each.made, Node)}
     out = Slot(paths, symbols.output(list(ops.values())), label_of(step), step.name is not None)
     out.shape = common_shape(each.output for each in ops.values())
-    statements: list[Statement] = []
+    data = _computed(step, applied, symbols, calls, cursor)
     planned = [
-        _planned(position, calls, symbols, cursor, None, statements) for position in range(len(calls[cursor.active[0]]))
+        _planned(position, calls, symbols, cursor, None, [], {"data": data} if data is not None else {})
+        for position in range(len(calls[cursor.active[0]]))
     ]
-    for plan in planned:
-        if "data" in plan.arguments and len(trees.text(plan.arguments["data"])) > trees.WIDEST:
-            plan.arguments["data"] = _computed(step, applied, symbols, calls, cursor) or plan.arguments["data"]
     name = child_name(step, applied, cursor)
     cursor.sight.add(out)
     return Free(name, [], [out], True, calls=planned, trained=bool(op.weights()), persistent=op.persistent)
@@ -113,9 +112,12 @@ def _free(step: OpStep, applied: Uses, cursor: Cursor) -> Free:
 def _computed(
     step: OpStep, applied: Uses, symbols: _Symbols, calls: Mapping[int, Sequence[Call]], cursor: Cursor
 ) -> ast.expr | None:
-    """Return how the spec computes the numbers of a buffer, which are too many to write out; None if it does not."""
+    """Return how the spec computes the numbers of a buffer, which differ or are too many to write out; else None."""
     value = step.arguments.get(symbols.field("data"))
     if value is None or value.constant:
+        return None
+    numbers = [plain(calls[use][0].arguments["data"]) for use in cursor.active]
+    if all_same(numbers) and len(trees.text(literal(numbers[0]))) <= trees.WIDEST:
         return None
     try:
         tree = cursor.translated(value, {use: each.environment for use, each in applied.items()})
@@ -157,10 +159,11 @@ def _planned(
     cursor: Cursor,
     padded: ast.expr | None,
     statements: list[Statement],
+    known: Mapping[str, ast.expr] = MappingProxyType({}),
 ) -> CallPlan:
     """Return one call with its arguments as code; what has to stand before it goes to `statements`.
 
-    `padded` is the condition under which a pad stands before.
+    `padded` is the condition under which a pad stands before, `known` has the code of some arguments.
     """
     rows = {use: sequence[position] for use, sequence in calls.items()}
     first = rows[cursor.active[0]]
@@ -171,6 +174,9 @@ def _planned(
         raise CannotPlan
     found = CallPlan(first.target, {}, first.listed, *form)
     for key in first.arguments:
+        if key in known:
+            found.arguments[key] = known[key]
+            continue
         values = [rows[use].arguments[key] for use in cursor.active]
         candidates = symbols.candidates(len(calls[cursor.active[0]]) - position, key)
         if padded is not None and key == "padding":

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.source import trees
+from archspec.backends.source.identifiers import plural
+from archspec.backends.source.plan.axes import axis_names
 from archspec.backends.source.plan.bindings import (
     MISSING,
     Binding,
@@ -326,19 +328,25 @@ class _Rolled:
             elif all_same(values):
                 found.append(literal(values[0]))
             elif axis == 0:
-                found.append(self._count_channels(values, initial))
+                name = "height" if axis_names("in", shapes)[0] == "height" else "channels"
+                found.append(self._around_loop(values) or self._count_channels(name, values, initial))
             else:
                 found.append(None)
         return tuple(found)
 
-    def _count_channels(self, values: list[int], initial: Slot) -> ast.expr:
-        """Have a variable for the channels that a copy reads; a loop before may have it already."""
+    def _around_loop(self, values: list[int]) -> ast.expr | None:
+        """Return how sizes that the copies do not differ in follow from names around the loop."""
+        outer = self.bindings.projected(self.uses, values)
+        return None if outer is None else self.outer.bindings.derived(*outer)
+
+    def _count_channels(self, name: str, values: list[int], initial: Slot) -> ast.expr:
+        """Have a variable for the first axis of what a copy reads; a loop before may have it already."""
         kinds = self.bindings.of_class.kinds
         before = initial.sizes[0] if initial.sizes else None
         if isinstance(before, ast.Name) and kinds.get(before.id) == "carried":
             self.counter = before.id
         else:
-            self.counter = self.bindings.free_name("channels", "carried")
+            self.counter = self.bindings.free_name(name, "carried")
         self.bindings.bind("", self.counter, self.uses, values)
         return trees.name(self.counter)
 
@@ -418,7 +426,7 @@ class _Rolled:
         values = [
             [filled[use] for use in range(start, end + 1)] for start, end in zip(self.first, self.last, strict=True)
         ]
-        return self._literal_table(values, f"{column.name}s")
+        return self._literal_table(values, plural(column.name))
 
     def _tables(self, columns: Sequence[Binding]) -> list[ast.expr]:
         """Return one table of several columns: a tuple for each copy."""

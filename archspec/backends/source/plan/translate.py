@@ -156,14 +156,18 @@ class _Translator:
 
     def _size(self, tree: ast.Attribute, bases: list[Any]) -> ast.expr:
         """Return the code for a size of a tensor."""
-        values = self.values(tree)
-        if values is None or tree.attr == "shape":
-            raise Unprintable
         rank = len(bases[0].shape) - 1
         axes = ("channels", *SPATIAL_AXES.get(rank, ()))
+        axis = rank if tree.attr == "features" else axes.index(tree.attr) if tree.attr in axes else rank + 1
+        return self._axis(tree, bases, axis)
+
+    def _axis(self, tree: ast.expr, bases: list[Any], axis: int) -> ast.expr:
+        """Return the code for an axis of a tensor, which the spec asks for by `tree`."""
+        values = self.values(tree)
+        if values is None or isinstance(tree, ast.Attribute) and tree.attr == "shape":
+            raise Unprintable
         sizes = self._sizes_of(bases)
-        axis = rank if tree.attr == "features" else axes.index(tree.attr) if tree.attr in axes else len(sizes)
-        if axis < len(sizes):
+        if 0 <= axis < len(sizes):
             size = sizes[axis]
             if size is not None and self.bindings.holds(size, self.active, values):
                 return size
@@ -178,6 +182,11 @@ class _Translator:
         if isinstance(tree.slice, ast.Slice):
             ends = [None if end is None else self.run(end) for end in (tree.slice.lower, tree.slice.upper)]
             return ast.Subscript(self.run(tree.value), ast.Slice(*ends), ast.Load())
+        match tree:
+            case ast.Subscript(value=ast.Attribute(value=base, attr="shape"), slice=ast.Constant(value=int(axis))):
+                bases = self.values(base)
+                if bases is not None and isinstance(bases[0], Tensor):
+                    return self._axis(tree, bases, axis)
         return ast.Subscript(self.run(tree.value), self.run(tree.slice), ast.Load())
 
     def _binop(self, tree: ast.BinOp) -> ast.expr:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 
 from archspec.backends.source import trees
-from archspec.backends.source.identifiers import numbered, value_name
+from archspec.backends.source.identifiers import numbered, plural, value_name
 from archspec.backends.source.plan.bindings import MISSING
 from archspec.backends.source.plan.ir import (
     Branch,
@@ -27,7 +27,7 @@ from archspec.backends.source.plan.ir import (
 )
 from archspec.backends.source.strings import quoted
 from archspec.backends.source.trees import is_constant, literal, text
-from archspec.backends.source.write.code import call_arguments, expression, module_of
+from archspec.backends.source.write.code import call_arguments, expression, loop_source, module_of
 from archspec.backends.source.write.layout import Brackets, Choice, Comprehension, Doc, Named, Text, fits, laid_out
 
 POSITIONAL = 4
@@ -268,7 +268,7 @@ class ModuleWriter:
             isinstance(loop.counter.start, ast.Name) and loop.counter.start.id == loop.counter.name
         ):
             self.add(level, f"{loop.counter.name} = ", expression(loop.counter.start))
-        self.add(level, f"for {targets_of(loop)} in {source or range_of(loop)}:")
+        self.add(level, f"for {targets_of(loop)} in ", loop_source(source or range_of(loop)))
 
     def _source(self, loop: Loop, level: int) -> str:
         """Return what a loop runs over: itself if it is short, else a variable that holds it."""
@@ -291,7 +291,7 @@ class ModuleWriter:
         code = text(_as_tuple(source))
         if len(code) <= ONE_LINE_TABLE and fits(level, f"for {targets_of(loop)} in enumerate({code}):"):
             return _as_tuple(source)
-        name = self.local("settings" if len(loop.targets) > 1 and not target else f"{target or loop.targets[0]}s")
+        name = self.local("settings" if len(loop.targets) > 1 and not target else plural(target or loop.targets[0]))
         self.table(name, source, loop.targets if not target else (), level)
         return trees.name(name)
 

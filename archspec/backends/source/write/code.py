@@ -27,6 +27,19 @@ def expression(tree: ast.expr) -> Doc:
     return Text(text(tree))
 
 
+def loop_source(code: str) -> Doc:
+    """Return what a loop runs over with the colon behind it, calls such as `enumerate(zip(...))` to break apart."""
+    return _call(ast.parse(code, mode="eval").body, code, ":")
+
+
+def _call(tree: ast.expr, code: str, tail: str) -> Doc:
+    if not isinstance(tree, ast.Call):
+        return Text(f"{ast.get_source_segment(code, tree)}{tail}")
+    keywords = [Named(f"{each.arg}=", _call(each.value, code, "")) for each in tree.keywords]
+    items = [*(_call(each, code, "") for each in tree.args), *keywords]
+    return Brackets(f"{ast.get_source_segment(code, tree.func)}(", items, f"){tail}")
+
+
 def call_arguments(target: str, arguments: dict[str, ast.expr], after_inputs: bool = False) -> list[Doc]:
     """Return the arguments of a torch call, without those at torch's default. A function's stand `after_inputs`.
 
