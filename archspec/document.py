@@ -336,6 +336,8 @@ class _Reader:
         blocks: dict[str, Block] = {}
         include = yaml.get("include")
         for item in include.items if isinstance(include, YamlList) else ():
+            if document.findings.full:
+                break  # nothing of the rest would be told
             if isinstance(item, YamlScalar) and isinstance(item.value, str):
                 self._add(blocks, self._included(item, path, document).blocks.values(), document, item.span)
             elif isinstance(item, YamlMap):

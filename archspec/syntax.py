@@ -19,6 +19,8 @@ from archspec.errors import MAX_FINDINGS, Diagnostic, Source, Span, SpecError, k
 from archspec.shapes import LIMIT
 
 MAX_DEPTH = 100
+MAX_VALUES = 250_000
+"""Keys, scalars, lists and mappings of one text: each takes some hundred bytes, and four characters can make three."""
 
 _LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)
 # Named one by one: of the wide ranges that are allowed, Python would take milliseconds to make a table.
@@ -193,6 +195,7 @@ class _Composer:
         self._stack: list[YamlList | YamlMap] = []
         self._pending: list[tuple[str, Span] | None] = []  # per open mapping: the key that waits for its value
         self._documents = 0
+        self._count = 0
         self.takes: dict[type[Any], Callable[[Any], None]] = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: partial(self._open, kind=YamlMap),
@@ -227,6 +230,13 @@ class _Composer:
         if len(self.found) >= MAX_FINDINGS:
             raise SpecError(self.found)
 
+    def _count_one(self, event: Any) -> None:
+        """Count a key or value. Raises: SpecError if there are too many."""
+        self._count += 1
+        if self._count > MAX_VALUES:
+            message = f"more than {MAX_VALUES:,} keys and values in one text"
+            raise SpecError([*self.found, Diagnostic("limit", message, Span(*self._place(event)), help=_ONCE)])
+
     def _check_properties(self, event: Any) -> None:
         if event.anchor is not None:
             self._complain("alias", f"the anchor `&{event.anchor}` is not allowed", event, _ONCE)
@@ -235,6 +245,7 @@ class _Composer:
 
     def _scalar(self, event: Any) -> None:
         text: str = event.value
+        self._count_one(event)
         if event.anchor is not None or event.tag is not None:
             self._check_properties(event)
         plain = event.implicit[0]
@@ -289,6 +300,7 @@ class _Composer:
         return text
 
     def _open(self, event: Any, kind: type[YamlMap] | type[YamlList]) -> None:
+        self._count_one(event)
         if event.anchor is not None or event.tag is not None:
             self._check_properties(event)
         place = self._place(event)

@@ -7,8 +7,9 @@
 
 A seed makes the same attack each time. Whatever a spec is, it gives a network or a SpecError with places; nothing
 else is raised, no file is written, nothing of the process changes, and it takes less than 2 s of CPU time and 200 MB
-in all. What breaks that is printed, and its text written to tests/failures/attacks/. A network must also survive what
-is done with it. `docs/security.md` tells what this has found.
+in all, and a little more for each layer that it makes: see `Outcome.allowed`. What breaks that is printed, and its
+text written to tests/failures/attacks/. A network must also survive what is done with it. `docs/security.md` tells
+what this has found.
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ from archspec.schema.rules import DOCUMENT_KEYS, FIGURES
 from archspec.schema.violations import violations
 from archspec.syntax import parse
 
-MAX_SECONDS = 2.0
-MAX_MEGABYTES = 200
+MAX_SECONDS, MAX_MEGABYTES = 2.0, 200.0
+"""What loading any spec may take, of the CPU's time and of memory, the interpreter's own included."""
+SECONDS_A_LAYER, MEGABYTES_A_LAYER = 18e-6, 1.8e-3
+"""What each layer may add: a network of a million, the limit of the language, takes ten times as much."""
+TRIES = 3
+"""How often a spec that takes too long is loaded again, each time in a process of its own."""
 HANG = 60
 """Seconds after which an attack is given up."""
 FAILURES = Path(__file__).parent / "failures" / "attacks"
@@ -72,11 +77,21 @@ class Failure(Exception):
 
 
 class Outcome:
-    """What came of a spec: `network` or the code of its first finding, and what loading it took."""
+    """What came of a spec: `network` or the code of its first finding, its layers, and what loading it took."""
 
     def __init__(self) -> None:
         self.word = "failed"
+        self.layers = 0
         self.seconds = self.megabytes = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.megabytes:.0f} MB: {self.word}, {self.layers:,} layers"
+
+    @property
+    def allowed(self) -> bool:
+        """Whether that is within what a mistake may take, and the layers made before it or without one."""
+        seconds = MAX_SECONDS + self.layers * SECONDS_A_LAYER
+        return self.seconds <= seconds and self.megabytes <= MAX_MEGABYTES + self.layers * MEGABYTES_A_LAYER
 
 
 def attack(text: str, outcome: Outcome) -> None:
@@ -99,18 +114,56 @@ def _held() -> tuple[Any, ...]:
 
 
 def _load(text: str, outcome: Outcome) -> None:
+    network, wrong = _tried(text, outcome)
+    if wrong is not None:
+        _check_error(wrong, text)
+    elif network is not None:
+        _check_network(network)
+
+
+def _tried(text: str, outcome: Outcome) -> tuple[archspec.Network | None, SpecError | None]:
+    """Load a spec, and measure what that takes. Return the network, or what is wrong."""
     network, wrong = None, None
     with measured(outcome):
         try:
             network = archspec.loads(text)
         except SpecError as error:
             wrong = error
-    if wrong is not None:
-        outcome.word = wrong.diagnostics[0].code
-        _check_error(wrong, text)
-    elif network is not None:
-        outcome.word = "network"
-        _check_network(network)
+    made = network if wrong is None else wrong.partial
+    outcome.word = "network" if wrong is None else wrong.diagnostics[0].code
+    outcome.layers = len(made.graph) if made is not None else 0
+    return network, wrong
+
+
+def measured_alone(text: str) -> Outcome:
+    """Load a spec in a process of its own, which has done nothing else; return the best of some tries.
+
+    What other attacks left in memory is not this one's, and on a busy machine the processor's time is no constant.
+    """
+    outcome = Outcome()
+    for number in range(TRIES):
+        command = [sys.executable, __file__, "alone"]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(archspec.__file__).parents[1]), *sys.path]),
+        }
+        done = subprocess.run(
+            command, input=text.encode("utf-8", "surrogatepass"), capture_output=True, check=True, env=environment
+        )
+        found = json.loads(done.stdout)
+        if not number or found["seconds"] < outcome.seconds:
+            vars(outcome).update(found)
+        if outcome.allowed:
+            break
+    return outcome
+
+
+def report_alone() -> None:
+    """Load the spec on standard input, and print what that took, as JSON."""
+    archspec.load("lenet5")  # what is imported at the first use
+    outcome = Outcome()
+    _tried(sys.stdin.buffer.read().decode("utf-8", "surrogatepass"), outcome)
+    print(json.dumps(vars(outcome)))
 
 
 def _check_error(error: SpecError, text: str) -> None:
@@ -724,18 +777,18 @@ def run(seeds: range, only: str | None = None, limits: bool = True) -> tuple[lis
             if len(text) < 20_000:
                 compare_verdicts(text)
             if limits:
-                _check_limits(outcome)
+                _check_limits(text, outcome)
         except Failure as failure:
             failed.append(_failed(seed, kind, text, str(failure)))
         outcomes[f"{kind}: {'network' if outcome.word == 'network' else 'error'}"] += 1
     return failed, outcomes
 
 
-def _check_limits(outcome: Outcome) -> None:
-    """A network may be as large as the limits of the language allow; a mistake must be cheap."""
-    more = 10 if outcome.word == "network" else 1
-    used = f"{outcome.seconds:.1f} s, {outcome.megabytes:.0f} MB: {outcome.word}"
-    _hold(outcome.seconds <= MAX_SECONDS * more and outcome.megabytes <= MAX_MEGABYTES * more, used)
+def _check_limits(text: str, outcome: Outcome) -> None:
+    """A mistake must be cheap; a network may be as large as the limits of the language allow."""
+    if not outcome.allowed:
+        alone = measured_alone(text)
+        _hold(alone.allowed, str(alone))
 
 
 def _failed(seed: int, kind: str, text: str, what: str) -> str:
@@ -1089,11 +1142,13 @@ def report_specs(first: int, last: int, only: str | None) -> list[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", help="the first seed and the one behind the last, or `races`")
+    parser.add_argument("what", nargs="+", help="the first seed and the one behind the last, `races`, or `alone`")
     parser.add_argument("--only", choices=KINDS)
     parser.add_argument("--specs", type=Path, help="a folder of further specs to mutate")
     arguments = parser.parse_args()
     if arguments.specs:
         _sources().extend(path.read_text(encoding="utf-8") for path in sorted(arguments.specs.glob("*.yaml")))
+    if arguments.what == ["alone"]:
+        sys.exit(report_alone())
     wrong = report_races() if arguments.what == ["races"] else report_specs(*map(int, arguments.what), arguments.only)
     sys.exit(1 if wrong else 0)

@@ -1,6 +1,7 @@
 """Faults to plant in a network, each with the checks of `verify` that must find it: those, and no others.
 
     python tests/faults.py resnet18 googlenet      # the faults in these networks
+    python tests/faults.py tests/specs/unseen/siamese.yaml
     python tests/faults.py --all                   # in every network of the zoo, at small inputs
 
 A fault is planted in one of the things that `verify` compares: in what an op claims, in the module, in the class that
@@ -11,13 +12,13 @@ while the source or the compiled graph runs, so they do not depend on how either
 from __future__ import annotations
 
 import argparse
+import copy
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -201,13 +202,13 @@ def lowered(stack: ExitStack, change: Callable[[lowering.Step], lowering.Step]) 
     lowering.class_of.cache_clear()
     forward = lowering._forward
 
-    def changed(plan: lowering.Plan) -> Any:
+    def changed(plan: lowering.Plan, *others: Any, **options: Any) -> Any:
         steps = list(plan.steps)
         for position, step in enumerate(steps):
             if (other := change(step)) != step:
                 steps[position] = other
                 break
-        return forward(replace(plan, steps=tuple(steps)))
+        return forward(replace(plan, steps=tuple(steps)), *others, **options)
 
     stack.enter_context(mock.patch.object(lowering, "_forward", changed))
 
@@ -309,6 +310,28 @@ def source_that_starts_from_other_weights(network: archspec.Network, stack: Exit
     spoiled(stack, spoil)
 
 
+@in_source(says=r"^from one seed, `\S+` starts from other values in the source$")
+def source_with_a_buffer_of_another_value(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.op.op == "buffer" and node.op.args()["persistent"])
+
+    def spoil(module: nn.Module) -> None:
+        scope, _, name = node.path.rpartition(".")
+        buffer = module.get_submodule(scope).get_buffer(name)
+        buffer.copy_(buffer.flatten().roll(1).view_as(buffer) + 1)
+
+    spoiled(stack, spoil)
+
+
+@in_source(says=r"^another_use\.\S+: absent in the spec, \S+ in torch")
+def source_with_a_module_for_each_use(network: archspec.Network, stack: ExitStack) -> None:
+    node = where(network.graph, lambda node: node.weights_of is not None and node.op.weights())
+
+    def spoil(module: nn.Module) -> None:
+        module.another_use = copy.deepcopy(module.get_submodule(str(node.weights_of)))
+
+    spoiled(stack, spoil)
+
+
 @in_source(says=r"^after training, `\S+\.running_mean` differs in the source$")
 def source_with_another_momentum(network: archspec.Network, stack: ExitStack) -> None:
     node = where(network.graph, lambda node: node.op.op == "batch_norm")
@@ -337,17 +360,26 @@ def source_with_other_names_of_outputs(network: archspec.Network, stack: ExitSta
 Arguments = dict[str, Any]
 Change = Callable[[Callable[..., Any], Arguments], Any]
 
+ATTENTION = ("query", "key", "value", "embed_dim_to_check", "num_heads", "in_proj_weight", "in_proj_bias")
 CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 AVG_POOL = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
 SIGNATURES: dict[str, tuple[str, ...]] = {
-    "conv2d": CONVOLUTION,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), CONVOLUTION),
+    "scaled_dot_product_attention": ("query", "key", "value", "attn_mask", "dropout_p", "is_causal"),
+    "multi_head_attention_forward": ATTENTION,
+    "interpolate": ("input", "size", "scale_factor", "mode", "align_corners"),
+    "narrow": ("input", "dim", "start", "length"),
+    "chunk": ("input", "chunks", "dim"),
+    "split": ("input", "split_size", "dim"),
+    "__getitem__": ("input", "index"),
     "linear": ("input", "weight", "bias"),
     "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
     "local_response_norm": ("input", "size", "alpha", "beta", "k"),
     "max_pool2d": MAX_POOL,
     "avg_pool2d": AVG_POOL,
     "adaptive_avg_pool2d": ("input", "output_size"),
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
     "dropout": ("input", "p", "training", "inplace"),
     "flatten": ("input", "start_dim", "end_dim"),
     "cat": ("tensors", "dim"),
@@ -365,61 +397,57 @@ class Twist:
     name: str
     functions: tuple[str, ...]
     change: Change
+    again: bool = False
+    """Whether it fits only calls whose weight another call has used before."""
 
-    def result(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Arguments) -> Any:
-        """Return what the changed call gives; Absent for calls to leave alone."""
+    def result(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Arguments, known: frozenset[int]) -> Any:
+        """Return what the changed call gives; Absent for calls to leave alone. `known` are the weights used before."""
         name = getattr(func, "__name__", "")
-        if name not in self.functions:
+        if name not in self.functions or self.again and not weights_in(args, kwargs) & known:
             raise Absent
         return self.change(func, {**dict(zip(SIGNATURES[name], args, strict=False)), **kwargs})
+
+
+def weights_in(args: tuple[Any, ...], kwargs: Arguments) -> frozenset[int]:
+    """Return which parameters of at least two axes a call is given."""
+    given = [*args, *kwargs.values()]
+    return frozenset(id(each) for each in given if isinstance(each, nn.Parameter) and each.ndim > 1)
 
 
 TWISTS: list[Twist] = []
 
 
-def twist(*functions: str) -> Callable[[Change], Change]:
+def twist(*functions: str, again: bool = False) -> Callable[[Change], Change]:
     """Put a change of calls of these functions into the table; its name says what is wrong."""
 
     def add(change: Change) -> Change:
-        TWISTS.append(Twist(change.__name__.replace("_", " "), functions, change))
+        TWISTS.append(Twist(change.__name__.replace("_", " "), functions, change, again))
         return change
 
     return add
 
 
 class Twisted(TorchFunctionMode):
-    """While it is active, the call number `position` of those that a twist fits is changed."""
+    """While it is active, the call number `position` of those that a twist fits is changed; `count` counts them."""
 
-    def __init__(self, twist: Twist, position: int) -> None:
+    def __init__(self, twist: Twist, position: int | None) -> None:
         super().__init__()
-        self.twist, self.left = twist, position
+        self.twist, self.position = twist, position
+        self.count = 0
+        self.known: frozenset[int] = frozenset()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        given = dict(kwargs or {})
         try:
-            wrong = self.twist.result(func, args, dict(kwargs or {}))
+            wrong = self.twist.result(func, args, given, self.known)
         except Absent:
-            return func(*args, **(kwargs or {}))
-        self.left -= 1
-        return wrong if self.left == -1 else func(*args, **(kwargs or {}))
-
-
-class Counted(TorchFunctionMode):
-    """While it is active, it counts the calls that each twist fits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        for twist in TWISTS:
-            with suppress(Absent):
-                twist.result(func, args, dict(kwargs or {}))
-                self.counts[twist.name] += 1
-        return func(*args, **(kwargs or {}))
+            return func(*args, **given)
+        finally:
+            self.known |= weights_in(args, given)
+        self.count += 1
+        return wrong if self.count - 1 == self.position else func(*args, **given)
 
 
 def called(func: Callable[..., Any], given: Arguments, **changed: Any) -> Any:
@@ -436,6 +464,11 @@ def one_wrong_filter(func: Any, given: Arguments) -> Any:
     return called(func, given, weight=weight)
 
 
+@twist("conv1d", "conv2d", "conv3d", "linear", again=True)
+def another_weight_at_a_second_use(func: Any, given: Arguments) -> Any:
+    return called(func, given, weight=1.5 * given["weight"].flip(0))
+
+
 @twist("conv2d", "linear")
 def missing_bias(func: Any, given: Arguments) -> Any:
     if given["bias"] is None:
@@ -445,7 +478,7 @@ def missing_bias(func: Any, given: Arguments) -> Any:
 
 @twist("conv2d", "linear")
 def half_precision(func: Any, given: Arguments) -> Any:
-    return called(func, given, input=given["input"].bfloat16().float())
+    return called(func, given, input=given["input"].bfloat16().to(given["input"].dtype))
 
 
 @twist("conv2d")
@@ -496,14 +529,22 @@ def another_activation(func: Any, given: Arguments) -> Any:
     return others.get(func.__name__, F.relu)(given["input"])  # relu6 without its limit
 
 
+def tensors(given: Arguments) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both operands; Absent where one is a number."""
+    one, other = given["input"], given["other"]
+    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
+        raise Absent
+    return one, other
+
+
 @twist("add")
 def dropped_skip_edge(func: Any, given: Arguments) -> Any:
-    return given["input"]
+    return tensors(given)[0].expand(torch.broadcast_shapes(*[each.shape for each in tensors(given)]))
 
 
 @twist("mul")
 def dropped_gate(func: Any, given: Arguments) -> Any:
-    return max(given["input"], given["other"], key=torch.Tensor.numel)
+    return max(tensors(given), key=torch.Tensor.numel)
 
 
 @twist("cat")
@@ -532,9 +573,83 @@ def maxima_for_means(func: Any, given: Arguments) -> Any:
 
 @twist("flatten")
 def flattened_in_another_order(func: Any, given: Arguments) -> Any:
-    if given["input"][0, 0].numel() == 1:
+    axes = given.get("start_dim", 0), given.get("end_dim", -1)
+    return called(func, given, input=given["input"].transpose(*axes))
+
+
+@twist("scaled_dot_product_attention", "multi_head_attention_forward")
+def another_scale_of_attention(func: Any, given: Arguments) -> Any:
+    if "in_proj_weight" not in given:
+        return called(func, given, query=1.5 * given["query"])
+    part = given["embed_dim_to_check"]
+    factor = torch.ones_like(given["in_proj_weight"][:, :1])
+    factor[:part] = 1.5
+    return called(func, given, in_proj_weight=factor * given["in_proj_weight"])
+
+
+@twist("scaled_dot_product_attention", "multi_head_attention_forward")
+def dropped_mask(func: Any, given: Arguments) -> Any:
+    if given.get("attn_mask") is None and not given.get("is_causal"):
         raise Absent
-    return called(func, given, input=given["input"].transpose(1, -1))
+    return called(func, given, attn_mask=None, is_causal=False)
+
+
+@twist("scaled_dot_product_attention", "multi_head_attention_forward")
+def heads_split_otherwise(func: Any, given: Arguments) -> Any:
+    if "num_heads" in given:
+        heads = given["num_heads"]
+        fewer = heads // 2 if heads % 2 == 0 else 1
+        return called(func, given, num_heads=fewer if fewer < heads else given["embed_dim_to_check"])
+    if given["query"].ndim < 4 or given["query"].shape[1] == 1:
+        raise Absent
+    mixed = {}
+    for name in ("query", "key", "value"):  # as if the features of a head stood apart, not side by side
+        head_first = given[name].transpose(1, 2)
+        mixed[name] = head_first.reshape(*head_first.shape[:2], *head_first.shape[:1:-1]).permute(0, 3, 1, 2)
+    return called(func, given, **mixed)
+
+
+@twist("add", "mul")
+def free_tensor_of_another_value(func: Any, given: Arguments) -> Any:
+    one, other = tensors(given)
+    if isinstance(one, nn.Parameter) is isinstance(other, nn.Parameter):
+        raise Absent
+    if isinstance(one, nn.Parameter):
+        return called(func, given, input=one.flatten().roll(1).view_as(one))
+    return called(func, given, other=other.flatten().roll(1).view_as(other))
+
+
+@twist("__getitem__")
+def shifted_index(func: Any, given: Arguments) -> Any:
+    index = given["index"]
+    if not isinstance(index, torch.Tensor) or index.is_floating_point():
+        raise Absent
+    return func(given["input"], index.flatten().roll(1).view_as(index))
+
+
+@twist("chunk", "split", "narrow", "__getitem__")
+def parts_in_another_order(func: Any, given: Arguments) -> Any:
+    if func.__name__ == "narrow":
+        return called(func, given, input=given["input"].roll(given["length"], given["dim"]))
+    if func.__name__ == "__getitem__":
+        index = given["index"] if isinstance(given["index"], tuple) else (given["index"],)
+        cut = [axis for axis, part in enumerate(index) if isinstance(part, int) or part != slice(None)]
+        if any(part is Ellipsis or isinstance(part, torch.Tensor) for part in index) or len(cut) != 1:
+            raise Absent
+        part, size = index[cut[0]], given["input"].shape[cut[0]]
+        length = 1 if isinstance(part, int) else len(range(*part.indices(size)))
+        return func(given["input"].roll(length, cut[0]), given["index"])
+    parts = func(*given.values())
+    if len({part.shape for part in parts}) > 1:
+        raise Absent
+    return parts[::-1]
+
+
+@twist("interpolate")
+def other_align_corners(func: Any, given: Arguments) -> Any:
+    if given.get("mode", "nearest") not in ("bilinear", "linear", "trilinear", "bicubic"):
+        raise Absent
+    return called(func, given, align_corners=not given.get("align_corners"))
 
 
 @twist("softmax", "log_softmax")
@@ -542,15 +657,60 @@ def another_temperature(func: Any, given: Arguments) -> Any:
     return called(func, given, input=1.01 * given["input"])
 
 
+Run = Callable[[], Any]
+
+
 @dataclass(frozen=True)
 class Sound:
-    """A network without a fault: what is the same for every twist of it, and the calls that twists fit."""
+    """A network without a fault: what is the same for every twist of it.
+
+    `runs` compute the network in float64, as the source does and as the compiled graph does.
+    """
 
     trial: Trial
     source: str
     captured: Callable[..., Any]
     values: tuple[Any, ...]
-    counts: Counter[str]
+    runs: dict[str, Run]
+    places: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """The places that have been asked for, by the thing that runs and the twist."""
+
+    def shows(self, what: str, twist: Twist) -> list[int]:
+        """Return the first and the last place at which a twist changes what is computed, if there are such places.
+
+        Some change nothing: of two branches with the same weights the order does not matter, and a filter that a ReLU
+        lets nothing of through may be any. In float64, what changes nothing is told from what changes little.
+        """
+        key = (what, twist.name)
+        if key not in self.places:
+            with torch.no_grad(), Twisted(twist, None) as counted:
+                found = self.runs[what]()
+            right = flattened(found)
+            places = range(counted.count)
+            first = next((place for place in places if self._changes(what, twist, place, right)), None)
+            last = next((place for place in reversed(places) if self._changes(what, twist, place, right)), None)
+            self.places[key] = [place for place in dict.fromkeys((first, last)) if place is not None]
+        return self.places[key]
+
+    def _changes(self, what: str, twist: Twist, place: int, right: torch.Tensor) -> bool:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), Twisted(twist, place):
+            outputs = self.runs[what]()
+        found = flattened(outputs)
+        return found.shape != right.shape or not float((found - right).norm()) <= 1e-10 * float(right.norm())
+
+
+def flattened(found: Any) -> torch.Tensor:
+    """Return all outputs of a forward as one row of numbers."""
+    if isinstance(found, torch.Tensor):
+        return found.flatten()
+    return torch.cat([each.flatten() for each in (found.values() if isinstance(found, Mapping) else found)])
+
+
+def doubled(value: Any) -> Any:
+    """Return a tensor of floats in float64, a parameter as a parameter."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    return nn.Parameter(value.detach().double()) if isinstance(value, nn.Parameter) else value.double()
 
 
 _SOUND: dict[str, Sound] = {}
@@ -578,10 +738,15 @@ def sound(network: archspec.Network) -> Sound:
         torch.compiler.reset()
         with torch.no_grad():
             COMPILE(trial.module, fullgraph=True, backend=keep)(*trial.inputs)
-            with Counted() as counted:
-                seen[0](*seen[1])
+        with verification._imported(source) as written:
+            module = verification._top_class(written, network.graph)()
+        module.load_state_dict(trial.module.state_dict())
+        module.eval().double()
+        known: dict[int, Any] = {}  # a weight that stands twice among the values stays one
+        values = [known.setdefault(id(value), doubled(value)) for value in seen[1]]
+        runs = {"source": partial(module, *map(doubled, trial.inputs)), "compiled": partial(seen[0], *values)}
         _SOUND.clear()
-        _SOUND[key] = Sound(trial, source, seen[0], seen[1], counted.counts)
+        _SOUND[key] = Sound(trial, source, seen[0], seen[1], runs)
     return _SOUND[key]
 
 
@@ -597,24 +762,24 @@ def reused(network: archspec.Network, stack: ExitStack) -> None:
     stack.enter_context(mock.patch("archspec.backends.source.generate_source", return_value=sound(network).source))
 
 
-def twisted(twist: Twist, last: bool, network: archspec.Network) -> Twisted:
-    """Return a twist of the first or the last call of the network that it fits."""
-    count = sound(network).counts[twist.name]
-    if count <= last:
+def twisted(what: str, twist: Twist, last: bool, network: archspec.Network) -> Twisted:
+    """Return a twist of the first or the last call that it fits and where it shows."""
+    places = sound(network).shows(what, twist)
+    if len(places) <= last:
         raise Absent
-    return Twisted(twist, count - 1 if last else 0)
+    return Twisted(twist, places[last])
 
 
 def twisted_source(twist: Twist, last: bool, network: archspec.Network, stack: ExitStack) -> None:
     """Change a call while the module of the source runs."""
-    twisted(twist, last, network)
+    twisted("source", twist, last, network)
     reused(network, stack)
 
     def spoil(module: nn.Module) -> None:
         forward = module.forward
 
         def changed(*inputs: torch.Tensor) -> Any:
-            with twisted(twist, last, network):
+            with twisted("source", twist, last, network):
                 return forward(*inputs)
 
         module.forward = changed  # type: ignore[method-assign]
@@ -624,7 +789,7 @@ def twisted_source(twist: Twist, last: bool, network: archspec.Network, stack: E
 
 def twisted_graph(twist: Twist, last: bool, network: archspec.Network, stack: ExitStack) -> None:
     """Change a call while the compiled graph runs; its values are those of the same trial, made once."""
-    mode = twisted(twist, last, network)
+    mode = twisted("compiled", twist, last, network)
     reused(network, stack)
 
     def compile(module: nn.Module, **options: Any) -> Any:
@@ -661,10 +826,15 @@ def tried(fault: Fault, network: archspec.Network) -> dict[str, str] | None:
         return None
 
 
+def loaded(name: str) -> archspec.Network:
+    """Load a network of the zoo at a small input, or the spec in a file as it is."""
+    return archspec.load(name) if name.endswith(".yaml") else resized(name)
+
+
 def main() -> int:
     """Print a row for each fault: in how many networks it was caught, and where not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", help="names of the zoo")
+    parser.add_argument("networks", nargs="*", help="names of the zoo, or files")
     parser.add_argument("--all", action="store_true", help="every network of the zoo")
     options = parser.parse_args()
     names = ZOO if options.all else options.networks
@@ -673,13 +843,13 @@ def main() -> int:
     for name in names:
         missed: list[str] = []
         begin = time.perf_counter()
-        if without := failing(resized(name)):
+        if without := failing(loaded(name)):
             print(f"{name} fails without a fault: {without}")
             return 1
         for fault in FAULTS:
             # Tracing takes most of the time, and is planted in by the twists only, which have their own.
             with mock.patch.object(torch, "compile", lambda module, **options: module):
-                found = tried(fault, resized(name))
+                found = tried(fault, loaded(name))
             if found is None:
                 absent[fault.name] += 1
             elif (wrong := fault.missed_by(found)) is not None:

@@ -15,12 +15,14 @@ from bad_specs import CASES, Bad
 import archspec
 from archspec import errors
 from archspec.analysis import expectations
+from archspec.document import _Reader
 from archspec.errors import MAX_FINDINGS, Complaint, Findings, SpecError, UsageError
-from archspec.expressions import MAX_DEPTH
+from archspec.expressions import MAX_DEPTH, Environment, compile_text
+from archspec.program.steps import Value
 from archspec.report.analyze import layers_table
 from archspec.schema import schema
 from archspec.schema.violations import violations
-from archspec.syntax import parse
+from archspec.syntax import MAX_VALUES, parse
 
 CALLS = 400_000
 """Calls and returns that a load may take beside those for each character of its text."""
@@ -231,3 +233,83 @@ def test_params_are_copies() -> None:
     assert again.params == {"p": [1, [2]], "q": [1, [2]], "r": [[1, [2]]] * 2, "s": [[1, [2]]] * 2}
     assert again.params["p"][1] is not again.params["q"][1]
     assert net.graph.node("linear").op.args() == again.graph.node("linear").op.args()
+
+
+# What a text may hold.
+
+
+@pytest.mark.parametrize(
+    ("place", "item"), [("layers: [{0}]", "{a},"), ("include: [{0}]", "[],"), ("params: {{p: [{0}]}}", "1,")]
+)
+def test_a_text_holds_a_bounded_number_of_values(place: str, item: str) -> None:
+    """Four characters can make three values: what a file of 1 MiB holds is counted, and the rest is not read."""
+    text = "input: [3]\n" + place.format(item * (1_000_000 // len(item))) + "\n"
+    found: list[SpecError] = []
+
+    def load() -> None:
+        with pytest.raises(SpecError) as caught:
+            archspec.loads(text)
+        found.append(caught.value)
+
+    assert calls(load) < 48 * MAX_VALUES
+    (finding,) = found[0].diagnostics
+    assert (finding.code, finding.message) == ("limit", f"more than {MAX_VALUES:,} keys and values in one text")
+    assert finding.span is not None
+    assert finding.span.column > MAX_VALUES
+
+
+def test_a_text_may_hold_so_many_values() -> None:
+    """Of a list with what is around it: six keys and values, and the document."""
+    ones = (MAX_VALUES - 6) * [1]
+    assert len(parse(errors.Source("x", f"input: [3]\nlayers: {ones}\n")).plain()["layers"]) == MAX_VALUES - 6
+    with pytest.raises(SpecError, match="more than 250,000 keys and values"):
+        parse(errors.Source("x", f"input: [3]\nlayers: {[1, *ones]}\n"))
+
+
+def test_entries_of_include_are_read_while_their_findings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    include = _Reader._included_here
+    monkeypatch.setattr(
+        _Reader, "_included_here", lambda self, item, *rest: read.append(item) or include(self, item, *rest)
+    )
+    with pytest.raises(SpecError):
+        archspec.loads(f"input: [3]\ninclude: [{'{a: 1}, ' * 5_000}]\nlayers: [relu]\n")
+    assert len(read) <= MAX_FINDINGS
+
+
+# What expressions may do.
+
+IN_LOOP = """
+input: [3]
+layers:
+  - inline:
+      repeat: 30000
+      let:
+{0}
+      layers: [relu]
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "most"),
+    [("'${{p{0} + 1}}'", 600_000), ("'x${{p{0}}}'", 1_400_000), ("'x$p{0}$index'", 1_400_000)],
+    ids=["short expressions", "texts", "texts of two"],
+)
+def test_an_expression_costs_something_however_short_it_is(
+    entry: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making and keeping a value takes more than its operations: a text of a name alone was free."""
+    done: list[int] = []
+    evaluate = Value._evaluate
+    monkeypatch.setattr(Value, "_evaluate", lambda *given: done.append(1) or evaluate(*given))
+    values = ["p0: $index", *(f"p{n}: {entry.format(n - 1)}" for n in range(1, 70))]
+    with pytest.raises(SpecError, match="too much work for the expressions of one spec"):
+        archspec.loads(IN_LOOP.format("\n".join(f"        {line}" for line in values)))
+    assert len(done) < most
+
+
+def test_a_long_text_costs_what_it_takes() -> None:
+    environment = Environment({"p": "x" * 90})
+    before = environment.budget.used
+    compile_text("${p}" + "y" * 900).evaluate(environment)
+    assert environment.budget.used - before > 990 // 16

@@ -202,6 +202,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "size of a file": f"{files.MAX_BYTES >> 20} MiB",
         "size of all files of one spec": f"{document.MAX_TOTAL >> 20} MiB",
         "files for one spec": f"{document.MAX_FILES}",
+        "keys and values of one file": f"{syntax.MAX_VALUES:,}",
         "levels of YAML": f"{syntax.MAX_DEPTH}",
         "blocks, `sequential` and `inline` inside each other": f"{limits.MAX_SCOPES}",
         "layers and scopes, those left out included": f"{limits.MAX_NODES:,}",

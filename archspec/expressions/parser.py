@@ -11,7 +11,7 @@ from typing import Any
 from archspec.errors import Complaint
 from archspec.expressions.compiler import Compiler, Evaluate
 from archspec.expressions.environment import Environment
-from archspec.expressions.values import MAX_LENGTH, MAX_TEXT, as_text, checked
+from archspec.expressions.values import EVALUATION_STEPS, MAX_LENGTH, MAX_TEXT, as_text, checked, text_steps
 
 MAX_LEVELS = 32
 
@@ -32,7 +32,7 @@ class Expression:
         """Return its value in `environment`. Raises: Complaint if it has none."""
         if self._name is not None:
             return environment.lookup(self._name)
-        environment.budget.begin(self._size)
+        environment.budget.begin(self._size + EVALUATION_STEPS)
         return self._run(environment)
 
 
@@ -48,7 +48,9 @@ class Template:
     def evaluate(self, environment: Environment) -> str:
         """Return the text with every expression's value in its place."""
         parts = (part if isinstance(part, str) else as_text(part.evaluate(environment)) for part in self.parts)
-        return str(checked("".join(parts)))
+        text = str(checked("".join(parts)))
+        environment.budget.begin(text_steps(text))
+        return text
 
 
 _REFERENCE = re.compile(r"\$\$|\$\{|\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)")

@@ -21,6 +21,8 @@ MAX_TOTAL_STEPS = 4_000_000
 CONTAINERS = (list, dict)
 CONTAINER_STEPS = 4
 """What a list or mapping costs beside its values: memory, mostly."""
+EVALUATION_STEPS = 4
+"""What an expression costs beside its operations, however short it is."""
 
 
 class UnknownShape(Exception):
@@ -94,6 +96,11 @@ def weight(value: Any, most: int = MAX_ITEMS) -> int:
         containers += len(level)
         level = inner
     return count + CONTAINER_STEPS * containers
+
+
+def text_steps(text: str) -> int:
+    """Return the steps that it takes to make and keep a text, short or long."""
+    return 2 + len(text) // 16
 
 
 class Budget:
