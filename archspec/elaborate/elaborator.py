@@ -516,6 +516,7 @@ class Elaborator:
         self.limits.add_scopes(1, at.span)
         kind, title = ("block", block.name) if block else ("sequential", None)
         scope = Scope(kind, path, home.scope, title, application.copy, at.span, step, block)
+        scope.register = block.register if block else getattr(step, "register", ())
         key = None
         if not self.trace:
             key = scope_key(step, block, arguments, application.namespace, application.environment, application.reads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache, partial
 from itertools import islice
@@ -25,6 +25,7 @@ from archspec.ops import OPS, table
 from archspec.ops.base import Op
 from archspec.ops.initial import FANS
 from archspec.program.initial import rules_by_op, rules_of
+from archspec.program.register import registered_names
 from archspec.program.steps import (
     NOTHING,
     RESERVED,
@@ -98,6 +99,7 @@ class _Compiler:
         layers = self.document.keys.get("layers")
         if isinstance(layers, YamlList):
             program.steps = self._steps(layers, library)
+        program.register = self._registered(self.document.keys.get("register"), program.steps)
         self._fill_blocks()
         self._check_params_used()
         program.has_uses = self.has_uses
@@ -158,6 +160,7 @@ class _Compiler:
             program.brought = self._brought(program.block.library)
             if isinstance(layers, YamlList):
                 program.steps = self._steps(layers, program.block.library)
+            program.register = self._registered(program.block.yaml.get("register"), program.steps)
         done: set[int] = set()
         for start in self.blocks.values():
             self._find_cycles(start, calls, done)
@@ -233,6 +236,15 @@ class _Compiler:
             self.findings.add(fault)
             return EMPTY
 
+    def _registered(self, yaml: Yaml | None, steps: Sequence[Step]) -> tuple[str, ...]:
+        """Return the names of a `register:`, of a scope with these steps."""
+        if not isinstance(yaml, YamlList) or yaml in self.document.broken:
+            return ()
+        found, faults = registered_names(yaml, steps)
+        for fault in faults:
+            self.findings.add(fault)
+        return found
+
     # Blocks.
 
     def _block(self, block: Block) -> BlockProgram:
@@ -274,6 +286,7 @@ class _Compiler:
                 self.findings.add(finding)
         declared = document.keys.get("input")
         program.network, program.params, program.steps = network, {**network.params}, network.steps
+        program.register = network.register
         program.inputs = tuple(declared.entries) if isinstance(declared, YamlMap) else ()
         if features is None or features in self.document.broken:
             return
@@ -398,6 +411,7 @@ class _Compiler:
             step.broken = True
         if isinstance(layers, YamlList):
             step.steps = self._steps(layers, library)
+        step.register = self._registered(arguments.get("register"), step.steps)
         step.settle()
         return step
 
