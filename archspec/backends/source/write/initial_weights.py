@@ -50,8 +50,9 @@ def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list
     bodies: dict[tuple[str, ...], list[str]] = {}
     families: dict[str, list[_Layer]] = {}
     for node in nodes:
-        if node.op.initial:
-            layer = _Layer(node.path, tuple(name for name in node.op.weights() if name in node.op.initial), node.draws)
+        tensors = tuple(name for name in node.op.weights() if name in node.op.initial)
+        if tensors:
+            layer = _Layer(node.path, tensors, node.draws)
             families.setdefault(_family(node), []).append(layer)
         for name, family in node.op.submodules.items():
             families.setdefault(family, []).append(_Layer(f"{node.path}.{name}", _TENSORS, {}))
