@@ -267,7 +267,11 @@ class _Lowering:
         self.pruned = len(nodes) < len(graph.nodes)
         self.calls: dict[str, Called] = {}
         # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
-        own = [node for node in Tree.of(nodes).registered(graph.register) if node.weights_of is None or not node.op.weights()]
+        own = [
+            node
+            for node in Tree.of(nodes).registered(graph.register)
+            if node.weights_of is None or not node.op.weights()
+        ]
         self.free: dict[str, torch.Tensor] = {}
         self.made: dict[str, list[nn.Module]] = {}
         for node in own:
