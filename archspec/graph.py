@@ -38,8 +38,8 @@ class Scope:
     modules it calls again, for one that a `use` made. `step` is the typed step that made it, `definition` the block,
     `environment` the values its steps saw, and `items` what they made, in order, if elaboration was asked for a trace:
     for back ends that give structure back. Of a network that is a block, `gives` holds the paths of its values by their
-    names, and `remark` tells where it was written for another input. `register` are the names of those of its steps whose
-    modules come first, in this order.
+    names, and `remark` tells where it was written for another input. `register` names those of its steps whose modules
+    come first, in this order.
     """
 
     __slots__ = (
@@ -421,7 +421,7 @@ class Graph:
 
     @property
     def register(self) -> Mapping[str, tuple[str, ...]]:
-        """The steps whose modules are registered first, by the paths of the scopes that say so; the network's is empty."""
+        """The steps whose modules are registered first, by the paths of scopes that say so; the network's is empty."""
         if self._register is None:
             said = {"": self._own_register} if self._own_register else {}
             known: set[int] = set()

@@ -29,7 +29,7 @@ from torch.nn import functional as F  # noqa: N812 its usual name
 from torch.overrides import TorchFunctionMode
 
 import archspec
-from archspec.backends import module as lowering
+from archspec.backends import forward as lowering
 from archspec.backends import verify as verification
 from archspec.backends.numerics import Trial, prepare
 from archspec.backends.source import generate_source
@@ -197,8 +197,8 @@ def layers_in_another_order(network: archspec.Network, stack: ExitStack) -> None
 
 def lowered(stack: ExitStack, change: Callable[[lowering.Step], lowering.Step]) -> None:
     """Change the first step of a forward that `change` does not leave as it is."""
-    stack.callback(lowering._class_of.cache_clear)
-    lowering._class_of.cache_clear()
+    stack.callback(lowering.class_of.cache_clear)
+    lowering.class_of.cache_clear()
     forward = lowering._forward
 
     def changed(plan: lowering.Plan) -> Any:

@@ -172,7 +172,10 @@ class Frame:
         self.absent.discard(name)
         self.conditional |= {name} if conditional else set()
 
-    def leave_out(self, name: str, ref: Ref) -> None:
+    def leave_out(self, name: str | None, ref: Ref) -> None:
+        """Let the name of a step that is left out, if it has one, stand for what it reads."""
+        if name is None:
+            return
         taken = name in self.names and name not in self.absent
         if step_place_fault(name) or name in self.inputs or taken and name not in self.conditional:
             raise Invalid(f"the name {name}")
@@ -298,10 +301,11 @@ class Interpreter:
             else:
                 first = OPS[key].fields if key in OPS else self.spec["blocks"][key]["params"]
                 arguments[next(iter(first))] = body
-        if key in FREE:
-            return self.free(key, arguments, common, frame, names, last)
+        is_free = key in FREE  # it reads nothing, and the step after it reads what it would read without it
+        if is_free and ("repeat" in common or "from" in common):
+            raise Invalid(f"{key} is repeated, or reads something")
         source = evaluate(common.get("from"), names, frame)
-        reads = self.reads(key, source, frame, last)
+        reads = () if is_free else self.reads(key, source, frame, last)
         if len(reads) == 1 and reads[0].parts and key in READS:
             reads = reads[0].parts
         operand = {**self.spec.get("defaults", {}).get(key, {}), **arguments}.get(OPERANDS.get(key, ""))
@@ -314,36 +318,16 @@ class Interpreter:
             numbers = [each if _is_number(each) else None for each in operands]
             if any(number is not None for number in numbers):
                 arguments["numbers"] = numbers
-        if "repeat" not in common:
-            if not evaluate(common.get("when", True), names, frame):
-                if "name" in common:
-                    frame.leave_out(evaluate(common["name"], names, frame), reads[0])
-                return reads[0]
-            name = evaluate(common["name"], names, frame) if "name" in common else None
-            return self.apply(key, arguments, name, frame, frame, names, reads, "when" in common)
-        return self.repeat(key, arguments, common, frame, names, reads)
-
-    def free(
-        self,
-        key: str,
-        arguments: dict[str, Any],
-        common: dict[str, Any],
-        frame: Frame,
-        names: Mapping[str, Any],
-        last: Ref,
-    ) -> Ref:
-        """A free tensor: it reads nothing, and the step after it reads what it would read without it."""
-        if "repeat" in common or "from" in common:
-            raise Invalid(f"{key} is repeated, or reads something")
-        if not evaluate(common.get("when", True), names, frame):
-            if "name" in common:
-                frame.leave_out(evaluate(common["name"], names, frame), Ref("", (1,), absent=True))
-            return last
+        if "repeat" in common:
+            return self.repeat(key, arguments, common, frame, names, reads)
+        passed_on = last if is_free else reads[0]
+        stands = evaluate(common.get("when", True), names, frame)
         name = evaluate(common["name"], names, frame) if "name" in common else None
-        called = frame.fresh_name(key) if name is None else name
-        ref = self.op(key, arguments, frame.prefix + called, frame, names, ())
-        frame.bind(called, ref, name is not None and ("when" in common or frame.in_conditional > 0))
-        return last
+        if not stands:
+            frame.leave_out(name, Ref("", (1,), absent=True) if is_free else passed_on)
+            return passed_on
+        ref = self.apply(key, arguments, name, frame, frame, names, reads, "when" in common)
+        return last if is_free else ref
 
     def reads(self, key: str, source: Any, frame: Frame, last: Ref) -> tuple[Ref, ...]:
         if source is None:
@@ -392,8 +376,7 @@ class Interpreter:
             called = evaluate(name, names, frame)
             home = Frame(f"{frame.prefix}{called}.", {}, positional=True)
         elif not copies:
-            if group:
-                frame.leave_out(evaluate(name, names, frame), reads[0])
+            frame.leave_out(evaluate(name, names, frame) if group else None, reads[0])
             return reads[0]
         for inner in copies:
             own = None if group or name is None else evaluate(name, inner, frame)
@@ -430,10 +413,13 @@ class Interpreter:
         if any(ref.absent for ref in reads):
             raise Invalid("a free tensor that is left out")
         if key == "use":
-            return self.use(arguments, name, home, names, reads, conditional)
-        called = home.fresh_name(key) if name is None else name
-        ref = self.made(key, arguments, called, home, frame, names, reads)
-        home.makers[called] = Maker(key, arguments, frame, names, reads)
+            called, maker, ref = self.use(arguments, name, home, names, reads)
+        else:
+            called = home.fresh_name(key) if name is None else name
+            ref = self.made(key, arguments, called, home, frame, names, reads)
+            maker = Maker(key, arguments, frame, names, reads)
+        if key not in FREE:
+            home.makers[called] = maker
         home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
         return ref
 
@@ -444,8 +430,8 @@ class Interpreter:
         home: Frame,
         names: Mapping[str, Any],
         reads: tuple[Ref, ...],
-        conditional: bool,
-    ) -> Ref:
+    ) -> tuple[str, Maker, Ref]:
+        """The name of a use, how the step was applied that it applies again, and its value."""
         target = evaluate(arguments["step"], names, home)
         within, (*scopes, last) = home, target.split(".")
         for scope in scopes:
@@ -455,9 +441,7 @@ class Interpreter:
         if last not in within.makers or last in within.absent:
             raise Invalid(f"no step {target}")
         maker = within.makers[last]
-        if maker.key in FREE:
-            raise Invalid(f"{target} is no layer")
-        called = name or home.fresh_name("use" if last.isdecimal() else last)
+        called = home.fresh_name("use" if last.isdecimal() else last) if name is None else name
         path, first = home.prefix + target, len(self.nodes)
         ref = self.made(maker.key, maker.arguments, called, home, maker.frame, maker.names, reads)
         old = [node for node in self.nodes[:first] if node.path == path or node.path.startswith(f"{path}.")]
@@ -474,9 +458,7 @@ class Interpreter:
             if one.path != path and any(one.op.fits(n) != other.op.fits(n) for n in range(len(one.inputs))):
                 raise Invalid("a use of a value without a batch")
             self.nodes[place] = other._replace(weights_of=one.weights_of or one.path)
-        home.makers[called] = maker
-        home.bind(called, ref, name is not None and (conditional or home.in_conditional > 0))
-        return ref
+        return called, maker, ref
 
     def made(
         self,

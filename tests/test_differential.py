@@ -13,9 +13,9 @@ import pytest
 from differential import FAILURES, failed_checks, mismatches, shrink
 
 import archspec
-from archspec.backends import module as lowering
+from archspec.backends import forward as lowering
 from archspec.backends import verify as verification
-from archspec.backends.module import Plan, Step
+from archspec.backends.forward import Plan, Step
 from archspec.backends.numerics import Disagreement
 
 CHUNK = 50
@@ -60,10 +60,10 @@ LOWERED_WRONG: dict[str, Callable[[Plan], Plan]] = {
 def test_past_failures_can_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lowered wrongly as it once was, each of them fails."""
     forward = lowering._forward
-    lowering._class_of.cache_clear()
+    lowering.class_of.cache_clear()
     monkeypatch.setattr(lowering, "_forward", lambda plan: forward(LOWERED_WRONG[name](plan)))
     assert "source" in failed_checks((FAILURES / f"{name}.yaml").read_text(encoding="utf-8"))
-    lowering._class_of.cache_clear()
+    lowering.class_of.cache_clear()
 
 
 def test_a_mismatch_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:

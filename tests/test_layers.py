@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_imports_go_down_in_source(file: Path) -> None:
             exists = (SOURCE / part).is_dir() or (SOURCE / part).with_suffix(".py").exists()
             other = f"source.{part if exists else '__init__'}"
             assert other == own or FLOOR[other] < FLOOR[own], f"{file}:{line}: {name}: {other} is not below {own}"
+
+
+def test_no_cycles() -> None:
+    """The files of a package import one another in one direction only."""
+    files = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for file in FILES}
+    files = {name.removesuffix(".__init__"): file for name, file in files.items() if SOURCE not in file.parents}
+    above: dict[str, set[str]] = {}
+    for own, file in files.items():
+        names = {name for _, name in imports(file)}
+        above[own] = {name if name in files else name.rpartition(".")[0] for name in names} & files.keys() - {own}
+    try:
+        TopologicalSorter(above).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("code", ["import archspec", "from archspec.cli import main; main(['analyze', 'resnet18'])"])

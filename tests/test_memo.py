@@ -11,7 +11,7 @@ from bad_specs import WORK
 from random_specs import mutate, random_spec
 
 from archspec.document import parse_document
-from archspec.elaborate import elaborate, elaborator, limits
+from archspec.elaborate import elaborate, elaborator, limits, op_steps
 from archspec.errors import SpecError
 from archspec.expressions import values
 from archspec.graph import Graph
@@ -127,8 +127,8 @@ def test_as_if_worked_out(name: str) -> None:
 
 def test_equal_scopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    applied = elaborator.applied
-    monkeypatch.setattr(elaborator, "applied", lambda *given: asked.append(given) or applied(*given))
+    applied = op_steps.applied
+    monkeypatch.setattr(op_steps, "applied", lambda *given: asked.append(given) or applied(*given))
     blocks = "blocks: {unit: {params: {n: }, layers: [{conv: $n}, {sequential: [relu, tanh]}]}}"
     document = parse_document(f"input: [8, 6, 6]\n{blocks}\nlayers: [unit: {{repeat: 100, n: 8}}]\n")
     assert len(elaborate(document).graph) == 300

@@ -59,7 +59,12 @@ ORDER = [
     "head.bias",
     *(f"blocks.1.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")),
     *("blocks.0.weight", "blocks.0.bias", "pair.beta", "pair.alpha"),
-    *(f"pair.{layers}.{number}.{name}" for layers in ("ups", "downs") for number in "01" for name in ("weight", "bias")),
+    *(
+        f"pair.{layers}.{number}.{name}"
+        for layers in ("ups", "downs")
+        for number in "01"
+        for name in ("weight", "bias")
+    ),
 ]
 
 
@@ -117,7 +122,9 @@ def test_show_keeps_it(network: archspec.Network, bundle: bool) -> None:
 def test_source_assigns_in_that_order(network: archspec.Network) -> None:
     text = generate(network)
     _, _, pair = text.partition("class Pair(")
-    assert pair.index("self.ups =") < pair.index("self.beta =") < pair.index("self.downs =") < pair.index("self.alpha =")
+    assert (
+        pair.index("self.ups =") < pair.index("self.beta =") < pair.index("self.downs =") < pair.index("self.alpha =")
+    )
     _, _, unit = text.partition("class Unit(")
     assert unit.index("self.norm =") < unit.index("self.conv =")
 

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from archspec.document import Document
-from archspec.elaborate.elaborator import Elaborator, too_large
+from archspec.elaborate.context import too_large
+from archspec.elaborate.elaborator import Elaborator
 from archspec.elaborate.findings import ScopedFindings
 from archspec.elaborate.initial import set_draws
 from archspec.elaborate.interface import (

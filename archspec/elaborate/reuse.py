@@ -1,17 +1,24 @@
-"""What a `use` applies again, and whether that would need other weights."""
+"""`use`: applies an earlier step again, if that needs no other weights."""
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from archspec.elaborate.namespace import Maker, Namespace, Ref, name_expected
+from archspec.elaborate.context import Application, Context, keep_trace, place_of_copy
+from archspec.elaborate.interning import applied
+from archspec.elaborate.namespace import UNKNOWN_REF, Maker, Namespace, Ref, name_expected
+from archspec.elaborate.op_steps import apply_results, op_arguments
+from archspec.elaborate.reads import check_single
+from archspec.elaborate.repeats import apply_copies, entries_of, standing
+from archspec.elaborate.scopes import apply_scope, call_arguments
 from archspec.errors import Complaint, did_you_mean
 from archspec.expressions import Environment, UnknownShape
 from archspec.graph import Node
 from archspec.ops.base import Op
-from archspec.program.steps import UseStep
-from archspec.shapes import shape_text
+from archspec.program.steps import CallStep, OpStep, UseStep
+from archspec.shapes import Lead, shape_text
 
 
 class Target(NamedTuple):
@@ -34,6 +41,106 @@ class Target(NamedTuple):
         """What a `use` of it is called after."""
         last = self.name.rpartition(".")[2]
         return "use" if last.isdecimal() else last
+
+
+def apply_again(context: Context, step: UseStep, application: Application) -> Ref:
+    """Apply an earlier step again: its nodes are made anew, and must have the same weights as those before."""
+    home = application.home
+    target = target_of(step, application.environment, home, context.nodes)
+    if step.name is not None:
+        name = home.explicit_name(step, application.environment)
+    else:
+        name = home.auto_name(target.stem)
+    application = _reads_again(step, target, application)
+    first = len(context.nodes)
+    if None in [ref.shape for ref in application.reads]:
+        home.bind(name, UNKNOWN_REF)
+        return UNKNOWN_REF
+    memo, context.memo = context.memo, ChainMap({}, context.memo)  # what is made here gets the weights of other nodes
+    failures = context.findings.count
+    try:
+        ref = _applied_again(context, step, target, name, application)
+        if ref.shape is not None and context.findings.count == failures:
+            check_same(step, target, home.prefix + name, context.nodes[first:], application.reads)
+    except Complaint as fault:
+        context.failures[step] += 1
+        context.findings.complain(fault, place_of_copy(step, home.prefix + name, application))
+        ref = UNKNOWN_REF
+        home.bind(name, ref)
+    finally:
+        context.memo = memo
+    if ref.shape is not None and context.findings.count == failures:
+        for node, owner in zip(context.nodes[first:], target.nodes, strict=True):
+            node.weights_of = owner.weights_of or owner.path
+    maker = target.maker
+    context.remember(name, maker.step, maker.environment, maker.arguments, home, first, target.origin)
+    return ref
+
+
+def _reads_again(step: UseStep, target: Target, application: Application) -> Application:
+    """Return how a `use` is applied, with the results of a step one by one, and the values that arguments name."""
+    reads, made = application.reads, target.maker.step
+    if reads[0].parts:
+        if len(reads) > 1 or not isinstance(made, OpStep) or not made.op.operand_names:
+            check_single(step, application.namespace, reads)
+        reads = reads[0].parts
+    for value in made.operands:
+        reads = (*reads, target.namespace.named(value.evaluate(target.maker.environment), step.span, "use"))
+    home, environment = application.home, application.environment
+    return Application(home, application.namespace, environment, reads, application.copy)
+
+
+def _applied_again(context: Context, step: UseStep, target: Target, name: str, application: Application) -> Ref:
+    """Apply the step of a `use`, with what its expressions saw before."""
+    maker, home = target.maker, application.home
+    inner = Application(home, target.namespace, maker.environment, application.reads, application.copy)
+    made = maker.step
+    if isinstance(made, OpStep):
+        return _op_again(context, step, made, target, name, application)
+    if made.repeat is not None and target.is_group:
+        entries = entries_of(made.repeat, maker.environment)
+        copies = standing(context, made, made.repeat, entries, target.namespace, maker.environment)
+        ref = apply_copies(context, made, made.repeat, entries, copies, inner, name, step)
+    elif isinstance(made, CallStep):
+        try:
+            call_arguments(context, made, inner)  # how many values it reads
+        except Complaint as error:
+            raise Complaint(error.code, f"use: {error.message}", error.help, span=step.span) from None
+        ref = apply_scope(context, made, made.block, dict(maker.arguments), inner, name, step)
+    else:
+        ref = apply_scope(context, made, None, {}, inner, name, step)
+    child = home.child(name)
+    if child is not None:
+        child.scope.weights_of = home.prefix + target.origin
+    return ref
+
+
+def _op_again(
+    context: Context, step: UseStep, made: OpStep, target: Target, name: str, application: Application
+) -> Ref:
+    """Apply an op again. What does not fit is told at the place of the `use`."""
+    home = application.home
+    if made.is_free:
+        help = "it reads nothing: steps that need it name it in `from`"
+        raise Complaint("reference", f"use: `{target.name}` is a value, not a layer", help, span=step.span)
+    arguments = op_arguments(context, made, target.maker.environment)
+    leads = tuple([ref.lead for ref in application.reads])
+    shapes = tuple([ref.shape for ref in application.reads])
+    try:
+        op = applied(made.op, shapes, arguments, leads if leads.count(Lead.BATCH) < len(leads) else ())  # type: ignore[arg-type]
+    except Complaint as error:
+        raise Complaint(error.code, f"use: `{target.name}`: {error.message}", error.help, span=step.span) from None
+    results = op.results()
+    if results:
+        ref = apply_results(context, made, op, results, arguments, name, application, step.span)
+    else:
+        ref = Ref(home.prefix + name, op.output, op.lead)
+        reads = tuple([ref.path for ref in application.reads])
+        context.nodes.append(Node(ref.path, op, reads, step.span, home.scope, made.origins))
+    if context.trace:
+        keep_trace(home.scope, step, context.nodes[-max(1, len(results))], application, ref)
+    home.bind(name, ref)
+    return ref
 
 
 def target_of(step: UseStep, environment: Environment, home: Namespace, nodes: Sequence[Node]) -> Target:

@@ -321,9 +321,10 @@ class MatMul(Op):
 
 
 class Gather(Op):
-    """Rows of a table by an index, as Swin's relative position bias: `table[index]`, `table[:, index]` with a batch ([]).
+    """Rows of a table by an index, `table[index]`, as Swin's relative position bias ([]).
 
-    The index is a `buffer` of integers, of any shape. The table is a free tensor, or any value: its first axis is read.
+    The index is a `buffer` of integers, of any shape. The table is a free tensor, or any other value, of whose samples
+    the first axis is read: `table[:, index]`.
 
     Source: Swin Transformer, https://arxiv.org/abs/2103.14030
     """

@@ -149,7 +149,9 @@ class MultiHeadAttention(Op):
     submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
     initial: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"), "xavier_uniform"),
-        **{"in_proj_bias": "zeros", "out_proj.weight": UNIFORM_BY_FAN["weight"], "out_proj.bias": "zeros"},
+        "in_proj_bias": "zeros",
+        "out_proj.weight": UNIFORM_BY_FAN["weight"],
+        "out_proj.bias": "zeros",
     }
     commutative = False
     wants = gives = "tokens"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from archspec.errors import Complaint, listed
+from archspec.document import Library
+from archspec.errors import Complaint, Diagnostic, listed
+from archspec.graph import EMPTY
 from archspec.ops import OPS
 from archspec.ops.base import Op
-from archspec.ops.initial import SCHEMES, draw_of, scheme_help
-from archspec.program.steps import NOTHING, InitRule, OpRules, Value
+from archspec.ops.initial import FANS, SCHEMES, draw_of, scheme_help
+from archspec.program.compilation import Compilation, is_empty
+from archspec.program.steps import NOTHING, InitRule, InitRules, OpRules, Value
 from archspec.schema import drawable
 from archspec.syntax import Yaml, YamlMap, YamlScalar
 
@@ -16,6 +19,39 @@ ENOUGH = 9
 """Axes that satisfy every scheme: how many a tensor has is known when its layer is."""
 
 MakeValue = Callable[[Yaml], Value | None]
+
+
+def init_rules(compilation: Compilation, entries: Mapping[str, Yaml]) -> InitRules:
+    """Return the rules of an `init:` that names ops."""
+    if not entries:
+        return EMPTY
+    compilation.draws = True
+    return rules_by_op(entries, compilation.value, compilation.findings.add, compilation.document.broken)
+
+
+def brought_rules(compilation: Compilation, library: Library) -> InitRules:
+    """Return what an included file says about its blocks; of the document itself, nothing."""
+    if library.sees_params or not library.init:
+        return EMPTY
+    if id(library) not in compilation.brought:
+        compilation.brought[id(library)] = rules = init_rules(compilation, library.init)
+        for rule in [rule for each in rules.values() for rule in each.values()]:
+            if rule.value is not None and not rule.value.names <= {*FANS}:
+                message = "the init of an included file cannot use params"
+                compilation.findings.add(Diagnostic("expression", message, rule.span, help="a block's own `init:` can"))
+    return compilation.brought[id(library)]
+
+
+def op_rules(compilation: Compilation, op: type[Op], yaml: Yaml) -> OpRules:
+    """Return the rules of the `init:` of a step."""
+    compilation.draws = True
+    if yaml in compilation.document.broken or is_empty(yaml):
+        return EMPTY
+    try:
+        return rules_of(op, yaml, compilation.value)
+    except Complaint as fault:
+        compilation.findings.add(fault)
+        return EMPTY
 
 
 def rules_by_op(

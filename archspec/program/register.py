@@ -6,30 +6,33 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from archspec.errors import Complaint, did_you_mean
+from archspec.program.compilation import Compilation
 from archspec.program.steps import ScopeStep, Step
-from archspec.syntax import YamlList, YamlScalar
+from archspec.syntax import Yaml, YamlList, YamlScalar
 
 
-def registered_names(yaml: YamlList, steps: Sequence[Step]) -> tuple[tuple[str, ...], list[Complaint]]:
-    """Return the names that stand in a list, and what is wrong with any of them.
+def registered_names(compilation: Compilation, yaml: Yaml | None, steps: Sequence[Step]) -> tuple[str, ...]:
+    """Return the names that stand under the `register:` of a scope with these steps, and report wrong ones.
 
     A name must be that of a step as it is written: what an expression makes stands in a scope of its own, or a list.
     """
+    if not isinstance(yaml, YamlList) or yaml in compilation.document.broken:
+        return ()
     known = dict.fromkeys(_names(steps))
     found: list[str] = []
-    faults: list[Complaint] = []
     for item in yaml.items:
         name = item.value if isinstance(item, YamlScalar) else None
         if not isinstance(name, str):
             continue  # which the schema has said
         if name in found:
-            faults.append(Complaint("name", f"register: `{name}` stands here twice", span=item.span))
+            compilation.findings.add(Complaint("name", f"register: `{name}` stands here twice", span=item.span))
         elif name not in known and not any(step.broken for step in steps):
             help = partial(did_you_mean, name, known)
-            faults.append(Complaint("reference", f"register: no step here is called `{name}`", help, span=item.span))
+            message = f"register: no step here is called `{name}`"
+            compilation.findings.add(Complaint("reference", message, help, span=item.span))
         else:
             found.append(name)
-    return tuple(found), faults
+    return tuple(found)
 
 
 def _names(steps: Sequence[Step]) -> Iterable[str]:
