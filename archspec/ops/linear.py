@@ -20,6 +20,7 @@ class Linear(Op):
     torch = "nn.Linear"
     counts = (1, 2, 3)
     operand_names = ("x", "weight", "bias")
+    reads_parts = False
     commutative = False
     also_called = (
         *("dense", "fc", "fully_connected", "fullyconnected", "full", "inner_product", "innerproduct", "gemm"),
@@ -59,7 +60,10 @@ class Linear(Op):
         for place, shape in enumerate(self.inputs[1:], start=1):
             name, wanted = self.operand_names[place], expected[place - 1]
             if not self.leads or self.leads[place] is not Lead.NONE:
-                help = "a `parameter` without `batch: true`, or elementwise work on one"
+                help = (
+                    "merge what it is to read: `add`, `multiply` or `concat`; a weight that is given is a `parameter` "
+                    "without `batch: true`, or elementwise work on one"
+                )
                 raise self.error("shape", f"{name}: expected a free tensor, got {self.operand(place)}", "from", help)
             if shape != wanted:
                 raise self.error("shape", f"{name}: expected {list(wanted)}, got {self.operand(place)}", "from")
