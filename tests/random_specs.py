@@ -952,7 +952,7 @@ class _Generator:
         if kind == 6:  # a linear layer whose weight and bias are given
             units = self.random.randint(1, 6)
             weight = {"parameter": {"name": name, "shape": [units, shape[-1]], "init": {"normal": 0.5}}}
-            reads = [self.random.choice(["input", *frame.visible()]), name]
+            reads = [self.random.choice([*frame.visible()]), name]
             if frame.find(reads[0]).shape[-1:] != shape[-1:]:
                 reads[0] = "input"
                 weight["parameter"]["shape"] = [units, frame.find("input").shape[-1]]
