@@ -322,6 +322,8 @@ class _Reader:
             document.key_spans[key] = yaml.keys[key]
             if key not in MERGED:
                 document.keys[key] = value
+        if "layers" in yaml.entries and "register" not in yaml.entries:
+            document.keys.pop("register", None)  # it speaks of the steps that are replaced
         params, expect, defaults = (yaml.get(key) for key in ("params", "expect", "defaults"))
         if isinstance(params, YamlMap):
             document.params.update(params.entries)

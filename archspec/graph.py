@@ -38,7 +38,8 @@ class Scope:
     modules it calls again, for one that a `use` made. `step` is the typed step that made it, `definition` the block,
     `environment` the values its steps saw, and `items` what they made, in order, if elaboration was asked for a trace:
     for back ends that give structure back. Of a network that is a block, `gives` holds the paths of its values by their
-    names, and `remark` tells where it was written for another input.
+    names, and `remark` tells where it was written for another input. `register` names those of its steps whose modules
+    come first, in this order.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Scope:
         "weights_of",
         "gives",
         "remark",
+        "register",
         "__weakref__",
     )
 
@@ -77,6 +79,7 @@ class Scope:
         self.items: list[Applied] = []
         self.gives: Mapping[str, str] = EMPTY
         self.remark = ""
+        self.register: tuple[str, ...] = ()
 
     @property
     def is_network(self) -> bool:
@@ -94,7 +97,8 @@ class Scope:
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep what the scope is and what it was given, not the program that it came from."""
         values = self.environment.values if self.environment is not None else None
-        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, values, self.weights_of)
+        more = values, self.weights_of, self.register
+        return _scope, (self.kind, self.path, self.parent, self.block, self.copy, self.span, *more)
 
     def moved(self, path: str, parent: Scope) -> Scope:
         """Return the same scope at another place."""
@@ -108,7 +112,7 @@ class Scope:
 
     def take(self, other: Scope) -> None:
         """Take over what the steps of an equal scope at another place saw and gave."""
-        self.environment, self.remark = other.environment, other.remark
+        self.environment, self.remark, self.register = other.environment, other.remark, other.register
         if other.gives:
             before = other.path + "."
             self.gives = {
@@ -142,9 +146,11 @@ def _scope(
     span: Span | None,
     values: dict[str, Any] | None,
     weights_of: str | None,
+    register: tuple[str, ...],
 ) -> Scope:
     """Return a scope as it was before it was pickled or copied."""
     scope = Scope(kind, path, parent, block, copy, span, weights_of=weights_of)
+    scope.register = register
     scope.environment = Environment(values) if values is not None else None
     return scope
 
@@ -265,11 +271,27 @@ class Tree(Generic[Item]):
 
     def items(self) -> Iterator[Item]:
         """Yield every item in this scope and in those inside, scope by scope."""
-        for child in self.children.values():
+        return self.registered(EMPTY)
+
+    def registered(self, register: Mapping[str, Sequence[str]]) -> Iterator[Item]:
+        """Yield the same items in the order in which modules are registered, which `register` has of some scopes."""
+        for name in registered_first(register.get(self.path, ()), self.children):
+            child = self.children[name]
             if isinstance(child, Tree):
-                yield from child.items()
+                yield from child.registered(register)
             else:
                 yield child
+
+
+def registered_first(first: Sequence[str], names: Iterable[str]) -> Iterable[str]:
+    """Return the names of modules in the order in which they are registered: those of `first`, then the others.
+
+    In `first` a list of modules has one name, as `convs`; its modules are `convs.0` and so on.
+    """
+    if not first:
+        return names
+    place = {name: number for number, name in enumerate(first)}
+    return sorted(names, key=lambda name: place.get(name, place.get(name.partition(".")[0], len(place))))
 
 
 def moved_path(path: str, old: str, new: str) -> str:
@@ -278,13 +300,14 @@ def moved_path(path: str, old: str, new: str) -> str:
     return f"{new}.{inner}" if new else inner
 
 
-def _in_order_of_modules(scope: Tree[Node]) -> Iterator[Node]:
+def _in_order_of_modules(scope: Tree[Node], register: Mapping[str, Sequence[str]]) -> Iterator[Node]:
     """Yield the nodes of a scope as its module registers them: free parameters, free buffers, then the others."""
-    free = [child for child in scope.children.values() if isinstance(child, Node) and child.is_free]
+    children = [scope.children[name] for name in registered_first(register.get(scope.path, ()), scope.children)]
+    free = [child for child in children if isinstance(child, Node) and child.is_free]
     yield from sorted(free, key=lambda node: not node.op.weights())
-    for child in scope.children.values():
+    for child in children:
         if isinstance(child, Tree):
-            yield from _in_order_of_modules(child)
+            yield from _in_order_of_modules(child, register)
         elif not child.is_free:
             yield child
 
@@ -360,7 +383,7 @@ class Graph:
     """A network: its inputs, its nodes in data-flow order, its outputs.
 
     `inputs` maps names to shapes; `outputs` maps output names to the paths of their values. `training` are the names of
-    the outputs that only training asks for.
+    the outputs that only training asks for, `register` those of the steps whose modules come first.
     """
 
     def __init__(
@@ -370,6 +393,7 @@ class Graph:
         nodes: tuple[Node, ...],
         outputs: Mapping[str, str],
         training: Iterable[str] = (),
+        register: tuple[str, ...] = (),
     ) -> None:
         self.training = frozenset(training)
         self._evaluation: Graph | None = None
@@ -379,6 +403,7 @@ class Graph:
         self.outputs = dict(outputs)
         self._by_path: dict[str, Node] | None = None
         self._lists: frozenset[str] | None = None
+        self._own_register, self._register = register, None if nodes else EMPTY
 
     def node(self, path: str) -> Node:
         """Return the node at `path`. Raises: KeyError if there is none."""
@@ -393,6 +418,36 @@ class Graph:
     def tree(self) -> Tree[Node]:
         """Return the nodes as the tree of scopes that their paths form."""
         return Tree.of(self.nodes, self.lists())
+
+    @property
+    def register(self) -> Mapping[str, tuple[str, ...]]:
+        """The steps whose modules are registered first, by the paths of scopes that say so; the network's is empty."""
+        if self._register is None:
+            said = {"": self._own_register} if self._own_register else {}
+            known: set[int] = set()
+            for node in self.nodes:
+                for scope in node.scope.chain():
+                    if id(scope) in known:
+                        break
+                    known.add(id(scope))
+                    if scope.register:
+                        said[scope.path] = scope.register
+            self._register = self._standing(said)
+        return self._register
+
+    def _standing(self, register: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        """Return what is registered first without the names of steps that are left out."""
+        there: set[str] = set()
+        for node in self.nodes if register else ():
+            path = node.path
+            while path and path not in there:
+                there.add(path)
+                path = path.rpartition(".")[0]
+        found = {
+            path: tuple(name for name in names if (f"{path}.{name}" if path else name) in there)
+            for path, names in register.items()
+        }
+        return {path: names for path, names in found.items() if names} or EMPTY
 
     def lists(self) -> frozenset[str]:
         """Return the paths of the lists of steps: `convs`, where steps are called `convs.0` and `convs.1`."""
@@ -425,7 +480,7 @@ class Graph:
             outputs = {name: path for name, path in self.outputs.items() if name not in self.training}
             live = needed_paths(self.nodes, outputs.values())
             nodes = tuple([node for node in self.nodes if node.path in live])
-            self._evaluation = Graph(self.name, self.inputs, nodes, outputs)
+            self._evaluation = Graph(self.name, self.inputs, nodes, outputs, register=self._own_register)
         return self._evaluation
 
     def state_dict(self) -> dict[str, Shape]:
@@ -434,8 +489,8 @@ class Graph:
         A module has its own parameters first, then its own buffers, then what its children have.
         """
         nodes: Iterable[Node] = self.nodes
-        if any(node.is_free for node in nodes) or self.lists():
-            nodes = _in_order_of_modules(Tree.of(nodes))
+        if any(node.is_free for node in nodes) or self.lists() or self.register:
+            nodes = _in_order_of_modules(Tree.of(nodes), self.register)
         return {
             node.key(name): shape
             for node in nodes
@@ -468,6 +523,7 @@ class Graph:
                 for node in self.nodes
             ],
             "outputs": self.outputs,
+            **({"register": {path: list(names) for path, names in self.register.items()}} if self.register else {}),
             **({"training": [name for name in self.outputs if name in self.training]} if self.training else {}),
         }
 
@@ -478,7 +534,7 @@ class Graph:
         # Outputs keep their order, which a caller of the network sees.
         rest = {key: json.dumps(value) for key, value in data.items() if key != "nodes"}
         lines = [f'  "inputs": {rest["inputs"]}', f'  "name": {rest["name"]}', f'  "nodes": [\n{nodes}\n  ]']
-        lines += [f'  "{key}": {rest[key]}' for key in ("outputs", "training") if key in rest]
+        lines += [f'  "{key}": {rest[key]}' for key in ("outputs", "register", "training") if key in rest]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def structural_hash(self) -> str:

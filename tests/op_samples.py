@@ -269,8 +269,20 @@ SAMPLES: dict[str, Samples] = {
             good(VOLUME, units=3),
             good(FIVE, units=2),
             good(SIX, units=2),
+            good(LINE, (3, 9), units=3)._replace(leads=(Lead.BATCH, Lead.NONE)),
+            good(FEATURES, (3, 12), (3,), units=3)._replace(leads=(Lead.BATCH, Lead.NONE, Lead.NONE)),
         ],
         [
+            bad("shape", "weight: expected a free tensor, got 3x9", LINE, (3, 9), units=3),
+            bad("shape", "weight: expected [4, 9], got 3x9", LINE, (3, 9), units=4)._replace(
+                leads=(Lead.BATCH, Lead.NONE)
+            ),
+            bad("shape", "bias: expected [3], got 4", LINE, (3, 9), (4,), units=3)._replace(
+                leads=(Lead.BATCH, Lead.NONE, Lead.NONE)
+            ),
+            bad(
+                "argument", "expected no third input, since `bias` is false", LINE, (3, 9), (3,), units=3, bias=False
+            )._replace(leads=(Lead.BATCH, Lead.NONE, Lead.NONE)),
             bad("argument", "linear: missing argument `units`", FEATURES),
             bad("value", "units: expected at least 1, got 0", FEATURES, units=0),
             bad("type", "units: expected an integer, got the float 10.0", FEATURES, units=10.0),
@@ -1141,9 +1153,11 @@ SAMPLES: dict[str, Samples] = {
             good((4, 2, 3, 2), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
             good(FIVE, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
             good(SIX, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4, 3), (2, 5))._replace(leads=(Lead.ONE, Lead.NONE)),
+            good((4, 3), (2,))._replace(leads=(Lead.BATCH, Lead.NONE)),
         ],
         [
-            bad("shape", "expected a table and an index that are free tensors", (4, 3), (2,)),
+            bad("shape", "expected an index that is a free tensor", (4, 3), (2,)),
             bad("argument", "expected a table and an index, got 3 inputs", (4, 3), (2,), (2,)),
         ],
     ),

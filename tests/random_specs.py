@@ -23,6 +23,7 @@ from archspec.expressions import make_divisible
 from archspec.names import step_place_fault
 from archspec.ops import OPS
 from archspec.ops.base import Op
+from archspec.ops.free import Buffer
 from archspec.shapes import SPATIAL_AXES, Lead, Shape
 
 MAX_CHANNELS = 16
@@ -35,7 +36,7 @@ Step = Any  # text, or a mapping with one key
 STEP_KEYS = ("name", "from", "when", "repeat", "let", "layers")
 MERGES = tuple(name for name, op in OPS.items() if op.arity is None)
 FREE = tuple(name for name, op in OPS.items() if op.arity == 0)
-READS = {"attention": (3,), "multi_head_attention": (1, 2, 3)}
+READS = {"attention": (3,), "multi_head_attention": (1, 2, 3), "linear": (1, 2, 3)}
 """How many values an op reads that is no merge, if not one."""
 OPERANDS = {"attention": "bias", "upsample": "like"}
 """The argument of an op that names one more value."""
@@ -306,7 +307,7 @@ class Interpreter:
             raise Invalid(f"{key} is repeated, or reads something")
         source = evaluate(common.get("from"), names, frame)
         reads = () if is_free else self.reads(key, source, frame, last)
-        if len(reads) == 1 and reads[0].parts and key in READS:
+        if len(reads) == 1 and reads[0].parts and key in READS and OPS[key].reads_parts:
             reads = reads[0].parts
         operand = {**self.spec.get("defaults", {}).get(key, {}), **arguments}.get(OPERANDS.get(key, ""))
         if operand is not None:
@@ -552,6 +553,11 @@ class Interpreter:
             op = OPS[key](tuple(ref.shape for ref in reads), given, leads=leads)
         except Complaint as error:
             raise Invalid(error.message) from None
+        if key == "gather":
+            index = next((node.op for node in self.nodes if node.path == reads[1].path), None)
+            rows = index.values if isinstance(index, Buffer) else None
+            if isinstance(rows, list) and not all(isinstance(row, int) and row < reads[0].shape[0] for row in rows):
+                raise Invalid("an index beyond the table")
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:
             raise Invalid("too large")
         draws = self.draws(op, [*self.inits, (own, names, frame)])
@@ -562,18 +568,21 @@ class Interpreter:
         """How each tensor of an op is drawn: by the last of the rules that speaks of it."""
         found: dict[str, Any] = {}
         weights = op.weights() if op.initial else {}
-        shape = weights.get("weight", ())
+        if not weights:
+            return {}
+        main = next(iter(op.initial))
+        shape = next(iter(weights.values()), ())
         area = math.prod(shape[2:])
         fans = {"fan_in": shape[1] * area, "fan_out": shape[0] * area} if len(shape) > 1 else {}
         for rules, names, frame in inits:
             if op.op not in rules:
                 continue
             rule = evaluate(rules[op.op], {**names, **fans}, frame)
-            whole = rule if isinstance(rule, dict) else {"weight": rule}
-            tensors = {name: value for name, value in whole.items() if name in ("weight", "bias")}
+            whole = rule if isinstance(rule, dict) else {main: rule}
+            tensors = {name: value for name, value in whole.items() if name in op.initial}
             scheme = {name: value for name, value in whole.items() if name not in tensors}
-            found |= tensors | ({"weight": scheme} if scheme else {})
-        return {name: found[name] for name in weights if found.get(name, "torch") != "torch"}
+            found |= tensors | ({main: scheme} if scheme else {})
+        return {name: found[name] for name in op.initial if name in weights and found.get(name, "torch") != "torch"}
 
     def unread(self) -> list[str]:
         """Paths of the nodes, and names of the inputs, that nothing reads."""
@@ -833,7 +842,7 @@ class _Generator:
                 continue
             old = steps[-1]
             key, body = (old, None) if isinstance(old, str) else next(iter(old.items()))
-            if what == "name" and key == "inline":
+            if what == "name" and key == "inline" or "$" in key and not isinstance(body, dict):
                 continue
             steps[-1] = {key: {**self.mapping(key, body), what: self.decoration(what)}}
             if not self.holds():
@@ -939,7 +948,38 @@ class _Generator:
         sizes = [size if self.chance(0.5) else 1 for size in shape][self.random.choice([0, 0, 0, 1]) :] or [1]
         when = {"when": self.random.choice([True, "${input.channels > 3}"])} if self.chance(0.2) else {}
         batch = {"batch": True} if self.chance(0.3) else {}
-        kind = self.random.randrange(6)
+        kind = self.random.randrange(8)
+        if kind == 6:  # a linear layer whose weight and bias are given
+            units = self.random.randint(1, 6)
+            weight = {"parameter": {"name": name, "shape": [units, shape[-1]], "init": {"normal": 0.5}}}
+            reads = [self.random.choice([*frame.visible()]), name]
+            if frame.find(reads[0]).shape[-1:] != shape[-1:]:
+                reads[0] = "input"
+                weight["parameter"]["shape"] = [units, frame.find("input").shape[-1]]
+            if self.chance(0.4):
+                return [
+                    weight,
+                    {"linear": {"from": reads, "units": units, **({"bias": False} if self.chance(0.3) else {})}},
+                ]
+            return [
+                weight,
+                {"parameter": {"name": f"{name}_bias", "shape": [units], "init": {"normal": 0.5}}},
+                {"multiply": {"name": f"{name}_held", "from": [f"{name}_bias", 0.5]}},
+                {"linear": {"from": [*reads, f"{name}_held"], "units": units}},
+            ]
+        if kind == 7:  # rows of a value
+            index = [self.random.randrange(shape[0]) for _ in range(self.random.randint(1, 5))]
+            return [
+                {"buffer": {"name": name, "values": index, "persistent": self.chance(0.5)}},
+                {
+                    "gather": [
+                        self.random.choice(
+                            [other for other, ref in frame.visible().items() if ref.shape[0] >= shape[0]] or ["input"]
+                        ),
+                        name,
+                    ]
+                },
+            ]
         if kind == 0:  # a table by an index
             index = [self.random.randrange(3) for _ in range(shape[-1])]
             return [
@@ -1148,6 +1188,7 @@ class _Generator:
             if not self.spec[key]:
                 del self.spec[key]
         _initialise(self.spec, Random(str(self.spec)))
+        _register(self.spec, Random(str(self.spec)))
         reading = interpret(self.spec)
         params = sum(node.op.params for node in reading.nodes if node.weights_of is None)
         self.spec["expect"] = {"params": params, "layers": len(reading.nodes)}
@@ -1169,6 +1210,10 @@ _NORMS = (
     "torch",
     {"bias": 1},
 )
+_ATTENTION = (
+    *("xavier_normal", "torch", {"normal": "${1 / fan_in}", "in_proj_bias": 0.5}),
+    *({"q_proj_weight": "orthogonal", "out_proj.bias": {"uniform": 0.5}}, {"out_proj.weight": {"trunc_normal": 0.5}}),
+)
 _LINEAR = ("conv", "depthwise_conv", "conv_transpose", "linear")
 
 
@@ -1181,6 +1226,8 @@ def _initialise(spec: Spec, random: Random) -> None:
     def rule(op: str, sees_input: bool = False) -> Any:
         if sees_input and random.random() < 0.2:
             return {"normal": "${1 / input.channels}"}
+        if op == "multi_head_attention":
+            return random.choice(_ATTENTION)
         return random.choice(_WEIGHTS if op in _LINEAR else _NORMS)
 
     def rules(sees_input: bool = False) -> dict[str, Any]:
@@ -1208,6 +1255,39 @@ def _initialise(spec: Spec, random: Random) -> None:
             block["init"] = rules("inputs" not in block)
     if random.random() < 0.8:
         spec["init"] = rules()
+
+
+# The order of modules, in a spec that is finished.
+
+
+def _register(spec: Spec, random: Random) -> None:
+    """Name steps that come first in some of the scopes; in a `sequential` or a block, and at the top."""
+
+    def names(steps: list[Step]) -> Iterator[str]:
+        for step in steps:
+            body = next(iter(step.values())) if isinstance(step, dict) else None
+            name = body.get("name") if isinstance(body, dict) else None
+            if isinstance(step, dict) and "inline" in step:
+                inner = body["layers"] if isinstance(body, dict) else body
+                found = [*names(inner)] if isinstance(body, list) or "repeat" not in body else []
+                yield from found
+            elif isinstance(name, str) and "." in name:
+                yield name.partition(".")[0].partition("$")[0]
+            elif isinstance(name, str) and "$" not in name:
+                yield name
+
+    def within(scope: dict[str, Any]) -> None:
+        found = [*dict.fromkeys(filter(None, names(scope["layers"])))]
+        if found and random.random() < 0.3:
+            scope["register"] = random.sample(found, random.randint(1, len(found)))
+        for step in scope["layers"]:
+            body = next(iter(step.values())) if isinstance(step, dict) else None
+            if isinstance(body, dict) and "sequential" in step:
+                within(body)
+
+    within(spec)
+    for block in spec.get("blocks", {}).values():
+        within(block)
 
 
 def _mentioned(value: Any) -> Iterator[str]:

@@ -70,6 +70,7 @@ def check_valid(seed: int, data: Spec, text: str) -> None:
     assert [*map(placed, net.graph.nodes)] == [*map(placed, traced.nodes)]
     again = archspec.loads(show_spec(net.elaboration))
     assert described(again.graph) == described(net.graph)
+    assert list(again.graph.state_dict()) == list(net.graph.state_dict())
     assert again.analyze().totals == net.analyze().totals
     digest = net.graph.structural_hash()
     assert again.graph.structural_hash() == digest

@@ -48,7 +48,7 @@ SMALL = {
     "inception_v3": 299,
     "nin": 67,
     "squeezenet1_0": 67,
-    "swin_t": 224,
+    **dict.fromkeys(("maxvit_t", "swin_t"), 224),
     "alexnet_torchvision": 67,
 }
 """Input sizes at which the networks still have an output, and compute quickly."""

@@ -157,6 +157,9 @@ def _function_node(
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:
         between = OPERATORS[step.target]
+        if step.target == "[:,]":
+            every_sample = (slice(None), reads[1])
+            return graph.create_node("call_function", operator.getitem, (reads[0], every_sample), {}, name)
         operands: list[Any] = list(reads)
         for place, number in numbers_of(arguments):
             operands.insert(place, number)

@@ -12,7 +12,7 @@ from torch import nn
 from archspec.backends import layers
 from archspec.backends.forward import TAKEN, Lowered, Plan, Step, class_of, new_class
 from archspec.backends.inplace import overwrites
-from archspec.graph import Graph, Node, Tree, needed_paths, outer_reads
+from archspec.graph import Graph, Node, Tree, needed_paths, outer_reads, registered_first
 from archspec.ops.base import Call, Op
 from archspec.shapes import Lead
 from archspec.sharing import Called, SharedScopes, inner_path
@@ -31,6 +31,8 @@ class _Scope:
     numbers: dict[str, int] = field(default_factory=dict)
     functions: dict[str, Call] = field(default_factory=dict)
     """By the name of a module, the function that takes its place outside an `nn.Sequential`."""
+    register: Sequence[str] = ()
+    """The names of the modules that are registered first."""
     count: int = 0
     pruned: bool = False
     chain: bool = True
@@ -50,12 +52,14 @@ class _Scope:
 
     def fill(self, module: Module) -> Module:
         """Give the tensors and the children to a module."""
-        for name, (tensor, persistent) in self.tensors.items():
+        for name in registered_first(self.register, self.tensors):
+            tensor, persistent = self.tensors[name]
             if isinstance(tensor, nn.Parameter):
                 module.register_parameter(name, tensor)
             else:
                 module.register_buffer(name, tensor, persistent)
-        for name, child in self.modules.items():
+        for name in registered_first(self.register, self.modules):
+            child = self.modules[name]
             listed, dot, number = name.partition(".")
             if not dot:
                 module.add_module(name, child)
@@ -108,7 +112,8 @@ class Lowering:
         self.pruned = len(nodes) < len(graph.nodes)
         self.calls: dict[str, Called] = {}
         # In the order of their keys, in which torch draws the weights, though lists of modules may take turns.
-        own = [node for node in Tree.of(nodes).items() if node.weights_of is None or not node.op.weights()]
+        registered = Tree.of(nodes).registered(graph.register)
+        own = [node for node in registered if node.weights_of is None or not node.op.weights()]
         self.free: dict[str, torch.Tensor] = {}
         self.made: dict[str, list[nn.Module]] = {}
         for node in own:
@@ -120,6 +125,7 @@ class Lowering:
     def network(self, names: tuple[str, ...] | None, own_class: bool) -> Lowered:
         """Return the whole network; `names` are the keys of the dict that it returns, None if it returns one value."""
         scope = _Scope(pruned=self.pruned, numbers={name: number for number, name in enumerate(self.graph.inputs)})
+        scope.register = self.graph.register.get("", ())
         self._fill(scope, self.tree)
         inputs = tuple(f"{name}_" if name in TAKEN else name for name in self.graph.inputs)
         returns = tuple(scope.numbers[path] for path in self.outputs)
@@ -187,10 +193,11 @@ class Lowering:
             self._fill(inner, called.body(tree))
         else:
             self._fill(inner, tree)
+        inner.register = self.graph.register.get(tree.path, ())
         returns = tuple(inner.numbers[path] for path in results)
         unread: frozenset[int] = frozenset()
         kind, class_name = _kind(nodes[0], tree.path)
-        in_chain = inner.chain and returns == (inner.count - 1,)
+        in_chain = inner.chain and returns == (inner.count - 1,) and not inner.register
         is_listed = any("." in child for child in inner.modules)
         named_freely = not is_listed and not any(hasattr(nn.Sequential, child) for child in inner.modules)
         if in_chain and kind != "block" and named_freely:

@@ -85,7 +85,9 @@ def elaborate(
         training = training_outputs(document, results, findings)
         if program.draws:
             set_draws(elaborator.nodes, program, params_set, findings)
-    graph = Graph(document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results, training)
+    graph = Graph(
+        document.name, shapes, tuple(elaborator.nodes) if elaborator else (), results, training, program.register
+    )
     if findings.only("unused"):
         with suppress(TooLarge):
             check_unused(document, graph, findings)

@@ -78,7 +78,7 @@ def reads_of(
 
 def parts_of(step: Step, namespace: Namespace, reads: tuple[Ref, ...]) -> tuple[Ref, ...]:
     """Return the results of a step one by one, for an op that reads as many. Raises: Complaint for any other."""
-    if len(reads) > 1 or not isinstance(step, OpStep) or not step.op.operand_names:
+    if len(reads) > 1 or not isinstance(step, OpStep) or not step.op.operand_names or not step.op.reads_parts:
         check_single(step, namespace, reads)
     return reads[0].parts
 

@@ -81,7 +81,7 @@ def _reads_again(step: UseStep, target: Target, application: Application) -> App
     """Return how a `use` is applied, with the results of a step one by one, and the values that arguments name."""
     reads, made = application.reads, target.maker.step
     if reads[0].parts:
-        if len(reads) > 1 or not isinstance(made, OpStep) or not made.op.operand_names:
+        if len(reads) > 1 or not isinstance(made, OpStep) or not made.op.operand_names or not made.op.reads_parts:
             check_single(step, application.namespace, reads)
         reads = reads[0].parts
     for value in made.operands:

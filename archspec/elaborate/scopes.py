@@ -54,6 +54,7 @@ def apply_scope(
     context.limits.add_scopes(1, at.span)
     kind, title = ("block", block.name) if block else ("sequential", None)
     scope = Scope(kind, path, home.scope, title, application.copy, at.span, step, block)
+    scope.register = block.register if block else getattr(step, "register", ())
     key = None
     if not context.trace:
         key = scope_key(step, block, arguments, application.namespace, application.environment, application.reads)

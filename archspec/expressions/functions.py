@@ -148,6 +148,12 @@ def _str(value: Any) -> str:
     return str(value)
 
 
+def _log(value: float, *base: float) -> float:
+    if value <= 0 or base and (base[0] <= 0 or base[0] == 1):
+        raise ValueError("log(...): expected a number above 0, and a base above 0 that is not 1")
+    return math.log(value, *base)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
     "max": max,
@@ -158,6 +164,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "round": _round,
     "ceil": math.ceil,
     "floor": math.floor,
+    "log": _log,
     "make_divisible": _make_divisible,
     "range": _range,
     "zip": _zip,

@@ -321,9 +321,10 @@ class MatMul(Op):
 
 
 class Gather(Op):
-    """Rows of a table by an index, both free tensors: `table[index]`, as Swin's relative position bias ([]).
+    """Rows of a table by an index, `table[index]`, as Swin's relative position bias ([]).
 
-    The index is a `buffer` of integers, of any shape.
+    The index is a `buffer` of integers, of any shape. The table is a free tensor, or any other value, of whose samples
+    the first axis is read: `table[:, index]`.
 
     Source: Swin Transformer, https://arxiv.org/abs/2103.14030
     """
@@ -340,9 +341,9 @@ class Gather(Op):
     def infer(self) -> Shape:
         if len(self.inputs) != 2:
             raise self.error("argument", f"expected a table and an index, got {len(self.inputs)} inputs", "from")
-        if any(lead is not Lead.NONE for lead in self.leads or (Lead.BATCH,)):
-            message = "expected a table and an index that are free tensors, without a batch"
-            raise self.error("shape", message, help="a `parameter` and a `buffer` without `batch: true`")
+        if not self.leads or self.leads[1] is not Lead.NONE:
+            message = "expected an index that is a free tensor, without a batch"
+            raise self.error("shape", message, help="a `buffer` without `batch: true`, second: `[table, index]`")
         table, index = self.inputs
         found = (*index, *table[1:])
         if len(found) > MAX_AXES:
@@ -363,7 +364,7 @@ class Gather(Op):
             raise self.error("value", f"the index {wrong} is beyond the {rows} rows of the table", "from")
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call("[]"),)
+        return (Call("[]" if self.leads[0] is Lead.NONE else "[:,]"),)
 
 
 OPS = (

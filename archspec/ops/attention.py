@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import Bool, Float, Int, Operand, arg
+from archspec.ops.initial import UNIFORM_BY_FAN
 from archspec.shapes import Shape, elements, shape_text
 
 HEADS_WORDS = ("num_heads", "n_heads", "nhead", "n_head", "head", "num_attention_heads", "nheads", "number_of_heads")
@@ -146,6 +147,12 @@ class MultiHeadAttention(Op):
     counts = (1, 2, 3)
     operand_names = ("query", "key", "value")
     submodules: ClassVar[Mapping[str, str]] = {"out_proj": "nn.Linear"}
+    initial: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"), "xavier_uniform"),
+        "in_proj_bias": "zeros",
+        "out_proj.weight": UNIFORM_BY_FAN["weight"],
+        "out_proj.bias": "zeros",
+    }
     commutative = False
     wants = gives = "tokens"
     ranks = (1,)

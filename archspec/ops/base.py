@@ -102,6 +102,8 @@ class Op:
     """How many it may read, where several numbers are right."""
     operand_names: ClassVar[tuple[str, ...]] = ()
     """What its inputs are called, where each has a part of its own."""
+    reads_parts: ClassVar[bool] = True
+    """Whether the results of a step before it may be these inputs, one by one."""
     takes_numbers: ClassVar[bool] = False
     """Whether some of its operands may be numbers; a merge then has a field `numbers` for them."""
     commutative: ClassVar[bool] = True

@@ -46,6 +46,7 @@ OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "/": operator.truediv,
     "@": operator.matmul,
     "[]": operator.getitem,
+    "[:,]": lambda table, index: table[:, index],
 }
 """The operators that may stand between all inputs of an op, evaluated from left to right."""
 
@@ -279,6 +280,7 @@ SIGNATURES: Final[dict[str, Signature]] = {
     **_FREE,
     "F.interpolate": _signature(size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False),
     "F.normalize": _signature(p=2.0, dim=1, eps=1e-12, always=("dim",)),
+    "F.linear": _PLAIN,
     "F.scaled_dot_product_attention": _signature(dropout_p=0.0, is_causal=False, scale=None, by_name=("scale",)),
     "F.pad": _signature("pad", mode="constant", value=None),
     **LAYERS,

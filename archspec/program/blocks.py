@@ -52,6 +52,7 @@ def _fill_network(compilation: Compilation, program: BlockProgram) -> None:
             compilation.findings.add(finding)
     declared = document.keys.get("input")
     program.network, program.params, program.steps = network, {**network.params}, network.steps
+    program.register = network.register
     program.inputs = tuple(declared.entries) if isinstance(declared, YamlMap) else ()
     if features is None or features in compilation.document.broken:
         return

@@ -13,6 +13,7 @@ from archspec.program.blocks import block_program
 from archspec.program.compilation import Compilation
 from archspec.program.cycles import find_block_cycles, params_in_order
 from archspec.program.initial import brought_rules, init_rules
+from archspec.program.register import registered_names
 from archspec.program.steps import CallStep, Program
 from archspec.program.typed_steps import default_value, typed_steps
 from archspec.syntax import YamlList, YamlMap
@@ -45,6 +46,7 @@ class _Compiler(Compilation):
         layers = self.document.keys.get("layers")
         if isinstance(layers, YamlList):
             program.steps = typed_steps(self, layers, library)
+            program.register = registered_names(self, self.document.keys.get("register"), program.steps)
         _fill_blocks(self)
         _check_params_used(self)
         program.has_uses = self.has_uses
@@ -69,6 +71,7 @@ def _fill_blocks(compilation: Compilation) -> None:
         program.brought = brought_rules(compilation, program.block.library)
         if isinstance(layers, YamlList):
             program.steps = typed_steps(compilation, layers, program.block.library)
+            program.register = registered_names(compilation, program.block.yaml.get("register"), program.steps)
     find_block_cycles(compilation, calls)
 
 

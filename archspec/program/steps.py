@@ -320,6 +320,8 @@ class ScopeStep(Step):
     let: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     init: InitRules = field(default_factory=lambda: EMPTY)
+    register: tuple[str, ...] = ()
+    """The names of the steps whose modules are registered first."""
 
     outer_names: tuple[str, ...] = ()
     """The names of outside that expressions in it mention."""
@@ -408,6 +410,8 @@ class BlockProgram:
     init: InitRules = field(default_factory=lambda: EMPTY)
     brought: InitRules = field(default_factory=lambda: EMPTY)
     """What the included file says that it comes from."""
+    register: tuple[str, ...] = ()
+    """The names of the steps whose modules are registered first."""
 
     @property
     def name(self) -> str:
@@ -428,4 +432,6 @@ class Program:
     init: InitRules = field(default_factory=lambda: EMPTY)
     draws: bool = False
     """Whether there is any `init:`, at the top or further in."""
+    register: tuple[str, ...] = ()
+    """The names of the steps whose modules are registered first."""
     diagnostics: list[Diagnostic] = field(default_factory=list)

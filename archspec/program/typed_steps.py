@@ -24,6 +24,7 @@ from archspec.ops.base import Op
 from archspec.program.blocks import block_program
 from archspec.program.compilation import Compilation, is_empty
 from archspec.program.initial import init_rules, op_rules
+from archspec.program.register import registered_names
 from archspec.program.steps import (
     NOTHING,
     RESERVED,
@@ -143,6 +144,7 @@ def _scope_step(
         step.broken = True
     if isinstance(layers, YamlList):
         step.steps = typed_steps(compilation, layers, library)
+        step.register = registered_names(compilation, arguments.get("register"), step.steps)
     step.settle()
     return step
 

@@ -138,7 +138,7 @@ class _Writer:
         found["init"] = _init(document.library)
         found["include"] = self.include(document.library)
         found["blocks"] = self.blocks(document.library)
-        found |= {key: document.keys[key].plain() for key in ("layers", "outputs") if key in document.keys}
+        found |= {key: document.keys[key].plain() for key in ("register", "layers", "outputs") if key in document.keys}
         return found
 
     def network(self, program: Program) -> Plain:

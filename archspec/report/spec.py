@@ -7,7 +7,7 @@ values from outside cannot be one of those, and becomes a block with named input
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from archspec.elaborate import Elaboration
@@ -27,7 +27,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
     graph, document = elaboration.graph, elaboration.program.document
     tree = graph.tree()
     shared = _shared_draws(graph)
-    writer = _Writer(shared, SharedScopes(tree, graph.nodes))
+    writer = _Writer(shared, SharedScopes(tree, graph.nodes), graph.register)
     names = {name: name for name in graph.inputs}
     layers = writer.steps(tree, names, next(iter(names)), "  ") or [_NO_LAYER]
     outputs = {
@@ -43,6 +43,7 @@ def show_spec(elaboration: Elaboration, overrides: Collection[str] = ()) -> str:
         *(["", "init:", *(f"  {op}: {flow(_rule(op, draws))}" for op, draws in shared.items())] if shared else []),
         *(["", "blocks:", *writer.blocks] if writer.blocks else []),
         "",
+        *writer.register(tree),
         "layers:",
         *layers,
         "",
@@ -68,8 +69,13 @@ def _origin(elaboration: Elaboration, overrides: Collection[str]) -> Iterable[st
 class _Writer:
     """Writes scopes as steps, and collects the blocks that some of them need."""
 
-    def __init__(self, draws: Mapping[str, Mapping[str, Draw]], scopes: SharedScopes) -> None:
-        self.shared, self.scopes = draws, scopes
+    def __init__(
+        self,
+        draws: Mapping[str, Mapping[str, Draw]],
+        scopes: SharedScopes,
+        registered: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.shared, self.scopes, self.registered = draws, scopes, registered
         self.calls: dict[str, Called] = {}
         self.blocks: list[str] = []
         self.count = 0
@@ -105,6 +111,11 @@ class _Writer:
                 *_, previous = [previous, *(node.path for node in child.items() if not node.is_free)]
         return lines
 
+    def register(self, scope: Tree[Node]) -> list[str]:
+        """Return the line that says which modules of a scope are registered first, if anything does."""
+        names = self.registered.get(scope.path)
+        return [f"register: {flow(list(names))}"] if names else []
+
     @staticmethod
     def _inside(scope: Tree[Node], path: str) -> str:
         return path[len(scope.path) + 1 :] if scope.path else path
@@ -137,12 +148,13 @@ class _Writer:
         if scope.path in self.calls:
             shared = self.calls[scope.path]
             scope, reads = shared.body(scope), tuple(shared.names)
+        register = self.register(scope)
         source = [] if called is None else [f"from: {flow(called[0] if len(called) == 1 else called)}"]
         if len(reads) == 1:
             head = [
                 f"{indent}- sequential:",
                 f"{indent}    name: {flow(name)}",
-                *(f"{indent}    {line}" for line in source),
+                *(f"{indent}    {line}" for line in (*source, *register)),
             ]
             inner = self.steps(scope, {reads[0]: "input"}, reads[0], indent + "      ")
             return [*head, f"{indent}    layers:", *inner]
@@ -150,7 +162,8 @@ class _Writer:
         block = f"scope_{self.count}"
         inputs = {path: f"value_{position}" for position, path in enumerate(reads)}
         inner = self.steps(scope, inputs, reads[0], "      ")
-        self.blocks += [f"  {block}:", f"    inputs: {flow(list(inputs.values()))}", "    layers:", *inner]
+        head = [f"inputs: {flow(list(inputs.values()))}", *register, "layers:"]
+        self.blocks += [f"  {block}:", *(f"    {line}" for line in head), *inner]
         return [f"{indent}- {block}: {{{', '.join([f'name: {flow(name)}', *source])}}}"]
 
     def _op(self, name: str, node: Node, reads: list[str] | None, indent: str) -> str:

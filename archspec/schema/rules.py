@@ -21,7 +21,7 @@ EXPRESSION = r"\$"
 FIGURES = ("params", "buffers", "macs", "flops", "layers", "depth")
 DOCUMENT_KEYS = (
     *("archspec", "name", "description", "reference", "extends", "include"),
-    *("input", "params", "defaults", "init", "blocks", "layers", "outputs", "expect"),
+    *("input", "params", "defaults", "init", "blocks", "register", "layers", "outputs", "expect"),
 )
 STEP_KEYS = ("name", "from", "when", "repeat")
 SCOPES = ("sequential", "inline")
@@ -96,6 +96,7 @@ def _document() -> Rule:
         "defaults": _ref("defaults"),
         "init": _ref("init"),
         "blocks": _ref("blocks"),
+        "register": _ref("register"),
         "layers": {"description": "The network: a list of steps.", **_ref("steps")},
         "outputs": {
             "description": "Names of steps, as a list or a mapping; default: the last step.",
@@ -217,6 +218,10 @@ def _definitions(ops: Ops) -> Rule:
         "shape": {"type": "array", "items": size, "minItems": 1, "maxItems": 4},
         **_step_key_definitions(),
         "let": {"description": "Local values, in order.", "type": "object"},
+        "register": {
+            **_texts("Steps whose modules are registered first, in this order; the others follow as they run."),
+            "minItems": 1,
+        },
         "output": _output(),
         "steps": {"type": "array", "items": _ref("step"), "minItems": 1},
         "step": _step(ops),
@@ -290,7 +295,7 @@ def _step(ops: Ops) -> Rule:
     unnamed = {key: rule for key, rule in keys.items() if key != "name"}
     sequential = {
         "description": "Steps in a scope of their own, named by position as in nn.Sequential.",
-        **_if_mapping(_mapping(keys, required=["layers"]), _ref("steps")),
+        **_if_mapping(_mapping({**keys, "register": _ref("register")}, required=["layers"]), _ref("steps")),
     }
     inline = {
         "description": "Steps spliced into the surrounding scope.",
@@ -314,6 +319,7 @@ def _block() -> Rule:
             "params": {"description": "Its arguments; an empty value must be given.", "type": ["object", "null"]},
             "inputs": {**_texts("Names of its inputs, where it has several."), "minItems": 1},
             "init": _ref("init"),
+            "register": _ref("register"),
             "layers": _ref("steps"),
         },
         required=["layers"],

@@ -40,6 +40,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "make_divisible": make_divisible,
     "math.ceil": math.ceil,
     "math.floor": math.floor,
+    "math.log": math.log,
 }
 """What generated code may call, by the name under which it does."""
 

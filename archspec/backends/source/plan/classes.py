@@ -64,6 +64,7 @@ class Planner(StepPlanner):
         graph, uses = self.trace.graphs[0], range(len(self.trace.roots))
         bindings = ClassBindings([environment_of(root) for root in self.trace.roots], self.kept)
         plan = ClassPlan(name, bindings, is_network=True, input_names=list(graph.inputs))
+        plan.register = graph.register.get("", ())
         sight = Sight()
         for input_name, shape in graph.inputs.items():
             sizes = tuple(map(literal, shape))
@@ -173,6 +174,7 @@ class Planner(StepPlanner):
             raise CannotPlan
         plan = ClassPlan("", ClassBindings([environment_of(scope) for scope in scopes]))
         plan.base, plan.keyed, plan.cancelled = self._base(scopes, steps)
+        plan.register = scopes[0].register
         self._add_inputs(plan, scopes, inputs, externals, by_axis=by_axis)
         plan.exposed = self._exposed(scopes)
         sight = Sight()
@@ -237,7 +239,7 @@ class Planner(StepPlanner):
         repeats = any(step.repeat is not None and step.siblings for step in all_steps(steps))
         if layout is not None and repeats and max(_length(scope) for scope in scopes) > MANY:
             return "Sequential", True, False
-        if all(is_numbered(scope) for scope in scopes):
+        if all(is_numbered(scope) and not scope.register for scope in scopes):
             return "ModuleList", False, True
         return "Module", False, True
 

@@ -465,6 +465,8 @@ class ClassPlan:
     arguments: dict[str, Binding] = field(default_factory=dict)
     size_arguments: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Arguments that are sizes of inputs: the number of the input and of its axis."""
+    register: tuple[str, ...] = ()
+    """The names of the modules that `__init__` makes first, as the spec says."""
     is_network: bool = False
     stands_for: Document | None = None
     """The spec that the class stands for, where that is a block of the network."""
@@ -481,6 +483,8 @@ class ClassPlan:
             for printed, binding in self.arguments.items()
         )
         lines = [f"class {self.name}({self.base}): {arguments}".rstrip(": ")]
+        if self.register:
+            lines.append(f"  registers first: {', '.join(self.register)}")
         numbers = dict(zip(self.inputs, self.input_names, strict=True))
         _show(self.statements, "  ", numbers, lines, flows=self.base != "Sequential")
         if self.base == "Sequential":

@@ -277,7 +277,7 @@ class StepPlanner:
     def _is_listing(self, scopes: Sequence[Scope]) -> bool:
         """Return whether scopes are lists of modules that are called one by one: numbered, and in all uses the same."""
         for scope in scopes:
-            if not is_numbered(scope) or scope in self.trace.users:
+            if not is_numbered(scope) or scope.register or scope in self.trace.users:
                 return False
             if any(isinstance(applied.step, Step) and applied.step.when is not None for applied in flat(scope.items)):
                 return False

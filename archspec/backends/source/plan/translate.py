@@ -26,7 +26,7 @@ from archspec.syntax import YamlList, YamlMap, YamlScalar
 Sizes = Callable[[list[str]], tuple[ast.expr | None, ...]]
 """Gives the expressions for the axes of the value with these paths; empty if it is not in sight."""
 
-_CALLED = {"ceil": "math.ceil", "floor": "math.floor"}
+_CALLED = {"ceil": "math.ceil", "floor": "math.floor", "log": "math.log"}
 """Functions of the language that Python calls otherwise."""
 
 _ITERATORS = frozenset({"range", "zip", "enumerate", "reversed"})

@@ -13,7 +13,9 @@ from archspec.backends.source.trees import equal
 
 
 def join_branches(plan: ClassPlan) -> None:
-    """Put neighbouring steps under one condition into one branch."""
+    """Put neighbouring steps under one condition into one branch, but where they are registered in another order."""
+    if plan.register:
+        return
 
     def join(statements: list[Statement]) -> None:
         for place in range(len(statements) - 1, 0, -1):

@@ -166,7 +166,7 @@ class Trace:
 
     def _is_straight(self, scope: Scope) -> bool:
         applied = self.applied[scope]
-        if self.exposed.get(scope):
+        if self.exposed.get(scope) or scope.register:
             return False
         previous = self.entry(scope)
         if previous is None:

@@ -22,6 +22,7 @@ from archspec.backends.source.plan.ir import (
     Slot,
     Statement,
     entry_of,
+    names_used,
     walk,
 )
 from archspec.backends.source.trees import literal, names_in, text
@@ -89,7 +90,7 @@ class InitWriter(ModuleWriter):
             self._functions(plan.statements, 2)
         else:
             self.add(2, "super().__init__()")
-            self._attributes(plan.statements, 2)
+            self._attributes(self._registered_first(plan.statements), 2)
             if len(self.lines) == head + 1 and not plan.arguments:
                 return []
         return self.lines
@@ -113,6 +114,24 @@ class InitWriter(ModuleWriter):
         self.add(2, f"super().__init__({name})" if plan.keyed else f"super().__init__(*{name})")
 
     # Attributes.
+
+    def _registered_first(self, statements: Sequence[Statement]) -> list[Statement]:
+        """Write what the spec registers first, in its order, with the local values for it; return what is left."""
+        left = list(statements)
+        for name in self.plan.register:
+            if any(map(has_module, self.entries.get(name, ()))) and not self._stand_together(self.entries[name]):
+                self.add(2, f"self.{name} = nn.ModuleList()")
+                self._begun.add(name)
+                continue
+            here = [each for each in left if any(_is_called(inner, name) for inner in _within(each))]
+            needed = names_used(here)
+            for each in reversed(left):
+                if isinstance(each, Let) and each.target in needed:
+                    needed |= names_used([each])
+                    here.append(each)
+            self._attributes([each for each in left if each in here], 2)
+            left = [each for each in left if each not in here]
+        return left
 
     def _attributes(self, statements: Sequence[Statement], level: int, *, within_loop: bool = False) -> None:
         """Write the statements that set what a class holds."""
@@ -426,6 +445,19 @@ class InitWriter(ModuleWriter):
         if isinstance(first, ast.List):
             return ast.Constant(len(first.elts))
         return ast.Call(trees.name("len"), [self.in_forward(first)], [])
+
+
+def _is_called(statement: Statement, name: str) -> bool:
+    """Return whether a statement makes the module, or a module of the list, that is called `name`."""
+    entry = entry_of(statement.name)
+    return statement.name == name or entry is not None and entry[0] == name
+
+
+def _within(statement: Statement) -> Sequence[Statement]:
+    """Return a statement, or what stands in it under a condition."""
+    if not isinstance(statement, Branch | InTraining):
+        return [statement]
+    return [inner for each in statement.inside() for inner in _within(each)]
 
 
 def _read_in_forward(statements: Sequence[Statement]) -> set[str]:

@@ -50,9 +50,10 @@ def loop(nodes: Sequence[Node], local: Callable[[str], str], level: int) -> list
     bodies: dict[tuple[str, ...], list[str]] = {}
     families: dict[str, list[_Layer]] = {}
     for node in nodes:
-        if node.op.initial:
+        family = _family(node) if node.op.initial else ""
+        if family:
             layer = _Layer(node.path, tuple(name for name in node.op.weights() if name in node.op.initial), node.draws)
-            families.setdefault(_family(node), []).append(layer)
+            families.setdefault(family, []).append(layer)
         for name, family in node.op.submodules.items():
             families.setdefault(family, []).append(_Layer(f"{node.path}.{name}", _TENSORS, {}))
     if not any(layer.draws for layers in families.values() for layer in layers):
@@ -85,8 +86,8 @@ def _headed(keyword: str, test: str, body: Sequence[str], level: int) -> list[st
 
 
 def _family(node: Node) -> str:
-    """Return the class of torch that `isinstance` asks for."""
-    target = next(call.target for call in node.op.calls() if call.is_module)
+    """Return the class of torch that `isinstance` asks for; nothing where the weights are given to a function."""
+    target = next((call.target for call in node.op.calls() if call.is_module), "")
     return "nn.LayerNorm" if target.startswith("LayerNorm") else target
 
 
@@ -171,7 +172,7 @@ class _Writer:
             if not asked and self._may_be_missing(family, tensor, layers):
                 found += laid_out(level, "", Text(f"if {self.module}.{tensor} is not None:"))
                 inner += 1
-            found += self._draw(family, tensor, draw, inner)
+            found += self._draw(family, tensor, draw, layers, inner)
         return found
 
     @staticmethod
@@ -180,9 +181,9 @@ class _Writer:
         is_optional = tensor == "bias" and family.startswith(_OPTIONAL_BIAS)
         return is_optional or any(tensor not in layer.tensors for layer in layers)
 
-    def _draw(self, family: str, tensor: str, draw: Draw, level: int) -> list[str]:
+    def _draw(self, family: str, tensor: str, draw: Draw, layers: Sequence[_Layer], level: int) -> list[str]:
         """Return the call that draws a tensor."""
-        formulas = {name: self._formula(family, formula) for name, formula in draw.formulas}
+        formulas = {name: self._formula(family, formula, layers) for name, formula in draw.formulas}
         lines: list[str] = []
         if formulas.keys() == {"a", "b"} and draw.scheme == "uniform" and not isinstance(draw.value, list):
             lines = laid_out(level, "bound = ", Text(formulas["b"]))
@@ -195,10 +196,16 @@ class _Writer:
             items.append(Text(code if name in _POSITIONAL and draw.scheme in _BY_POSITION else f"{name}={code}"))
         return [*lines, *laid_out(level, "", Brackets(f"nn.init.{draw.function}(", items))]
 
-    def _formula(self, family: str, formula: str) -> str:
+    def _formula(self, family: str, formula: str, layers: Sequence[_Layer]) -> str:
         """Return a formula with the fans as the layer knows them."""
         if family == "nn.Linear":
             code = {"fan_in": f"{self.module}.in_features", "fan_out": f"{self.module}.out_features"}
+        elif family == "nn.MultiheadAttention":  # one weight for queries, keys and values, or one each
+            packed = ["in_proj_weight" in layer.tensors for layer in layers]
+            maps = "3 * " if all(packed) else ""
+            if any(packed) and not all(packed):
+                maps = f"(1 if {self.module}.in_proj_weight is None else 3) * "
+            code = {"fan_in": f"{self.module}.embed_dim", "fan_out": f"({maps}{self.module}.embed_dim)"}
         else:
             code = {"fan_in": f"{self.module}.weight[0].numel()", "fan_out": f"{self.module}.weight[:, 0].numel()"}
         names = {name: ast.parse(code[name], mode="eval").body for name in FANS}
