@@ -103,8 +103,9 @@ def _free(step: OpStep, applied: Uses, cursor: Cursor) -> Free:
         _planned(position, calls, symbols, cursor, None, statements) for position in range(len(calls[cursor.active[0]]))
     ]
     for plan in planned:
-        if "data" in plan.arguments and len(trees.text(plan.arguments["data"])) > trees.WIDEST:
-            plan.arguments["data"] = _computed(step, applied, symbols, calls, cursor) or plan.arguments["data"]
+        data = plan.arguments.get("data")
+        if data is not None and (isinstance(data, ast.Name) or len(trees.text(data)) > trees.WIDEST):
+            plan.arguments["data"] = _computed(step, applied, symbols, calls, cursor) or data
     name = child_name(step, applied, cursor)
     cursor.sight.add(out)
     return Free(name, [], [out], True, calls=planned, trained=bool(op.weights()), persistent=op.persistent)
