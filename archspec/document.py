@@ -33,7 +33,7 @@ MERGED = ("params", "blocks", "defaults", "init", "expect")
 INCLUDED_KEYS = ("archspec", "name", "description", "reference", "include", "defaults", "init", "blocks")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Library:
     """What a block finds around it: the blocks it may call, the defaults of its ops, and how their weights are drawn.
 
@@ -46,7 +46,7 @@ class Library:
     init: dict[str, Yaml] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Block:
     """A block as it stands in a file, and the library that it belongs to."""
 
@@ -63,7 +63,7 @@ class Block:
         return "network" in self.yaml.entries
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Document:
     """A spec laid together: values with their places, nothing evaluated yet.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from archspec.graph import Node, Tree
 
@@ -43,8 +43,7 @@ class SharedScopes:
                 self._pair(child, path, owner)
 
 
-@dataclass(frozen=True)
-class Called:
+class Called(NamedTuple):
     """How a module that is called several times reads and returns.
 
     `places` are those, among all reads from outside in the order in which they stand, of the first of each input: two

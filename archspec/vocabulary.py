@@ -26,7 +26,7 @@ _OUTSIDE = "write that part in torch, around `archspec.build(...)`"
 _ARITHMETIC = "archspec has no `{word}`; `archspec ops` lists the arithmetic that there is"
 _BLOCK = "that is a group of steps: define it under `blocks:`, as specs/{} does"
 
-_GROUP_WORD = re.compile("(?:block|module|unit|stage|cell|head|neck|stem)s?[0-9]*$")
+_GROUP_WORD = "(?:block|module|unit|stage|cell|head|neck|stem)s?[0-9]*$"
 _OPS = "`archspec ops` lists the ops; a block of your own stands under `blocks:`"
 _GROUP = "a group of steps is a `sequential`, or a block under `blocks:`"
 
@@ -287,7 +287,7 @@ def op_help(word: str, blocks: Collection[str]) -> str | None:
         return f"did you mean the block `{related}`, or `{op}`?" if related else f"did you mean `{op}`?"
     if sentence:
         return f"did you mean `{related}`? {_told(sentence, word)}" if related else _told(sentence, word)
-    if _GROUP_WORD.search(_plain(word)):
+    if re.search(_GROUP_WORD, _plain(word)):
         return did_you_mean(word, blocks) or _GROUP
     known = (*OPS, *blocks, "sequential", "inline", "use")
     near = nearest(word, known)

@@ -91,8 +91,7 @@ class LayerCost(NamedTuple):
         }
 
 
-@dataclass(frozen=True)
-class Totals:
+class Totals(NamedTuple):
     """Sums over a network. `depth` is the longest chain of weighted layers; `buffers` counts elements.
 
     `weight_bytes` is what the parameters take; `peak_activation_bytes` the most that is alive at once when the layers
@@ -111,7 +110,7 @@ class Totals:
 
     def to_dict(self) -> dict[str, int]:
         """Return the sums as plain data."""
-        return dict(vars(self))
+        return self._asdict()
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from archspec.document import Document
 from archspec.elaborate.context import too_large
@@ -34,8 +33,7 @@ from archspec.shapes import Shape
 __all__ = ["Elaboration", "InputShape", "elaborate"]
 
 
-@dataclass(frozen=True)
-class Elaboration:
+class Elaboration(NamedTuple):
     """What came of a document: the graph as far as it is sound, the params as they were set, and what is wrong.
 
     `warnings` are about what is allowed, but may surprise.

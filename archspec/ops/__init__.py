@@ -44,9 +44,6 @@ FAMILIES: dict[str, tuple[type[Op], ...]] = {
 OPS: dict[str, type[Op]] = {op.op: op for family in FAMILIES.values() for op in family}
 """Every op by its name in a spec."""
 
-SHIPPED = tuple(OPS.values())
-"""The ops that `schema.json` describes: all but those that are registered for a time."""
-
 
 def table() -> tuple[type[Op], ...]:
     """Return every op at this moment, as a key for caches of what depends on them."""
@@ -83,4 +80,4 @@ def registered(*ops: type[Op], family: str = "custom") -> Iterator[None]:
             del FAMILIES[family]
 
 
-__all__ = ["FAMILIES", "OPS", "SHIPPED", "registered", "table"]
+__all__ = ["FAMILIES", "OPS", "registered", "table"]

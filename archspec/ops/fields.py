@@ -22,9 +22,10 @@ AXES: Final = ("channels", "depth", "height", "width", "length", LAST)
 """The names of axes."""
 
 NO_TUPLES = "YAML has no tuples; write a list: `[3, 3]`"
-_SIZES = re.compile(r"[0-9]{1,9}(?: ?[x*] ?[0-9]{1,9}){1,3}|[(]? ?[0-9]{1,9}(?: ?, ?[0-9]{1,9}){0,3} ?,? ?[)]?")
-_PERCENTAGE = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,9})? ?%")
-_ARITHMETIC = re.compile(r"[-+]?[0-9.]{1,20}(?: ?(?://|[*]{2}|[-+*/%]) ?[0-9.]{1,20}){1,20}")
+# For messages only, so compiled when one is made.
+_SIZES = r"[0-9]{1,9}(?: ?[x*] ?[0-9]{1,9}){1,3}|[(]? ?[0-9]{1,9}(?: ?, ?[0-9]{1,9}){0,3} ?,? ?[)]?"
+_PERCENTAGE = r"[0-9]{1,9}(?:[.][0-9]{1,9})? ?%"
+_ARITHMETIC = r"[-+]?[0-9.]{1,20}(?: ?(?://|[*]{2}|[-+*/%]) ?[0-9.]{1,20}){1,20}"
 HINTS = {
     "none": "YAML reads `none` as text; an argument that is left out has its default",
     "yes": "YAML 1.2 reads `yes` as text; write `true`",
@@ -78,11 +79,11 @@ def hint(value: object, takes_lists: bool = False) -> str | None:
         return HINTS[word.lower()]
     if word.startswith("(") and not word.endswith(")"):
         return NO_TUPLES
-    if takes_lists and not word.isdecimal() and _SIZES.fullmatch(word):
+    if takes_lists and not word.isdecimal() and re.fullmatch(_SIZES, word):
         return f"write a list: [{', '.join(re.findall('[0-9]+', word))}]"
-    if _PERCENTAGE.fullmatch(word):
+    if re.fullmatch(_PERCENTAGE, word):
         return f"write {float(word.rstrip('% ')) / 100:g}"
-    if _ARITHMETIC.fullmatch(word):
+    if re.fullmatch(_ARITHMETIC, word):
         return "an expression stands in `${...}` as a whole: `${width * 2}`"
     digits = word.lstrip("+-")
     if digits.replace("_", "").replace(":", "").replace(".", "", 1).isdigit() and digits.isascii():

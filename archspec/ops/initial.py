@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from archspec.errors import Complaint, did_you_mean, kind_of
 from archspec.ops.fields import hint
@@ -28,8 +27,7 @@ ONES_AND_ZEROS = {"weight": "ones", "bias": "zeros"}
 """How torch fills the tensors of normalisations."""
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """How one tensor is drawn: a function of `torch.nn.init` with its arguments, by name.
 
     `formulas` has those arguments as text that follow from the layer's own `fan_in` and `fan_out`.
@@ -57,8 +55,7 @@ class Draw:
 Arguments = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Scheme:
+class Scheme(NamedTuple):
     """One way to draw a tensor: a function of `torch.nn.init`.
 
     `parse` makes its arguments of what stands after the scheme, None if nothing does. `axes` is how many axes the

@@ -122,8 +122,7 @@ class Value:
         return compiled
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class InitRule:
+class InitRule(NamedTuple):
     """How one tensor of an op is drawn: a scheme, and the value after it if there is one."""
 
     op: str
@@ -144,7 +143,7 @@ InitRules = Mapping[str, OpRules]
 """The same by op: an `init:`."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False, slots=True)
 class Repeat:
     """How often a step stands, and the name that each entry is bound to."""
 
@@ -152,7 +151,7 @@ class Repeat:
     binds: str | None
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Step:
     """What every step may carry. Abstract: an `OpStep`, `CallStep` or `ScopeStep`.
 
@@ -214,7 +213,7 @@ class Step:
         return set()
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class OpStep(Step):
     """An op with its arguments; `defaults` are those of the document, for arguments that the step does not give."""
 
@@ -257,7 +256,7 @@ class OpStep(Step):
         return found.union(_init_names(self.init)) if self.init else found
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class CallStep(Step):
     """A call of a block."""
 
@@ -268,7 +267,7 @@ class CallStep(Step):
         return set().union(*(value.names for value in self.arguments.values()))
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class ChoiceStep(Step):
     """A step whose op or block is the value of an expression: `- $activation`.
 
@@ -314,7 +313,7 @@ class Option(NamedTuple):
     faults: tuple[Complaint, ...] = ()
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class ScopeStep(Step):
     """A `sequential` or an `inline`."""
 
@@ -353,7 +352,7 @@ class ScopeStep(Step):
         return set(self.outer_names)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class UseStep(Step):
     """An earlier step of the same scope, applied again with the same weights; `target` is its name."""
 
@@ -394,7 +393,7 @@ def _constant_names(step: Step) -> frozenset[str] | None:
     return frozenset(name.partition(".")[0] for name in names)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class BlockProgram:
     """A block with typed steps. `params` without a default hold None.
 
@@ -420,7 +419,7 @@ class BlockProgram:
         return self.network.document.name if self.network is not None else self.block.name
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Program:
     """A document in typed form."""
 

@@ -6,13 +6,13 @@ Cells are plain text. Nothing in them is ever read as markup: HTML is escaped, c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from archspec.errors import printable
 from archspec.report.screen import UNLIMITED, Screen
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column.
 
     Where the terminal is too narrow for all, those of rank 0 are shown, and of the others as many as fit, a lower rank

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
 from archspec.errors import MAX_FINDINGS, Complaint, Diagnostic, Findings, kind_of, listed
-from archspec.ops import SHIPPED, table
+from archspec.ops import table
 from archspec.ops.base import Op
 from archspec.schema.hints import (
     bound_help,
@@ -22,7 +20,7 @@ from archspec.schema.hints import (
 )
 from archspec.schema.rules import EXPRESSION, SCOPES, Rule, schema
 from archspec.schema.violations import Path, Violation, size, violations
-from archspec.syntax import Yaml, YamlMap, YamlScalar, find
+from archspec.syntax import Yaml, YamlList, YamlMap, YamlScalar, find
 
 _TYPE_WORDS = {
     "integer": "an integer",
@@ -40,16 +38,12 @@ _BOUND_WORDS = {
 }
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=64)
 def _validator(ops: tuple[type[Op], ...]) -> Any:
-    """Return the compiled schema of a table of ops: the shipped file, unless others are registered for a time."""
+    """Return the compiled schema of specs that use no other ops than these."""
     import jsonschema_rs
 
-    if ops != SHIPPED:
-        return jsonschema_rs.validator_for(json.dumps(schema()))
-    package = os.path.dirname(os.path.dirname(__file__))
-    with open(os.path.join(package, "schema.json"), encoding="utf-8") as file:
-        return jsonschema_rs.validator_for(file.read())
+    return jsonschema_rs.validator_for(schema({op.op: op for op in ops}))
 
 
 def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
@@ -57,7 +51,9 @@ def validate(document: YamlMap) -> tuple[list[Diagnostic], set[Yaml]]:
 
     These are the wrong values themselves, the steps around them, and the values of the document's keys around those.
     """
-    if _validator(table()).is_valid(document.plain()):
+    keys = _keys(document)
+    # The schema of all ops takes several milliseconds to compile, which is a good part of a start.
+    if _validator(tuple(op for op in table() if op.op in keys)).is_valid(document.plain()):
         return [], set()
     found: list[Complaint] = []
     broken: set[Yaml] = set()
@@ -84,6 +80,20 @@ def validate_chosen(op: str, body: Yaml) -> list[Complaint]:
 @lru_cache(maxsize=2)
 def _rules(_ops: tuple[type[Op], ...]) -> Rule:
     return schema()
+
+
+def _keys(document: YamlMap) -> set[str]:
+    """Return every key in a document, however deep."""
+    found: set[str] = set()
+    todo: list[Yaml] = [document]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, YamlMap):
+            found.update(value.entries)
+            todo += value.entries.values()
+        elif isinstance(value, YamlList):
+            todo += value.items
+    return found
 
 
 def _step_on(path: Path) -> Path:

@@ -22,8 +22,8 @@ _STEPS_WORDS = ("steps", "modules", "body")
 _NETWORK_WORDS = {"spec": "network", "model": "network", "extends": "network", "outputs": "features"}
 _BLOCK_WORDS = {"steps": "layers", "body": "layers", "args": "params", "arguments": "params", "input": "inputs"}
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
-_EXPRESSION = re.compile(r"[A-Za-z_0-9.()\[\], +*/%-]*[+*/%-][A-Za-z_0-9.()\[\], +*/%-]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
+_EXPRESSION = r"[A-Za-z_0-9.()\[\], +*/%-]*[+*/%-][A-Za-z_0-9.()\[\], +*/%-]*"
 _BATCH_WORDS = ("n", "b", "bs", "batch", "batch_size", "none", "null", "?", "-1")
 
 
@@ -252,9 +252,9 @@ def _literal_help(types: list[str], pattern: str, path: Path, value: object) -> 
         return (
             f"without quotes, {value.lower()} is a boolean" if len(value) > 1 else f"write `{_BOOLEANS[value.lower()]}`"
         )
-    if _NAME.fullmatch(value):
+    if re.fullmatch(_NAME, value):
         return f"the value of a param is written `${value[:40]}`"
-    if _EXPRESSION.fullmatch(value) and len(value) < 100 and re.search("[A-Za-z0-9]", value):
+    if re.fullmatch(_EXPRESSION, value) and len(value) < 100 and re.search("[A-Za-z0-9]", value):
         return f'an expression is written "${{{value}}}"'
     return None
 
@@ -327,7 +327,7 @@ def _no_argument_help(path: Path, value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return f"write `- {op.op}`; a condition is `{op.op}: {{when: {str(value).lower()}}}`"
-    if isinstance(value, str) and _NAME.fullmatch(value) and not value.startswith("inplace"):
+    if isinstance(value, str) and re.fullmatch(_NAME, value) and not value.startswith("inplace"):
         return f"what it reads is named by `from`: `{op.op}: {{from: {value[:40]}}}`"
     if isinstance(value, list) and len(value) > 1 and all(isinstance(item, str) for item in value):
         return "an op reads one step; merge them first: `add`, `multiply` or `concat`"

@@ -5,6 +5,7 @@ They are kept flat, with `if`/`then` in place of alternatives, so that each viol
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import cleandoc
 from typing import Any
 
@@ -14,6 +15,7 @@ from archspec.ops.fields import MAX_AXES, REQUIRED, Choice, Field, Operand
 from archspec.ops.initial import SCHEMES
 
 Rule = dict[str, Any]
+Ops = Mapping[str, type[Op]]
 
 EXPRESSION = r"\$"
 FIGURES = ("params", "buffers", "macs", "flops", "layers", "depth")
@@ -30,8 +32,8 @@ USE = "use"
 FROM = "The step or steps it reads, by name; default: the previous step."
 
 
-def schema() -> Rule:
-    """Return the JSON Schema of a spec, as plain data."""
+def schema(ops: Ops = OPS) -> Rule:
+    """Return the JSON Schema of a spec, as plain data; or of one that uses no other ops than these."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "archspec",
@@ -39,7 +41,7 @@ def schema() -> Rule:
         "type": "object",
         "additionalProperties": False,
         "properties": _document(),
-        "definitions": {**_definitions(), **{f"op.{name}": _op(op) for name, op in OPS.items()}},
+        "definitions": {**_definitions(ops), **{f"op.{name}": _op(op) for name, op in ops.items()}},
     }
 
 
@@ -139,10 +141,10 @@ def _blocks() -> Rule:
     }
 
 
-def _defaults() -> Rule:
+def _defaults(ops: Ops) -> Rule:
     arguments = {
         name: {"type": "object", "additionalProperties": False, "properties": _arguments(op)}
-        for name, op in OPS.items()
+        for name, op in ops.items()
     }
     return {
         "description": "Per op, arguments used where a step does not give them.",
@@ -155,11 +157,11 @@ def _defaults() -> Rule:
 # Initial weights.
 
 
-def _init() -> Rule:
+def _init(ops: Ops) -> Rule:
     return {
         "description": "Per op, how initial weights are drawn: `{conv: {kaiming_normal: fan_out}}`.",
         "type": ["object", "null"],
-        "properties": {name: _ref(f"init.{name}") for name, op in OPS.items() if drawable(op)},
+        "properties": {name: _ref(f"init.{name}") for name, op in ops.items() if drawable(op)},
         "additionalProperties": False,
     }
 
@@ -209,7 +211,7 @@ def _expect() -> Rule:
 # Blocks and steps.
 
 
-def _definitions() -> Rule:
+def _definitions(ops: Ops) -> Rule:
     """Return the definitions that many places share, without those of the ops."""
     size = {"type": ["integer", "string"], "minimum": 1, "pattern": EXPRESSION}
     return {
@@ -222,7 +224,7 @@ def _definitions() -> Rule:
         },
         "output": _output(),
         "steps": {"type": "array", "items": _ref("step"), "minItems": 1},
-        "step": _step(),
+        "step": _step(ops),
         "call": {
             "description": "A call of a block, with its arguments.",
             "if": {"type": "object"},
@@ -231,10 +233,10 @@ def _definitions() -> Rule:
         },
         "block": _block(),
         "blocks": _blocks(),
-        "defaults": _defaults(),
-        "init": _init(),
+        "defaults": _defaults(ops),
+        "init": _init(ops),
         "draw": _draw(),
-        **{f"init.{name}": _draws(op) for name, op in OPS.items() if drawable(op)},
+        **{f"init.{name}": _draws(op) for name, op in ops.items() if drawable(op)},
         "include": _include(),
         "library": _library(),
     }
@@ -279,9 +281,9 @@ def _step_keys() -> Rule:
     return {key: _ref(key) for key in STEP_KEYS}
 
 
-def _step() -> Rule:
+def _step(ops: Ops) -> Rule:
     """Return the schema of a step: a mapping of one key, which is an op, a scope or a block."""
-    ops = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in OPS.items()}
+    steps = {name: {"description": cleandoc(op.__doc__ or ""), **_ref(f"op.{name}")} for name, op in ops.items()}
     keys = {**_step_keys(), "let": _ref("let"), "init": _ref("init"), "layers": _ref("steps")}
     use = {
         "description": "An earlier step of the same scope, applied again with the same weights.",
@@ -303,7 +305,7 @@ def _step() -> Rule:
         "type": ["string", "object"],
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {**ops, "sequential": sequential, "inline": inline, USE: use},
+        "properties": {**steps, "sequential": sequential, "inline": inline, USE: use},
         "additionalProperties": _ref("call"),
     }
 
