@@ -233,3 +233,22 @@ def test_errors(layers: str, code: str, place: int, message: str, help: str) -> 
 def test_an_output_depends_on_the_input() -> None:
     with pytest.raises(SpecError, match="`g` follows from free tensors only"):
         archspec.loads("input: [8]\nlayers: [relu, parameter: {name: g, shape: [8]}]\noutputs: [relu, g]\n")
+
+
+def test_what_has_no_batch_is_counted_once() -> None:
+    """The work on free tensors alone is done once for all samples, as torch does it: `verify` compares the two."""
+    net = archspec.loads(
+        """\
+input: [4, 6]
+layers:
+  - buffer: {name: grid, values: [[0.5, 1.0], [1.0, 2.0]], batch: true}
+  - sequential: {name: mlp, from: grid, layers: [linear: 8, relu, linear: 6]}
+  - slice: {start: 0, stop: 1}
+  - add: {from: [input, slice], broadcast: true}
+  - linear: 2
+"""
+    )
+    once, each = 2 * (2 * 8 + 8 * 6), 4 * 6 * 2
+    assert net.analyze().totals.macs == once + each
+    assert net.analyze(batch=3).totals.macs == once + 3 * each
+    assert archspec.verify(net, compiler="none").passed

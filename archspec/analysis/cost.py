@@ -11,7 +11,7 @@ from archspec.analysis.memory import peak_activation_elements
 from archspec.errors import Diagnostic, Span, UsageError, brief, did_you_mean
 from archspec.graph import Graph
 from archspec.ops.base import Op
-from archspec.shapes import LIMIT, Shape
+from archspec.shapes import LIMIT, Lead, Shape
 
 CONVENTIONS = {"macs": "conv+linear+attention", "flops": "2*macs+elementwise"}
 DTYPES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
@@ -193,7 +193,8 @@ def _layers(graph: Graph, running: Graph, batch: int, size: int) -> tuple[LayerC
     for node in graph.nodes:
         op = node.op
         macs, flops, output = op.figures
-        figures = (macs * batch, flops * batch, output * batch * size)
+        samples = batch if batch == 1 or op.lead is Lead.BATCH else 1  # what is computed from free tensors has no batch
+        figures = (macs * samples, flops * samples, output * samples * size)
         skipped = there is not None and node.path not in there
         if skipped:
             figures = (0, 0, 0)

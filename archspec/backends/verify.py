@@ -188,13 +188,14 @@ def _macs(graph: Graph) -> str:
         with counter:
             module.train(mode != "evaluation")(*inputs)
         macs = cost(graph, training=mode == "training").totals.macs
-        wanted, found = {"macs": macs}, {"macs": counter.get_total_flops() // 2 // BATCH}
+        once = sum(node.op.macs() for node in running.nodes if node.op.lead is not Lead.BATCH)  # for all samples
+        wanted, found = {"macs": macs}, {"macs": (counter.get_total_flops() // 2 - once) // BATCH + once}
         for node in running.nodes:
             owner = node.weights_of or node.path
             counts = counter.get_flop_counts().get(f"{type(module).__name__}.{owner}")
             if counts is not None:
                 wanted[owner] = wanted.get(owner, 0) + node.op.macs()
-                found[owner] = sum(counts.values()) // 2 // BATCH
+                found[owner] = sum(counts.values()) // 2 // (BATCH if node.op.lead is Lead.BATCH else 1)
         _agree(wanted, found)
     return f"{macs:,} = FlopCounterMode / 2"
 
