@@ -18,7 +18,7 @@ import archspec
 from archspec.errors import CODES, Complaint
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Call, Op
-from archspec.ops.fields import REQUIRED, Int, arg
+from archspec.ops.fields import REQUIRED, Float, Int, arg
 from archspec.report.op_reference import example
 from archspec.schema import SCOPES, STEP_KEYS
 from archspec.shapes import Lead, Shape
@@ -462,3 +462,59 @@ def test_flops(name: str, inputs: list[Shape], arguments: dict[str, Any], flops:
 )
 def test_summary(name: str, arguments: dict[str, Any], summary: str) -> None:
     assert OPS[name]((IMAGE,), arguments).summary() == summary
+
+
+def test_the_schema_of_a_number_has_its_bounds() -> None:
+    """What the schema lets through is refused later, without the place of the number."""
+    assert Float(0, 1).schema() == {"type": "number", "minimum": 0, "maximum": 1}
+    assert Float(0, 1, open_minimum=True, open_maximum=True).schema() == {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+    }
+    assert Float().schema() == {"type": "number"}
+
+
+def test_the_schema_of_padding_counts_the_axes() -> None:
+    schema = OPS["conv"].fields["padding"].kind.schema()
+    validator = Draft7Validator(schema)
+    assert [validator.is_valid([1] * count) for count in range(5)] == [False, True, True, True, False]
+    assert [validator.is_valid([[1] * count]) for count in range(4)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("right", "help"), [((5, 4), "swap the last two axes of the second: `permute: [1, 0]`"), ((5, 7), None)]
+)
+def test_matmul_advises_a_transpose_where_it_helps(right: Shape, help: str | None) -> None:
+    with pytest.raises(Complaint, match="is not the one before the last of") as caught:
+        OPS["matmul"]((((3, 4)), right), {})
+    assert caught.value.help == help
+
+
+@pytest.mark.parametrize(
+    ("op", "argument", "words"),
+    [
+        ("gelu", "approximate", ("approximation", "tanh")),
+        ("buffer", "values", ("data", "fill")),
+        ("buffer", "persistent", ("saved",)),
+        ("parameter", "shape", ("size", "dims")),
+        ("attention", "dropout", ("p", "attn_drop")),
+    ],
+)
+def test_arguments_have_other_names_elsewhere(op: str, argument: str, words: tuple[str, ...]) -> None:
+    assert {*words} <= {*OPS[op].fields[argument].also_called}
+
+
+def test_free_tensors_are_drawn_in_a_colour_of_their_own() -> None:
+    others = {OPS[op].color for op in OPS if OPS[op].arity != 0}
+    assert "" in others
+    assert OPS["parameter"].color == OPS["buffer"].color not in others
+
+
+def test_a_bias_of_attention_is_one_more_operation_for_each_pair() -> None:
+    """6 for scaling and softmax, 7 with a bias, as the reference of the ops says."""
+    shapes: tuple[Shape, ...] = ((5, 8), (5, 8), (5, 8))
+    plain = OPS["attention"](shapes, {"heads": 2})
+    assert plain.flops() == 2 * plain.macs() + 6 * 2 * 5 * 5
+    biased = OPS["attention"]((*shapes, (2, 5, 5)), {"heads": 2, "bias": "table"})
+    assert biased.flops() == plain.flops() + 2 * 5 * 5
