@@ -511,7 +511,7 @@ SAMPLES: dict[str, Samples] = {
         [*ELEMENTWISE[:-2], good(IMAGE, numbers=[None, 0.5])],
         [bad("argument", "expected two operands, got 3", IMAGE, IMAGE, numbers=[None, 1, None])],
     ),
-    **{name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]) for name in ("neg", "exp", "log", "sqrt", "square", "abs")},
+    **{name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]) for name in ("neg", "exp", "sin", "cos", "log", "sqrt", "square", "abs")},
     "pow": Samples(
         [good(shape, exponent=power) for shape, power in zip(RANKS, (2, 0.5, -1, 3, 1, 4), strict=True)],
         [
@@ -1141,6 +1141,9 @@ SAMPLES: dict[str, Samples] = {
             good((4, 2, 3, 2), (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
             good(FIVE, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
             good(SIX, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4, 3), (2, 5), axis=1)._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4, 3, 2), (2,), axis="last")._replace(leads=(Lead.ONE, Lead.NONE)),
+            good((4, 3), (2,))._replace(leads=(Lead.ONE, Lead.NONE)),
         ],
         [
             bad("shape", "expected a table and an index that are free tensors", (4, 3), (2,)),
