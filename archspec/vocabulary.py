@@ -74,7 +74,7 @@ MISSING_OPS: Mapping[str, str] = {
     "archspec has no `{word}`; `matmul` multiplies two matrices, `linear` multiplies by a learned one": (
         "einsum dot bilinear_layer tensordot"
     ),
-    _ARITHMETIC: "reciprocal rsqrt sign floor ceil round erf sin cos",
+    _ARITHMETIC: "reciprocal rsqrt sign floor ceil round erf",
     "archspec has no `{word}`; `clamp: {min: -1, max: 1}` does the same": "hardtanh hard_tanh",
     "archspec has no `{word}`; `archspec ops` lists the activations that there are": (
         "celu rrelu hardshrink softshrink tanhshrink softsign log_sigmoid threshold maxout snake squareplus "

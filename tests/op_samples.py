@@ -523,7 +523,10 @@ SAMPLES: dict[str, Samples] = {
         [*ELEMENTWISE[:-2], good(IMAGE, numbers=[None, 0.5])],
         [bad("argument", "expected two operands, got 3", IMAGE, IMAGE, numbers=[None, 1, None])],
     ),
-    **{name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]) for name in ("neg", "exp", "log", "sqrt", "square", "abs")},
+    **{
+        name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS])
+        for name in ("neg", "exp", "sin", "cos", "log", "sqrt", "square", "abs")
+    },
     "pow": Samples(
         [good(shape, exponent=power) for shape, power in zip(RANKS, (2, 0.5, -1, 3, 1, 4), strict=True)],
         [
@@ -1155,9 +1158,12 @@ SAMPLES: dict[str, Samples] = {
             good(SIX, (2,))._replace(leads=(Lead.NONE, Lead.NONE)),
             good((4, 3), (2, 5))._replace(leads=(Lead.ONE, Lead.NONE)),
             good((4, 3), (2,))._replace(leads=(Lead.BATCH, Lead.NONE)),
+            good((4, 3), (2, 5), axis=1)._replace(leads=(Lead.NONE, Lead.NONE)),
+            good((4, 3, 2), (2,), axis="last")._replace(leads=(Lead.ONE, Lead.NONE)),
+            good((4, 3), (2,))._replace(leads=(Lead.ONE, Lead.NONE)),
         ],
         [
-            bad("shape", "expected an index that is a free tensor", (4, 3), (2,)),
+            bad("shape", "expected an index as it is stored", (4, 3), (2,)),
             bad("argument", "expected a table and an index, got 3 inputs", (4, 3), (2,), (2,)),
         ],
     ),

@@ -170,12 +170,12 @@ def test_what_is_no_module() -> None:
     assert torch.equal(found(IDENTITY)()(x), x)
     a, b, c = torch.rand(3, 2) + 1
     for symbol, operation in OPERATORS.items():
-        if symbol in ("@", "[]", "[:,]"):
+        if symbol == "@" or symbol.startswith("["):
             continue
         assert torch.equal(reduce(operation, [a, b, c]), eval(f"a {symbol} b {symbol} c"))
     assert torch.equal(OPERATORS["@"](x, x.T), x @ x.T)
     assert torch.equal(OPERATORS["[]"](x, torch.tensor([1, 0])), x.flip(0))
-    assert torch.equal(OPERATORS["[:,]"](x, torch.tensor([2, 1, 0])), x.flip(1))
+    assert torch.equal(OPERATORS["[:, ]"](x, (slice(None), torch.tensor([2, 1, 0]))), x.flip(1))
     assert all(hasattr(torch.Tensor, name.removeprefix("torch.")) for name in METHODS)
     assert all(issubclass(found(name), torch.nn.Module) for name in LAYERS)
 

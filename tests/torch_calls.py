@@ -44,6 +44,8 @@ def execute(
             result = result if call.item is None else result[call.item]
         elif call.is_operator:
             operands = list(values)
+            if axes := call.target.count(":"):
+                operands[1] = (*[slice(None)] * axes, operands[1])
             for place, number in numbers_of(call.arguments):
                 operands.insert(place, number)
             result = reduce(OPERATORS[call.target], operands)

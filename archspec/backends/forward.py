@@ -156,10 +156,9 @@ def _function_node(
     if step.target == "item":
         return graph.create_node("call_function", operator.getitem, (reads[0], arguments["position"]), {}, name)
     if step.target in OPERATORS:
+        if axes := step.target.count(":"):
+            reads = [reads[0], (*[slice(None)] * axes, reads[1])]  # type: ignore[list-item]
         between = OPERATORS[step.target]
-        if step.target == "[:,]":
-            every_sample = (slice(None), reads[1])
-            return graph.create_node("call_function", operator.getitem, (reads[0], every_sample), {}, name)
         operands: list[Any] = list(reads)
         for place, number in numbers_of(arguments):
             operands.insert(place, number)

@@ -7,7 +7,7 @@ from typing import Any
 
 from archspec.errors import Complaint
 from archspec.ops.base import ANY_RANK, Call, Op
-from archspec.ops.fields import MAX_AXES, Axis, Bool, Float, Kind, arg, axis_position, torch_dim
+from archspec.ops.fields import MAX_AXES, Axis, AxisNumber, Bool, Float, Kind, arg, axis_position, torch_dim
 from archspec.ops.free import Buffer
 from archspec.ops.merge import EqualShapes, number
 from archspec.shapes import Lead, Shape, elements, shape_text
@@ -41,6 +41,25 @@ class Exp(_Function):
     op = "exp"
     torch = "torch.exp"
     also_called = ("exponential", "e_to_the")
+
+
+class Sin(_Function):
+    """The sine of each number, as of the angles of a position encoding (torch.sin).
+
+    Source: Attention Is All You Need, https://arxiv.org/abs/1706.03762
+    """
+
+    op = "sin"
+    torch = "torch.sin"
+    also_called = ("sine",)
+
+
+class Cos(_Function):
+    """The cosine of each number (torch.cos)."""
+
+    op = "cos"
+    torch = "torch.cos"
+    also_called = ("cosine",)
 
 
 class Log(_Function):
@@ -324,7 +343,7 @@ class Gather(Op):
     """Rows of a table by an index, `table[index]`, as Swin's relative position bias ([]).
 
     The index is a `buffer` of integers, of any shape. The table is a free tensor, or any other value, of whose samples
-    the first axis is read: `table[:, index]`.
+    the rows are read: `table[:, index]`. What is found stands in place of the axis that the index counts along.
 
     Source: Swin Transformer, https://arxiv.org/abs/2103.14030
     """
@@ -338,36 +357,44 @@ class Gather(Op):
     broadcasts = True
     example = "[table, index]"
 
+    axis: int = arg(
+        AxisNumber(), "the axis of the table along which the index counts", 0, also_called=("dim", "dimension", "along")
+    )
+
     def infer(self) -> Shape:
         if len(self.inputs) != 2:
             raise self.error("argument", f"expected a table and an index, got {len(self.inputs)} inputs", "from")
         if not self.leads or self.leads[1] is not Lead.NONE:
-            message = "expected an index that is a free tensor, without a batch"
-            raise self.error("shape", message, help="a `buffer` without `batch: true`, second: `[table, index]`")
+            message = f"expected an index as it is stored, without a batch, got {self.operand(1)}"
+            help = "a `buffer` of this shape; what `reshape` and its like make of one has an axis in place of the batch"
+            raise self.error("shape", message, "from", help)
         table, index = self.inputs
-        found = (*index, *table[1:])
+        found = (*table[: self.axis], *index, *table[self.axis + 1 :])
         if len(found) > MAX_AXES:
             raise self.error("shape", f"the result {shape_text(found)} has more than {MAX_AXES} axes")
         return found
 
     def check_free(self, free: Mapping[int, Op]) -> None:
         index = free.get(1)
-        if index is None:
-            return
         numbers = index.integers() if isinstance(index, Buffer) else None
         if numbers is None:
-            message = f"expected an index of integers, got a {index.op}{' of floats' * isinstance(index, Buffer)}"
+            what = "what is computed of free tensors" if index is None else f"a {index.op}"
+            message = f"expected an index of integers, got {what}{' of floats' * isinstance(index, Buffer)}"
             raise self.error("type", message, "from", "a `buffer` whose values have no point: `values: [0, 1, 1, 0]`")
-        rows = self.input[0]
+        rows = self.input[self.axis]
         wrong = next((number for number in numbers if not -rows <= number < rows), None)
         if wrong is not None:
-            raise self.error("value", f"the index {wrong} is beyond the {rows} rows of the table", "from")
+            where = f" along its axis {self.axis}" if self.axis else ""
+            raise self.error("value", f"the index {wrong} is beyond the {rows} rows of the table{where}", "from")
 
     def calls(self) -> tuple[Call, ...]:
-        return (Call("[]" if self.leads[0] is Lead.NONE else "[:,]"),)
+        return (Call(f"[{':, ' * (self.axis + (self.leads[0] is not Lead.NONE))}]"),)
+
+    def summary(self) -> str:
+        return f"axis {self.axis}" if self.axis else ""
 
 
 OPS = (
-    *(Neg, Exp, Log, Sqrt, Square, Abs, Pow, Clamp),
+    *(Neg, Exp, Sin, Cos, Log, Sqrt, Square, Abs, Pow, Clamp),
     *(Minimum, Maximum, Mean, Max, Sum, Normalize, MatMul, Gather),
 )

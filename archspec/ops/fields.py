@@ -368,6 +368,20 @@ class Axes(Kind):
         return {**one, "type": ["integer", "string", "array"], "items": one, "minItems": 1, "maxItems": MAX_AXES}
 
 
+class AxisNumber(Axes):
+    """One axis, by name or number, counted from 0 for the channels; canonical: its number."""
+
+    expected = "an axis, by name or number from 0,"
+    takes_lists = False
+
+    def parse(self, value: object, rank: int) -> int:  # type: ignore[override]
+        return self._one(value, rank)
+
+    def schema(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().schema()["items"]
+        return found
+
+
 class OneOrMore(Kind):
     """An integer, or a list of them; canonical: a list."""
 

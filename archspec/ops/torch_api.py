@@ -45,10 +45,12 @@ OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "*": operator.mul,
     "/": operator.truediv,
     "@": operator.matmul,
-    "[]": operator.getitem,
-    "[:,]": lambda table, index: table[:, index],
+    **{f"[{':, ' * axis}]": operator.getitem for axis in range(7)},
 }
-"""The operators that may stand between all inputs of an op, evaluated from left to right."""
+"""The operators that may stand between all inputs of an op, evaluated from left to right.
+
+`[:, ]` is for an index along the second axis, `table[:, index]`.
+"""
 
 
 def numbers_of(arguments: Mapping[str, Any]) -> list[tuple[int, Any]]:

@@ -62,9 +62,8 @@ class CallWriter:
             arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
             for place, tree in numbers_of(arguments):
                 operands.insert(place, expression(tree))
-            if call.target in ("[]", "[:,]"):
-                every = "" if call.target == "[]" else ":, "
-                return Text(f"{operands[0].flat()}[{every}{operands[1].flat()}]"), True
+            if call.target.startswith("["):
+                return Text(f"{operands[0].flat()}{call.target[:-1]}{operands[1].flat()}]"), True
             return layout.Chain(call.target, [_operand(doc, call.target, n) for n, doc in enumerate(operands)]), False
         if leaf.op.methods and not call.makes_module and call.target not in ("torch.narrow", "torch.split"):
             arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
