@@ -247,6 +247,19 @@ CASES = [
         ),
     ),
     Case(
+        "name_indices",
+        loop(
+            "params: {widths: [8, 16, 12]}",
+            "{width: $widths}",
+            "{inline: {repeat: 3, let: {stage: $index}, layers: [{conv: $width}, {dropout: '${stage / 10}'}, {dropout: '${stage / 5}'}]}}",
+        ),
+        """
+- for i in range(3)
++ for stage in range(3)
+- stage = i
+""",
+    ),
+    Case(
         "inline_once",
         unit(
             "f: , h: '${f // 2}'",

@@ -40,6 +40,8 @@ def class_name(name: str, spelling: str = "") -> str:
     'ConvUnit'
     >>> class_name("repvgg_block", "RepVGG-A0")
     'RepVGGBlock'
+    >>> class_name("vgg11_bn"), class_name("wide_resnet50_2", "Wide ResNet-50-2")
+    ('VGG11BN', 'WideResNet50x2')
     """
     whole = _spelled(name.replace("_", "").replace("-", ""), re.sub(r"[^A-Za-z0-9]", "", spelling[:200]))
     found = ""
@@ -47,15 +49,18 @@ def class_name(name: str, spelling: str = "") -> str:
     if whole is not None and not whole.islower() and (len(words) == 1 or whole != whole.capitalize()):
         at = 0
         for word in words:
-            found += whole[at : at + 1].upper() + whole[at + 1 : at + len(word)]
+            found += _joint(found, word) + whole[at : at + 1].upper() + whole[at + 1 : at + len(word)]
             at += len(word)
     else:
         for word in words:
-            spelled = _word(word, spelling)
-            joint = "x" if found and found[-1].isdigit() and spelled[:1].isdigit() else ""
-            found += joint + spelled
+            found += _joint(found, word) + _word(word, spelling)
     found = found[:1].upper() + found[1:]
     return found if found and not found[0].isdigit() else f"Net{found}"
+
+
+def _joint(before: str, word: str) -> str:
+    """Return what stands between two words, so that numbers do not run together: 50 and 2 are `50x2`."""
+    return "x" if before[-1:].isdigit() and word[:1].isdigit() else ""
 
 
 def _spelled(word: str, letters: str) -> str | None:
@@ -65,8 +70,9 @@ def _spelled(word: str, letters: str) -> str | None:
 
 def _word(word: str, spelling: str) -> str:
     """Return one word of a name in capitals and small letters, as a text spells it where it does."""
-    if word.lower() in _SPELLED:
-        return _SPELLED[word.lower()]
+    stem = word.lower().rstrip("0123456789")
+    if stem in _SPELLED:
+        return _SPELLED[stem] + word[len(stem) :]
     letters = re.sub(r"[^A-Za-z0-9]", "", spelling[:200])
     at = letters.lower().find(word.lower()) if len(word) > 2 else -1
     found = letters[at : at + len(word)] if at >= 0 else ""

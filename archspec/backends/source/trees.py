@@ -444,7 +444,19 @@ def text(tree: ast.expr) -> str:
     code = ast.unparse(tree)
     if not strings:
         code = _EXPONENT.sub(r"\1e-\2", code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Slice):
+            code = _spaced(code, node)
     return _hugged(_bare_generators(code.replace("'", '"') if strings else code))
+
+
+def _spaced(code: str, part: ast.Slice) -> str:
+    """Return code with spaces around the colon of a slice whose bounds are no plain names: `[: stage + 1]`."""
+    bounds = [part.lower, part.upper]
+    if part.step is not None or all(each is None or isinstance(each, ast.Name | ast.Constant) for each in bounds):
+        return code
+    lower, upper = ("" if each is None else ast.unparse(each) for each in bounds)
+    return code.replace(f"[{lower}:{upper}]", f"[{f'{lower} : {upper}'.strip()}]")
 
 
 _EXPONENT = re.compile(r"(\d)e-0(\d)\b")

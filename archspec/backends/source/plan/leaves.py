@@ -468,6 +468,22 @@ def _name_template(step: Step, applied: Uses, cursor: Cursor) -> ast.expr | None
         if isinstance(part, str):
             values.append(ast.Constant(part))
         else:
-            value = part.tree
-            values.append(ast.FormattedValue(cursor.translated_tree(value, environments), -1))
-    return ast.JoinedStr(values) if values else None
+            value = cursor.translated_tree(part.tree, environments)
+            match value:
+                case ast.Constant(value=int() | str() as plain_value):
+                    values.append(ast.Constant(str(plain_value)))
+                case _:
+                    values.append(ast.FormattedValue(value, -1))
+    return ast.JoinedStr(_joined(values)) if values else None
+
+
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
+    """Return the parts of an f-string with texts that stand side by side as one."""
+    found: list[ast.expr] = []
+    for part in parts:
+        last = found[-1] if found else None
+        if isinstance(part, ast.Constant) and isinstance(last, ast.Constant):
+            found[-1] = ast.Constant(f"{last.value!s}{part.value!s}")
+        else:
+            found.append(part)
+    return found

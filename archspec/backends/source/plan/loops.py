@@ -32,7 +32,7 @@ from archspec.backends.source.trees import Unprintable, all_same, literal, names
 from archspec.backends.source.uses.alike import content
 from archspec.backends.source.uses.trace import name_of
 from archspec.backends.source.uses.trace import walk as walk_applied
-from archspec.graph import Applied, Node
+from archspec.graph import Applied, Node, Scope
 from archspec.names import list_of
 from archspec.program.steps import Step
 
@@ -62,7 +62,7 @@ def plan_copies(planner: StepPlanner, step: Step, entries: Entries, cursor: Curs
         return planner.single(step, {use: copies[0] for use, copies in entries.items()}, cursor)
     if step in cursor.unrolled:
         return _one_by_one(planner, step, entries, cursor)
-    if cursor.chain and cursor.keyed and len(counts) == 1 and counts <= {2, 3, 4}:
+    if cursor.chain and cursor.keyed and len(counts) == 1 and counts <= {2, 3, 4} and not _hold_copies(entries):
         return _one_by_one(planner, step, entries, cursor)
     if cursor.chain and not cursor.keyed:
         runs = _runs(entries)
@@ -86,6 +86,16 @@ def _one_by_one(planner: StepPlanner, step: Step, entries: Entries, cursor: Curs
     for position in range(len(entries[cursor.active[0]])):
         statements += planner.single(step, {use: copies[position] for use, copies in entries.items()}, cursor)
     return statements
+
+
+def _hold_copies(entries: Entries) -> bool:
+    """Return whether there are copies of another step within each of the copies: as stages of a network have blocks."""
+    return all(
+        any(isinstance(each.step, Step) and each.step.repeat is not None for each in walk_applied(copy.made.items))
+        for copies in entries.values()
+        for copy in copies
+        if isinstance(copy.made, Scope)
+    )
 
 
 def _size(entries: Entries) -> int:

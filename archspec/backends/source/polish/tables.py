@@ -239,7 +239,7 @@ def _table(plan: ClassPlan, name: str) -> Let | None:
 
 
 def name_indices(plan: ClassPlan) -> None:
-    """Call the number of a copy `index` unless a loop around it does."""
+    """Call the number of a copy what the spec calls it, else `index` unless a loop around it does."""
 
     def rename(statements: Sequence[Statement], around: bool) -> None:
         for statement in statements:
@@ -247,6 +247,7 @@ def name_indices(plan: ClassPlan) -> None:
                 for inner in statement.bodies():
                     rename(inner, around)
                 continue
+            _take_name(plan, statement)
             if statement.index in ("i", "j", "k") and not around and not _holds_index(statement):
                 change_all(statement.statements, {statement.index: trees.name("index")})
                 if statement.counter:
@@ -256,6 +257,24 @@ def name_indices(plan: ClassPlan) -> None:
             rename(statement.statements, around or statement.index == "index")
 
     rename(plan.statements, False)
+
+
+def _take_name(plan: ClassPlan, loop: Loop) -> None:
+    """Give the number of a copy the name of a local value that is nothing else."""
+    alias = next(
+        (each for each in loop.statements if isinstance(each, Let) and equal(each.value, trees.name(loop.index))), None
+    )
+    if not loop.index or alias is None or _sets(plan, alias.target) != 1:
+        return
+    loop.statements.remove(alias)
+    change_all(loop.statements, {loop.index: trees.name(alias.target)})
+    if loop.counter:
+        loop.counter.after = trees.replaced(loop.counter.after, {loop.index: trees.name(alias.target)})
+    loop.index = alias.target
+
+
+def _sets(plan: ClassPlan, name: str) -> int:
+    return sum(isinstance(each, Let) and each.target == name for each in walk(plan.statements))
 
 
 def _holds_index(loop: Loop) -> bool:
