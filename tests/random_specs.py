@@ -951,11 +951,10 @@ class _Generator:
         kind = self.random.randrange(8)
         if kind == 6:  # a linear layer whose weight and bias are given
             units = self.random.randint(1, 6)
-            weight = {"parameter": {"name": name, "shape": [units, shape[-1]], "init": {"normal": 0.5}}}
-            reads = [self.random.choice([*frame.visible()]), name]
-            if frame.find(reads[0]).shape[-1:] != shape[-1:]:
-                reads[0] = "input"
-                weight["parameter"]["shape"] = [units, frame.find("input").shape[-1]]
+            source = self.random.choice([*frame.visible()])
+            sizes = [units, frame.find(source).shape[-1]]
+            weight = {"parameter": {"name": name, "shape": sizes, "init": {"normal": 0.5}}}
+            reads = [source, name]
             if self.chance(0.4):
                 return [
                     weight,
