@@ -511,7 +511,10 @@ SAMPLES: dict[str, Samples] = {
         [*ELEMENTWISE[:-2], good(IMAGE, numbers=[None, 0.5])],
         [bad("argument", "expected two operands, got 3", IMAGE, IMAGE, numbers=[None, 1, None])],
     ),
-    **{name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS]) for name in ("neg", "exp", "sin", "cos", "log", "sqrt", "square", "abs")},
+    **{
+        name: Samples(EVERY_RANK, [SEVEN_AXES, TWO_INPUTS])
+        for name in ("neg", "exp", "sin", "cos", "log", "sqrt", "square", "abs")
+    },
     "pow": Samples(
         [good(shape, exponent=power) for shape, power in zip(RANKS, (2, 0.5, -1, 3, 1, 4), strict=True)],
         [
