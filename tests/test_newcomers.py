@@ -1,4 +1,4 @@
-"""The specs of tests/specs/timm have timm's figures and keys; a network as a block is pruned, and never its own part."""
+"""The specs of tests/specs/timm have timm's figures and keys; what a network as a block leaves out and refuses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_network_outside_of_the_folder(tmp_path: Path) -> None:
     inner.mkdir()
     (tmp_path / "out.yaml").write_text("input: [3, 8, 8]\nlayers: [relu]\n")
     (inner / "a.yaml").write_text(BLOCK % ("../out.yaml", "relu"))
-    with pytest.raises(archspec.SpecError, match="out.yaml"):
+    with pytest.raises(archspec.SpecError, match="out"):
         archspec.load(str(inner / "a.yaml"))
 
 
