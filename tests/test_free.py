@@ -209,6 +209,11 @@ layers:
             *("type", 5, "gather: expected an index of integers, got a buffer of floats", "no point"),
         ),
         (
+            "  - parameter: {name: t, shape: [3]}\n  - buffer: {name: i, values: [0, 1]}\n  - neg: {name: n, from: i}\n"
+            "  - gather: {name: q, from: [t, n]}\n  - relu: {from: input}\n  - multiply: [relu, q]\n",
+            *("type", 6, "gather: expected an index of integers, got what is computed of free tensors", "no point"),
+        ),
+        (
             "  - parameter: {name: g, shape: [1], repeat: 2}\n  - relu\n  - add: g\n",
             *("name", 3, "parameter: the copies have one name", '`name: "g${index}"`'),
         ),
