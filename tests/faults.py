@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import re
 import sys
 import time
@@ -360,7 +361,7 @@ def source_with_other_names_of_outputs(network: archspec.Network, stack: ExitSta
 Arguments = dict[str, Any]
 Change = Callable[[Callable[..., Any], Arguments], Any]
 
-ATTENTION = ("query", "key", "value", "embed_dim_to_check", "num_heads", "in_proj_weight", "in_proj_bias")
+ATTENTION = tuple(inspect.signature(F.multi_head_attention_forward).parameters)
 CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 AVG_POOL = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
@@ -405,6 +406,7 @@ class Twist:
         name = getattr(func, "__name__", "")
         if name not in self.functions or self.again and not weights_in(args, kwargs) & known:
             raise Absent
+        assert len(args) <= len(SIGNATURES[name]), f"{name} is given more than its signature here has"
         return self.change(func, {**dict(zip(SIGNATURES[name], args, strict=False)), **kwargs})
 
 

@@ -97,8 +97,10 @@ def _reads_of_left_out(step: Step, value: Any, namespace: Namespace, previous: R
     So `from: ["part${index}", "act${index - 1}"]` may stand under `when: "${index > 0}"`.
     """
     assert step.reads is not None
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
+    names = value if isinstance(value, list) else [value]
+    if step.takes_numbers:
+        names = [name for name in names if not is_number(name)]
+    if not names or not isinstance(value, list | str):
         return (previous,)
     if step.merges and isinstance(value, str):
         names = [None, *names]

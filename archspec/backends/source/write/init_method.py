@@ -346,7 +346,9 @@ class InitWriter(ModuleWriter):
             if fits(level, line):
                 self.add(level, line)
                 return
-        self.add(level, f"self.{held} = None")
+        is_buffer = any(isinstance(each, Free) and not each.trained for each in branch.statements if each.name == held)
+        # A buffer cannot be registered in place of an attribute.
+        self.add(level, f'self.register_buffer("{held}", None)' if is_buffer else f"self.{held} = None")
         self.add(level, f"if {text(branch.test)}:")
         self._attributes(branch.statements, level + 1)
 
