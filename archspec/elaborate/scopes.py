@@ -148,7 +148,7 @@ def _block(
 
 
 def _set_let(context: Context, step: ScopeStep, environment: Environment) -> None:
-    context.limits.nodes += len(step.let) // 16
+    context.limits.nodes += len(step.let) // 4
     if step.let:
         _fill(environment, step.let, "a value of `let` sees those above it")
 
