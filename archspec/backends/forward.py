@@ -129,7 +129,7 @@ def _forward(plan: Plan, evaluated: tuple[int, ...] | None = None) -> Callable[.
     else:
         graph.output(results[0] if len(results) == 1 else tuple(results))
     for node in reversed(graph.nodes) if plan.pruned or evaluated is not None else ():
-        if node.op in ("call_module", "call_function") and not node.users:
+        if node.op not in ("placeholder", "output") and not node.users:
             graph.erase_node(node)
     # An empty GraphModule is the public way to the compiled code. The modules are not its own: it has attributes
     # (`code`, `graph`, `meta`) whose names a step may bear.

@@ -78,7 +78,8 @@ class CallWriter:
                 if not slice_bounds(leaf, call):  # all of it
                     return docs[0], False
                 if isinstance(docs[0], Text):
-                    return Text(self._slice(docs[0].text, call, leaf)), True
+                    value = docs[0].text
+                    return Text(self._slice(f"({value})" if value.startswith("-") else value, call, leaf)), True
             if call.target in METHODS and isinstance(docs[0], Text) and docs[0].text.replace(".", "_").isidentifier():
                 return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
             if call.target == "torch.neg" and isinstance(docs[0], Text) and docs[0].text.isidentifier():

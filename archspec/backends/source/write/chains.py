@@ -377,8 +377,8 @@ def number_of(statement: Statement, place: int) -> int:
 
 
 def is_one_expression(statements: Sequence[Statement], keyed: bool) -> bool:
-    """Return whether a chain is written as one: of modules by name, only without one that is chosen."""
-    return is_simple(statements) and not (keyed and any(isinstance(each, Branch) for each in statements))
+    """Return whether a chain is written as one: of modules by name, only without choices and loops."""
+    return is_simple(statements) and not (keyed and any(isinstance(each, Branch | Loop) for each in statements))
 
 
 def is_simple(statements: Sequence[Statement]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archspec.backends.source import trees
@@ -117,7 +117,7 @@ class InitWriter(ModuleWriter):
 
     def _registered_first(self, statements: Sequence[Statement]) -> list[Statement]:
         """Write what the spec registers first, in its order, with the local values for it; return what is left."""
-        left = list(statements)
+        left = _unconditional(statements) if self.plan.register else list(statements)
         for name in self.plan.register:
             if any(map(has_module, self.entries.get(name, ()))) and not self._stand_together(self.entries[name]):
                 self.add(2, f"self.{name} = nn.ModuleList()")
@@ -453,6 +453,14 @@ def _is_called(statement: Statement, name: str) -> bool:
     """Return whether a statement makes the module, or a module of the list, that is called `name`."""
     entry = entry_of(statement.name)
     return statement.name == name or entry is not None and entry[0] == name
+
+
+def _unconditional(statements: Iterable[Statement]) -> list[Statement]:
+    """Return statements with what runs in training only in its place: `__init__` makes it in any case."""
+    found: list[Statement] = []
+    for each in statements:
+        found += _unconditional(each.statements) if isinstance(each, InTraining) else [each]
+    return found
 
 
 def _within(statement: Statement) -> Sequence[Statement]:
