@@ -555,8 +555,10 @@ class Interpreter:
             raise Invalid(error.message) from None
         if key == "gather":
             index = next((node.op for node in self.nodes if node.path == reads[1].path), None)
-            rows = index.values if isinstance(index, Buffer) else None
-            if isinstance(rows, list) and not all(isinstance(row, int) and row < reads[0].shape[0] for row in rows):
+            rows = index.integers() if isinstance(index, Buffer) else None
+            if rows is None:
+                raise Invalid("an index that is no buffer of integers")
+            if not all(row < reads[0].shape[0] for row in rows):
                 raise Invalid("an index beyond the table")
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:
             raise Invalid("too large")

@@ -63,7 +63,7 @@ class CallWriter:
             for place, tree in numbers_of(arguments):
                 operands.insert(place, expression(tree))
             if call.target.startswith("["):
-                return Text(f"{operands[0].flat()}{call.target[:-1]}{operands[1].flat()}]"), True
+                return Text(f"{_indexed(operands[0])}{call.target[:-1]}{operands[1].flat()}]"), True
             return layout.Chain(call.target, [_operand(doc, call.target, n) for n, doc in enumerate(operands)]), False
         if leaf.op.methods and not call.makes_module and call.target not in ("torch.narrow", "torch.split"):
             arguments = {key: self._argument(call, key, tree) for key, tree in call.arguments.items()}
@@ -78,8 +78,7 @@ class CallWriter:
                 if not slice_bounds(leaf, call):  # all of it
                     return docs[0], False
                 if isinstance(docs[0], Text):
-                    value = docs[0].text
-                    return Text(self._slice(f"({value})" if value.startswith("-") else value, call, leaf)), True
+                    return Text(self._slice(_indexed(docs[0]), call, leaf)), True
             if call.target in METHODS and isinstance(docs[0], Text) and docs[0].text.replace(".", "_").isidentifier():
                 return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
             if call.target == "torch.neg" and isinstance(docs[0], Text) and docs[0].text.isidentifier():
@@ -156,6 +155,12 @@ class CallWriter:
             else:
                 found.append(Text(f"{doc.flat()}.unsqueeze(0)") if fit else doc)
         return found
+
+
+def _indexed(doc: Doc) -> str:
+    """Return what is indexed, in parentheses if it is a formula, which binds less."""
+    code = doc.flat()
+    return f"({code})" if isinstance(doc, layout.Chain) or code.startswith("-") else code
 
 
 def _operand(doc: Doc, operator: str, place: int) -> Doc:

@@ -85,6 +85,19 @@ def _headed(keyword: str, test: str, body: Sequence[str], level: int) -> list[st
     return [*laid_out(level, "", Text(f"{keyword} {test}:")), *body]
 
 
+def _in_order(layers: Sequence[_Layer]) -> list[str]:
+    """Return the tensors of all layers so that those of each stand in its own order."""
+    found: list[str] = []
+    for layer in layers:
+        at = len(found)
+        for name in reversed(layer.tensors):
+            if name in found:
+                at = found.index(name)
+            else:
+                found.insert(at, name)
+    return found
+
+
 def _family(node: Node) -> str:
     """Return the class of torch that `isinstance` asks for; nothing where the weights are given to a function."""
     target = next((call.target for call in node.op.calls() if call.is_module), "")
@@ -100,7 +113,7 @@ class _Writer:
 
     def body(self, family: str, layers: Sequence[_Layer], level: int) -> list[str]:
         """Return the lines that draw the tensors of the layers of one class."""
-        tensors = dict.fromkeys(name for layer in layers for name in layer.tensors)
+        tensors = _in_order(layers)
         found: list[str] = []
         waiting: list[str] = []
         parts: list[set[str]] = []
