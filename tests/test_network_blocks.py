@@ -27,7 +27,7 @@ def found(path_or_text: Path | str) -> tuple[str, str, str | None, int, int]:
 
 def test_what_no_feature_needs_is_left_out() -> None:
     paths = [node.path for node in archspec.loads(spec("resnet18")).graph.nodes]
-    assert paths[0] == "body.c1"
+    assert paths[0] == "body.conv1"
     assert "body.layer1.1.conv2" in paths
     assert not [path for path in paths if path.startswith(("body.layer2", "body.fc"))]
     paths = [node.path for node in archspec.loads(spec("resnet18", "layer2.0.conv1")).graph.nodes]
