@@ -151,7 +151,13 @@ def _str(value: Any) -> str:
 def _log(value: float, *base: float) -> float:
     if value <= 0 or base and (base[0] <= 0 or base[0] == 1):
         raise ValueError("log(...): expected a number above 0, and a base above 0 that is not 1")
+    if base and base[0] in _LOGARITHMS:
+        return _LOGARITHMS[base[0]](value)
     return math.log(value, *base)
+
+
+_LOGARITHMS: dict[float, Callable[[float], float]] = {2: math.log2, 10: math.log10}
+"""What is exact to the last bit, by its base."""
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

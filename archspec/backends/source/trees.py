@@ -41,6 +41,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "math.ceil": math.ceil,
     "math.floor": math.floor,
     "math.log": math.log,
+    "math.log2": math.log2,
+    "math.log10": math.log10,
 }
 """What generated code may call, by the name under which it does."""
 

@@ -14,7 +14,7 @@ from archspec.backends.source.plan.bindings import (
     plain,
     value_in,
 )
-from archspec.backends.source.trees import Unprintable, all_same, literal, names_in, same
+from archspec.backends.source.trees import Unprintable, all_same, literal, names_in, same, text
 from archspec.errors import Complaint
 from archspec.expressions import Environment, Expression, Tensor, UnknownShape, compile_text
 from archspec.expressions.compiler import Compiler
@@ -254,6 +254,8 @@ class _Translator:
         arguments = [self.run(argument) for argument in tree.args]
         if called == "sum" and isinstance(arguments[0], ast.ListComp):
             arguments[0] = ast.GeneratorExp(arguments[0].elt, arguments[0].generators)
+        if called == "log" and len(arguments) == 2 and text(arguments[1]) in ("2", "10"):
+            func = ast.Attribute(trees.name("math"), f"log{text(arguments.pop())}", ast.Load())
         keywords = [ast.keyword(keyword.arg, self.run(keyword.value)) for keyword in tree.keywords]
         return ast.Call(func, arguments, keywords)
 
