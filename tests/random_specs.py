@@ -553,6 +553,10 @@ class Interpreter:
             op = OPS[key](tuple(ref.shape for ref in reads), given, leads=leads)
         except Complaint as error:
             raise Invalid(error.message) from None
+        if op.weighted or op.weights():
+            integers = {node.path for node in self.nodes if node.op.integers() is not None}
+            if integers & {ref.path for ref in reads}:
+                raise Invalid("integers where floats are computed")
         if key == "gather":
             index = next((node.op for node in self.nodes if node.path == reads[1].path), None)
             rows = index.integers() if isinstance(index, Buffer) else None

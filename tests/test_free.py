@@ -209,6 +209,11 @@ layers:
             *("type", 5, "gather: expected an index of integers, got a buffer of floats", "no point"),
         ),
         (
+            "  - buffer: {name: g, values: 2, shape: [4]}\n  - linear: {name: a, from: g, units: 4}\n"
+            "  - relu: {from: input}\n  - multiply: [relu, a]\n",
+            *("type", 4, "linear: expected floats, got the integers of 4", "`2.0`"),
+        ),
+        (
             "  - parameter: {name: t, shape: [3]}\n  - buffer: {name: i, values: [0, 1]}\n  - neg: {name: n, from: i}\n"
             "  - gather: {name: q, from: [t, n]}\n  - relu: {from: input}\n  - multiply: [relu, q]\n",
             *("type", 6, "gather: expected an index of integers, got what is computed of free tensors", "no point"),

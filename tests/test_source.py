@@ -243,7 +243,10 @@ def test_features(name: str) -> None:
 
 # The ecosystem: TorchScript and fx.
 
-NAMED_BY_ROUND = ("dense_blocks", "loop_over_a_list", "loop_over_mappings", "unseen_wavenet", "wavenet")
+NAMED_BY_ROUND = (
+    *("dense_blocks", "loop_over_a_list", "loop_over_mappings", "names_no_modules"),
+    *("unseen_wavenet", "wavenet"),
+)
 """Networks of which `forward` finds modules by names that it works out, `getattr(self, f"layer{index}")`.
 
 The names are keys of the state_dict. TorchScript takes literals only: `getattr's second argument must be a string`.

@@ -315,6 +315,15 @@ class Op:
 
     def check_free(self, free: Mapping[int, Op]) -> None:
         """Check the free tensors among the inputs, by their places. Raises: Complaint if one does not fit."""
+        if self.weighted or self.weights():
+            for place, other in free.items():
+                if other.integers() is not None:
+                    message = f"expected floats, got the integers of {self.operand(place)}"
+                    raise self.error("type", message, "from", "write the values of the `buffer` with a point: `2.0`")
+
+    def integers(self) -> list[int] | None:
+        """Return the numbers of a free tensor, in any order, if all are integers; else None."""
+        return None
 
     def infer(self) -> Shape:
         """Return the output shape; by default the input's. Raises: Complaint if the op cannot be applied."""

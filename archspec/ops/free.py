@@ -211,7 +211,6 @@ class Buffer(FreeTensor):
         return found
 
     def integers(self) -> list[int] | None:
-        """Return its numbers if all are integers, in any order; None if they are not."""
         found: list[Any] = []
         waiting = [self.values]
         while waiting:
