@@ -75,10 +75,10 @@ class CallWriter:
         if not call.makes_module:
             inputs: list[Doc] = [Brackets("[", docs, "]")] if call.listed else docs
             if call.target == "torch.narrow" and not call.listed:
-                if not slice_bounds(leaf, call):  # all of it
-                    return docs[0], False
                 if isinstance(docs[0], Text):
                     return Text(self._slice(_indexed(docs[0]), call, leaf)), True
+                if not slice_bounds(leaf, call):  # all of it
+                    return docs[0], False
             if call.target in METHODS and isinstance(docs[0], Text) and docs[0].text.replace(".", "_").isidentifier():
                 return Brackets(f"{docs[0].text}.{call.target[6:]}(", self._arguments(call)), True
             if call.target == "torch.neg" and isinstance(docs[0], Text) and docs[0].text.isidentifier():
