@@ -28,6 +28,16 @@ def _key(step: OpStep, environment: Environment) -> tuple[Any, ...] | None:
     if not step.is_free or step.defaults:
         return None
     names = sorted(set().union(*(value.names for _, value in step.made)))
-    values = [environment.find(name) for name in names]
-    types = tuple(map(type, values))
-    return (step, types, *values) if {int, float, str, bool}.issuperset(types) else None
+    try:
+        return (step, *(_hashable(environment.find(name)) for name in names))
+    except TypeError:
+        return None
+
+
+def _hashable(value: Any) -> tuple[Any, ...]:
+    """Return a number, text or a list of these as a key, in which 1, 1.0 and true differ. Raises: TypeError."""
+    if isinstance(value, list):
+        return list, *map(_hashable, value)
+    if type(value) not in (int, float, str, bool):
+        raise TypeError
+    return type(value), value
