@@ -313,3 +313,20 @@ def test_a_long_text_costs_what_it_takes() -> None:
     before = environment.budget.used
     compile_text("${p}" + "y" * 900).evaluate(environment)
     assert environment.budget.used - before > 990 // 16
+
+
+def test_free_tensors_of_equal_values() -> None:
+    """The numbers of a free tensor are worked out once for equal values, of which lists are some; 1 and 1.0 differ."""
+
+    def work(values: str) -> int:
+        blocks = "".join(f"  - one: {{by: {values.format(n)}, other: {n}}}\n" for n in range(1, 11))
+        return calls(
+            lambda: archspec.loads(
+                'input: [300]\nparams: {places: "${[i for i in range(300)]}"}\nblocks:\n  one:\n'
+                "    params: {by: , other: }\n    layers:\n"
+                '      - buffer: {name: b, values: "${[i * by for i in places]}"}\n'
+                f"      - add: {{from: [input, b]}}\n      - multiply: $other\nlayers:\n{blocks}"
+            )
+        )
+
+    assert 2 * work("1") < work("{}")

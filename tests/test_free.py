@@ -262,17 +262,3 @@ layers:
     assert net.analyze().totals.macs == once + each
     assert net.analyze(batch=3).totals.macs == once + 3 * each
     assert archspec.verify(net, compiler="none").passed
-
-
-def test_a_free_tensor_of_equal_values_is_made_once() -> None:
-    """Numbers, texts and lists of them: 1 and 1.0 differ."""
-    text = (
-        "input: [3]\nparams: {places: [0, 1, 2]}\nblocks:\n  one:\n    params: {by: , other: }\n    layers:\n"
-        '      - buffer: {name: b, values: "${[i * by for i in places]}"}\n      - add: {from: [input, b]}\n'
-        "      - multiply: $other\nlayers:\n  - one: {by: 1, other: 2}\n  - one: {by: 1, other: 3}\n"
-        "  - one: {by: 1.0, other: 2}\n"
-    )
-    first, second, third = (node.op for node in archspec.loads(text).graph.nodes if node.op.op == "buffer")
-    assert first is second
-    assert third is not first
-    assert [type(op.args()["values"][0]) for op in (first, third)] == [int, float]
