@@ -138,7 +138,7 @@ def _tried(text: str, outcome: Outcome) -> tuple[archspec.Network | None, SpecEr
 def measured_alone(text: str) -> Outcome:
     """Load a spec in a process of its own, which has done nothing else; return the best of some tries.
 
-    What other attacks left in memory is not this one's, and on a busy machine the processor's time is no constant.
+    Other attacks leave things in memory, and on a busy machine the same work takes more of the processor's time.
     """
     outcome = Outcome()
     for number in range(TRIES):

@@ -561,7 +561,7 @@ class Interpreter:
             index = next((node.op for node in self.nodes if node.path == reads[1].path), None)
             rows = index.integers() if isinstance(index, Buffer) else None
             if rows is None:
-                raise Invalid("an index that is no buffer of integers")
+                raise Invalid("expected a buffer of integers as index")
             if not all(row < reads[0].shape[0] for row in rows):
                 raise Invalid("an index beyond the table")
         if not _small(op.output) or len(self.nodes) >= MAX_NODES:

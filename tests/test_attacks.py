@@ -80,7 +80,7 @@ def test_two_writers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_costly_is_measured_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine, or what other attacks left in memory, is no failure of a spec."""
+    """A spec does not fail because the machine is busy, or because of what other attacks left in memory."""
     text = "input: [3]\nlayers: [relu: {repeat: 7}]\n"
     alone = attacks.measured_alone(text)
     assert (alone.word, alone.layers) == ("network", 7)

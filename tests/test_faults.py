@@ -143,7 +143,7 @@ def test_faults(name: str) -> None:
 
 
 def test_a_fault_is_planted_where_it_shows() -> None:
-    """The order of two branches of equal weights that are added is no fault, nor a filter that ReLU lets nothing of."""
+    """Nobody sees equal branches swapped before an `add`, or another filter whose output ReLU sets to 0."""
     text = """
     input: [3, 6, 6]
     layers:

@@ -35,7 +35,7 @@ def test_what_no_feature_needs_is_left_out() -> None:
 
 
 def test_what_stands_behind_the_features_is_not_applied() -> None:
-    """An input that is too small for the steps below is no error."""
+    """An input may be too small for the steps below."""
     text = spec("lenet5", "c1").replace(INPUT, "input: [1, 6, 6]")
     assert archspec.loads(text).graph.nodes[-1].path == "body.c1"
     assert found(text.replace("features: [c1]", "features: [c3]"))[0] == "shape"

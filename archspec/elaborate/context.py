@@ -57,7 +57,7 @@ class Context(ABC):
         self.inputs: Mapping[str, Shape | None] = {}
         self.free: dict[str, Op] = {}
         """The free tensors by their paths, but for those of scopes that were copied."""
-        self.free_ops: dict[tuple[Any, ...] | None, Op] = {}
+        self.free_ops: dict[tuple[Any, ...], Op] = {}
         """The free tensors by what they depend on."""
         self.failures: Counter[Step] = Counter()
         """How often a step has been found wrong: after `MAX_FAILURES` times it is not applied again."""

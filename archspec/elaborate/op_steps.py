@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from archspec.elaborate.context import Application, Context, keep_trace, place_of_copy, too_large
-from archspec.elaborate.free_tensors import keep_free, known_free
+from archspec.elaborate.free_tensors import free_key
 from archspec.elaborate.initial import own_draws
 from archspec.elaborate.interning import applied
 from archspec.elaborate.missing_padding import padding_help
@@ -27,7 +27,8 @@ def apply_op(context: Context, step: OpStep, application: Application) -> Ref:
     home = application.home
     name = home.new_name(step, application.environment)
     path, first = home.prefix + name, len(context.nodes)
-    known = known_free(context, step, application.environment)
+    key = free_key(step, application.environment)
+    known = context.free_ops.get(key) if key is not None else None
     arguments = step.constants if known else op_arguments(context, step, application.environment)
     given = () if step.is_free else application.reads
     shapes = tuple([ref.shape for ref in given])
@@ -40,7 +41,9 @@ def apply_op(context: Context, step: OpStep, application: Application) -> Ref:
             leads = leads if leads.count(Lead.BATCH) < len(leads) else ()
             op = known or applied(step.op, shapes, arguments, leads)  # type: ignore[arg-type]
             if step.is_free:
-                keep_free(context, step, application.environment, path, op)
+                context.free[path] = op
+                if key is not None:
+                    context.free_ops[key] = op
             elif op.leads:
                 op.check_free({n: context.free[ref.path] for n, ref in enumerate(given) if ref.path in context.free})
             results = op.results()

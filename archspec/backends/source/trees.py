@@ -453,7 +453,7 @@ def text(tree: ast.expr) -> str:
 
 
 def _spaced(code: str, part: ast.Slice) -> str:
-    """Return code with spaces around the colon of a slice whose bounds are no plain names: `[: stage + 1]`."""
+    """Return code with spaces around the colon of a slice, where a bound is more than a name: `[: stage + 1]`."""
     bounds = [part.lower, part.upper]
     if part.step is not None or all(each is None or isinstance(each, ast.Name | ast.Constant) for each in bounds):
         return code
