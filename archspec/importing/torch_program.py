@@ -93,6 +93,7 @@ class Reader:
         self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}  # type: ignore[union-attr]
         self.classes: dict[str, str] = {}
         self.batch = BATCH
+        self._sizes: dict[str, int] | None = None
         self.halves: dict[Any, list[View]] = {}
         """Splits that several nodes take their parts from."""
 
@@ -235,8 +236,12 @@ class Reader:
             return Unknown()
 
     def _flattened(self, result: Any) -> Any:
-        """Write a `flatten` where the source has it, rather than where its result is read."""
-        if not isinstance(result, View) or result.is_plain or len(result.spec_dims) != 1 or result.value.call is None:
+        """Write a `flatten` where the source has it, rather than where its result is read; so a module of its own."""
+        if not isinstance(result, View) or result.is_plain or result.value.call is None:
+            return result
+        if self.in_sequential():
+            return materialized(result, self.emit)
+        if len(result.spec_dims) != 1:
             return result
         if OPS[result.value.call.op].arity == 0:
             return result
@@ -302,9 +307,21 @@ class Reader:
             kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
             parts.append((Part(path, _kind(kind), int(number[1]) if number else 0), kind))
         own = ""
-        if parts and _is_leaf(parts[-1][1], self.module, parts[-1][0].path):
+        if parts and self._is_leaf(parts[-1][1], parts[-1][0].path):
             own = parts.pop()[0].path
         return tuple(part for part, _ in parts), own
+
+    def _is_leaf(self, kind: str, path: str) -> bool:
+        """Return whether a module is one op: torch's own, or with a single op in its `forward`."""
+        if kind.startswith("torch.nn.modules.") and ".container." not in kind:
+            return True
+        if self._sizes is None:
+            self._sizes = {}
+            for node in self.exported.graph.nodes:
+                if node.op == "call_function" and node.target is not operator.getitem:
+                    for entry, _ in (node.meta.get("nn_module_stack") or {}).values():
+                        self._sizes[entry] = self._sizes.get(entry, 0) + 1
+        return self._sizes.get(path, 0) == 1
 
     def emit(self, op: str, arguments: dict[str, Any], value: Value, shape: Sequence[int]) -> Value:
         """Add a call of an op that reads one value."""
@@ -416,29 +433,6 @@ def _name_of(target: Any) -> str:
 def _kind(kind: str) -> str:
     name = kind.rpartition(".")[2]
     return SEQUENTIAL if name in ("Sequential", "ModuleList", "ModuleDict") else name
-
-
-def _is_leaf(kind: str, module: nn.Module | None, path: str) -> bool:
-    """Return whether a module is an op of torch's, and no container."""
-    if kind.startswith("torch.nn.modules.") and ".container." not in kind:
-        return True
-    if module is None:
-        return False
-    try:
-        found = module.get_submodule(path)
-    except AttributeError:
-        return False
-    if isinstance(found, nn.Sequential) or any(True for _ in found.children()):
-        return False
-    return isinstance(found, _LEAVES) or type(found).__name__ in ("DropPath", "StochasticDepth")
-
-
-_LEAVES = tuple(
-    getattr(nn, name)
-    for name in dir(nn)
-    if name.startswith(("Conv", "BatchNorm", "Linear", "LayerNorm", "GroupNorm", "ReLU", "Dropout"))
-    and isinstance(getattr(nn, name), type)
-)
 
 
 def _without_defaults(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
