@@ -1126,6 +1126,15 @@ def _index_select(reader: Reader, x: Any, dim: int, index: Any) -> View:
     return _index(reader, x, [*[None] * (dim % len(reader.view(x).dims)), index])
 
 
+@rule("new_zeros", "zeros_like", "new_ones", "ones_like", "new_full", "full_like", "new_empty", "empty_like")
+def _filled(reader: Reader, x: Any, *given: Any, **_: Any) -> torch.Tensor:
+    assert reader.node is not None
+    fake = reader.node.meta["val"]
+    name = _name_of(reader)
+    value = given[-1] if "full" in name else 1 if "ones" in name else 0
+    return torch.full(tuple(fake.shape), value, dtype=fake.dtype)
+
+
 @rule("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size")
 def _nothing(reader: Reader, *_: Any, **__: Any) -> None:
     return None

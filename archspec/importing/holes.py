@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from archspec.importing.alignment import Hole, Template
+from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
 from archspec.importing.tree import Step
 from archspec.importing.values import ABSENT, VARYING, Code, alike, rounded, same
 from archspec.program.steps import RESERVED
@@ -205,6 +205,7 @@ class _Solver:
         if text is None:
             step = steps[0]
             word = step.name.rpartition(".")[2] if step.name and not step.name.isdigit() else step.op
+            word = "activation" if step.op in PLAIN_ACTIVATIONS else word
             param = Param(self._name(word, None), [here is True for here in wanted])
             self.found.params.append(param)
             self.kinds[param] = "bool"

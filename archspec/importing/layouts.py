@@ -217,6 +217,12 @@ def materialized(view: View, emit: Emit) -> View:
     return View(value, wanted, view.dims)
 
 
+def named_op(view: View) -> str | None:
+    """Return the op that alone arranges a view's value as the view has it, if it has a name for that purpose."""
+    found = _named(view.axes, view.spec_dims)
+    return found[0] if found is not None else None
+
+
 def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
     value, axes = view.value, view.axes
     if not _same_dims(axes, wanted):

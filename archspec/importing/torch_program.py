@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
-from archspec.importing.layouts import Batch, CannotExpressError, View, materialized, plain
+from archspec.importing.layouts import Batch, CannotExpressError, View, materialized, named_op, plain
 from archspec.importing.stand_ins import standing_in
 from archspec.importing.tree import SEQUENTIAL
 from archspec.ops import OPS
@@ -240,6 +240,8 @@ class Reader:
         if not isinstance(result, View) or result.is_plain or result.value.call is None:
             return result
         if self.in_sequential():
+            return materialized(result, self.emit)
+        if named_op(result) is not None:
             return materialized(result, self.emit)
         if len(result.spec_dims) != 1:
             return result
