@@ -1,0 +1,156 @@
+"""Values of arguments that are more than plain data: expressions, and what changes from copy to copy of a repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+
+class Code(str):
+    """The text of an expression of the language, without `${}`."""
+
+    __slots__ = ()
+
+
+class First(NamedTuple):
+    """One value for the first copy, another for the rest."""
+
+    first: Any
+    rest: Any
+
+
+class Last(NamedTuple):
+    """One value for all copies but the last."""
+
+    rest: Any
+    last: Any
+    count: Any
+
+
+class Linear(NamedTuple):
+    """A value that grows by the same step from copy to copy."""
+
+    start: Any
+    step: Any
+
+
+class Alternating(NamedTuple):
+    """Two values in turns."""
+
+    even: Any
+    odd: Any
+
+
+class Listed(NamedTuple):
+    """A value for each copy."""
+
+    values: tuple[Any, ...]
+
+
+Varying: TypeAlias = First | Last | Linear | Alternating | Listed
+VARYING = (First, Last, Linear, Alternating, Listed)
+
+_RELATIVE = 1e-6
+"""How far numbers may lie from a line that they were computed from in single precision."""
+
+
+def over_copies(values: Sequence[Any]) -> Any:
+    """Return how a value changes from copy to copy, in the shortest form; the value itself where it does not."""
+    first, count = values[0], len(values)
+    if all(same(value, first) for value in values):
+        return first
+    if count > 2 and all(same(value, values[1]) for value in values[1:]) or count == 2:
+        return First(first, values[1])
+    if all(_is_number(value) for value in values):
+        line = _line(values)
+        if line is not None:
+            return line
+    if all(same(value, values[at % 2]) for at, value in enumerate(values)):
+        return Alternating(values[0], values[1])
+    if all(same(value, first) for value in values[:-1]):
+        return Last(first, values[-1], count)
+    return Listed(tuple(values))
+
+
+def same(left: Any, right: Any) -> bool:
+    """Return whether two values are equal, and of one type: 1 is not True."""
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return (
+            type(left) is type(right)
+            and len(left) == len(right)
+            and all(same(a, b) for a, b in zip(left, right, strict=True))
+        )
+    return type(left) is type(right) and bool(left == right)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _line(values: Sequence[int | float]) -> Linear | None:
+    start, step = values[0], values[1] - values[0]
+    if all(isinstance(value, int) for value in values):
+        return Linear(start, step) if all(v == start + at * step for at, v in enumerate(values)) else None
+    step = (values[-1] - start) / (len(values) - 1)
+    scale = max(map(abs, values))
+    if all(abs(value - (start + at * step)) <= _RELATIVE * scale for at, value in enumerate(values)):
+        return Linear(start, step)
+    return None
+
+
+def text(value: Any) -> Any:
+    """Return a value as the spec has it: plain data, `$name`, or `${...}`."""
+    if isinstance(value, VARYING):
+        return text(Code(code(value)))
+    if isinstance(value, Code):
+        return f"${value}" if _is_name(value) else f"${{{value}}}"
+    if isinstance(value, list):
+        return [text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: text(item) for key, item in value.items()}
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def code(value: Any) -> str:
+    """Return a value as an expression has it."""
+    if isinstance(value, Code):
+        return str(value)
+    if isinstance(value, First):
+        return f"{code(value.first)} if index == 0 else {code(value.rest)}"
+    if isinstance(value, Last):
+        return f"{code(value.last)} if index == {code(value.count)} - 1 else {code(value.rest)}"
+    if isinstance(value, Linear):
+        return _linear(value)
+    if isinstance(value, Alternating):
+        return f"{code(value.even)} if index % 2 == 0 else {code(value.odd)}"
+    if isinstance(value, Listed):
+        return f"[{', '.join(map(code, value.values))}][index]"
+    if isinstance(value, list):
+        return f"[{', '.join(map(code, value))}]"
+    return repr(value)
+
+
+def _linear(value: Linear) -> str:
+    start, step = value
+    if isinstance(step, (int, float)) and not isinstance(step, Code):
+        factor = "index" if step == 1 else f"{rounded(step)!r} * index"
+        if isinstance(start, Code):
+            return f"{start} + {factor}" if step >= 0 else f"{start} - {Linear(0, -step).step!r} * index"
+        if not start:
+            return factor
+        if step and isinstance(start, float) and abs(start / step - round(start / step)) < 1e-4:
+            return f"{rounded(step)!r} * (index + {round(start / step)})"
+        return f"{factor} + {rounded(start)!r}"
+    return f"{code(start)} + {code(step)} * index"
+
+
+def rounded(value: Any) -> Any:
+    """Return a float without the noise of single precision."""
+    if not isinstance(value, float):
+        return value
+    short = float(f"{value:.6g}")
+    return short if abs(short - value) <= _RELATIVE * abs(value) else value
+
+
+def _is_name(value: str) -> bool:
+    return all(part.isidentifier() for part in value.split(".")) and value.isascii()

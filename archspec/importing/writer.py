@@ -1,0 +1,515 @@
+"""A network's blocks and steps as the text of a spec, with the names that its readers need and no others."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from archspec.importing.alignment import ABSENT
+from archspec.importing.blocks import Block, Structure, op_defaults
+from archspec.importing.tree import SEQUENTIAL, Input, Made, Read, Step, walk
+from archspec.importing.values import VARYING, Code, First, same, text
+from archspec.ops import OPS
+from archspec.program.steps import RESERVED
+from archspec.report.yaml_text import WIDTH, entry, flow
+
+FREE = frozenset({"parameter", "buffer"})
+
+
+@dataclass(eq=False)
+class _Names:
+    """The steps of one body with their names, and how its input is called."""
+
+    inputs: list[str]
+    of: dict[Step, str] = field(default_factory=dict)
+    written: set[Step] = field(default_factory=set)
+    parent: _Names | None = None
+    scope: Step | None = None
+
+
+def write(structure: Structure, params: Mapping[str, Any], expect: Mapping[str, Any] | None = None) -> str:
+    """Return the text of a spec.
+
+    Args:
+        structure: Blocks and steps, in which expressions mention `params`.
+        params: The params of the network.
+        expect: Figures that must hold.
+    """
+    return _Writer(structure, params).text(expect)
+
+
+class _Writer:
+    def __init__(self, structure: Structure, params: Mapping[str, Any]) -> None:
+        self.structure = structure
+        self.params = params
+        self.names: dict[int, _Names] = {}  # by the id of a body, which stays as it is
+        self.referred = self._referred()
+        inputs = [*structure.tree.program.inputs]
+        self._name_all(structure.body, ["input"] if len(inputs) == 1 else inputs, None, None)
+        for block in structure.blocks.values():
+            self._name_all(block.body, block_inputs(block), None, None)
+
+    def text(self, expect: Mapping[str, Any] | None) -> str:
+        program = self.structure.tree.program
+        lines = [f"name: {program.name}"]
+        for key, value in (("description", program.description), ("reference", program.reference)):
+            lines += entry(key, value) if value else []
+        shapes = {name: list(value.shape) for name, value in program.inputs.items()}
+        lines += entry("input", next(iter(shapes.values())) if len(shapes) == 1 else shapes)
+        if self.params:
+            lines += entry("params", dict(self.params)) if len(self.params) > 1 else [f"params: {flow(dict(self.params))}"]
+        bodies = [self.structure.body, *(block.body for block in self.structure.blocks.values())]
+        self.defaults = common_arguments(bodies)
+        if self.defaults:
+            lines += [*_block_of("defaults", self.defaults)]
+        if self.structure.blocks:
+            lines.append("blocks:")
+            for block in self.structure.blocks.values():
+                lines += [f"  {line}" for line in self._block(block)]
+        lines.append("layers:")
+        lines += [f"  {line}" for line in self._steps(self.structure.body)]
+        lines += self._outputs()
+        if expect:
+            lines.append(f"expect: {flow(dict(expect))}")
+        return "\n".join(lines) + "\n"
+
+    # Names.
+
+    def _referred(self) -> set[Step]:
+        """Return the steps that a reader names: it does not stand right behind, or reads something inside."""
+        found: set[Step] = set()
+        for body in self._bodies():
+            for steps in _all_bodies(body):
+                for at, step in enumerate(steps):
+                    implicit = _reads_before(steps, at)
+                    for number, read in enumerate(step.reads):
+                        short = number == 0 and _takes_short_form(step) and read == _before(steps, at)
+                        if isinstance(read, Made) and not implicit and not short:
+                            found.update(read.steps)
+                    for read in step.named.values():
+                        if isinstance(read, Made):
+                            found.update(read.steps)
+                    if isinstance(step.arguments.get("step"), Made):
+                        found.update(step.arguments["step"].steps)
+                for step in steps:
+                    if step.body is not None:
+                        # What it reads beside its input, its steps name themselves.
+                        for read in step.reads[1:]:
+                            if isinstance(read, Made):
+                                found.update(read.steps)
+        for read in self.structure.outputs.values():
+            if isinstance(read, Made):
+                found.update(read.steps)
+        return found
+
+    def _bodies(self) -> Iterator[list[Step]]:
+        yield self.structure.body
+        for block in self.structure.blocks.values():
+            yield block.body
+
+    def _name_all(self, body: list[Step], inputs: list[str], parent: _Names | None, scope: Step | None) -> None:
+        names = _Names(inputs, parent=parent, scope=scope)
+        self.names[id(body)] = names
+        positional = scope is not None
+        taken = {step.name for step in body if step.fixed and not step.position and step.name} | {*inputs}
+        position: int | None = 0
+        counts: dict[str, int] = {}
+        for step in body:
+            copies = step.repeat if isinstance(step.repeat, int) else 1 if step.repeat is None else None
+            auto: str | None
+            if positional:
+                auto = str(position) if position is not None else None
+                position = position + copies if position is not None and copies is not None else None
+                if step.when is not None:
+                    position = None if step.fixed and not step.position else position
+            elif isinstance(step.op, Code):
+                auto = None
+            else:
+                auto = self._automatic(str(step.op), taken, counts) if not (step.fixed and step.name) else None
+                if auto is None and step.name == self._peek(str(step.op), taken - {step.name}, counts):
+                    auto = self._automatic(str(step.op), taken - {step.name}, counts)
+            if step.fixed and not step.position:
+                names.of[step] = step.name
+                if step.name != auto or step.repeat is not None:
+                    names.written.add(step)
+            elif step.position:
+                names.of[step] = auto or step.name
+                if step in self.referred:
+                    pass
+            elif step in self.referred:
+                wish = _wish(step)
+                if auto is not None and not positional and step.when is None and (not wish or wish == auto):
+                    names.of[step] = auto
+                else:
+                    name = _free_name(wish or auto or "value", taken | {*names.of.values()})
+                    taken.add(name)
+                    names.of[step] = name
+                    names.written.add(step)
+            else:
+                names.of[step] = auto or ""
+            if step.body is not None:
+                self._name_all(step.body, ["input"], names, step)
+
+    def _automatic(self, op: str, taken: set[str], counts: dict[str, int]) -> str:
+        found = self._peek(op, taken, counts)
+        number = counts.get(op, 0)
+        while True:
+            number += 1
+            if (op if number == 1 else f"{op}_{number}") == found:
+                counts[op] = number
+                return found
+
+    def _peek(self, op: str, taken: set[str], counts: dict[str, int]) -> str:
+        number = counts.get(op, 0)
+        while True:
+            number += 1
+            name = op if number == 1 else f"{op}_{number}"
+            if name not in taken:
+                return name
+
+    # Reads.
+
+    def _reference(self, read: Read, names: _Names) -> Any:
+        if isinstance(read, (int, float)):
+            return read
+        if isinstance(read, Input):
+            if names.scope is None:
+                return names.inputs[read.index]
+            if read.index == 0:
+                return "input"
+            assert names.parent is not None
+            outer = self._reference(names.scope.reads[read.index], names.parent)
+            first = str(outer).split(".")[0]
+            hidden = outer == "input" or str(outer).startswith("../") or first in names.of.values()
+            return f"../{outer}" if hidden else outer
+        words = []
+        here = names
+        for step in read.steps:
+            word = here.of[step]
+            if "${" in word and isinstance(step.repeat, int):
+                word = _last_copy(word, step.repeat)
+            words.append(word)
+            inner = step.body if step.body is not None else self._template(step)
+            if inner is not None:
+                here = self.names[id(inner)]
+        if read.result is not None:
+            words.append(str(read.result))
+        return ".".join(words)
+
+    def _template(self, step: Step) -> list[Step] | None:
+        block = self.structure.blocks.get(str(step.op))
+        return block.body if block is not None else None
+
+    # Steps.
+
+    def _steps(self, body: list[Step]) -> list[str]:
+        lines: list[str] = []
+        at = 0
+        while at < len(body):
+            run = _same_condition(body, at)
+            if len(run) > 1:
+                lines += self._inline(run, body)
+            else:
+                lines += self._step_lines(self._data(body, at))
+            at += len(run)
+        return lines
+
+    def _inline(self, run: list[Step], body: list[Step]) -> list[str]:
+        first = body.index(run[0])
+        head: dict[str, Any] = {"when": text(run[0].when)}
+        inner = []
+        for step in run:
+            when, step.when = step.when, None
+            inner.append(self._data(body, body.index(step)))
+            step.when = when
+        if any(not isinstance(each, str) and "from" in (next(iter(each.values())) or {}) for each in inner[:1]):
+            pass
+        del first
+        return self._step_lines({"inline": {**head, "layers": inner}})
+
+    def _data(self, body: list[Step], at: int) -> Any:
+        """Return a step as YAML has it."""
+        step = body[at]
+        names = self.names[id(body)]
+        op = text(step.op) if isinstance(step.op, Code) else step.op
+        given: dict[str, Any] = {}
+        if step in names.written and names.of[step]:
+            given["name"] = names.of[step]
+        if step.repeat is not None:
+            given["repeat"] = text(step.repeat)
+        given.update(self._from(body, at, names))
+        if step.when is not None:
+            given["when"] = text(step.when)
+        given.update(self._arguments(step))
+        for name, read in step.named.items():
+            given[name] = self._reference(read, names)
+        if step.op == "use":
+            given = {"step": self._reference(step.arguments["step"], names), **given}
+        if step.body is not None:
+            given["layers"] = [self._data(step.body, inner) for inner in range(len(step.body))]
+            given["layers"] = _Layers(step.body)
+        if not given:
+            return op
+        first = self._first_argument(step)
+        if len(given) == 1 and first in given and not isinstance(given[first], dict):
+            return {op: given[first]}
+        return {op: given}
+
+    def _first_argument(self, step: Step) -> str:
+        if step.body is not None:
+            return "layers"
+        block = self.structure.blocks.get(str(step.op))
+        if block is not None:
+            return block.params[0].name if block.params else ""
+        if step.op == "use":
+            return "step"
+        found = OPS[step.op].fields if step.op in OPS else {}
+        if step.op in OPS and OPS[step.op].arity is None:
+            return "from"
+        return next((name for name, field in found.items() if not field.internal), "")
+
+    def _arguments(self, step: Step) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if step.op == "use":
+            return found
+        block = self.structure.blocks.get(str(step.op))
+        if block is not None:
+            order = [param.name for param in block.params]
+            return {name: text(step.arguments[name]) for name in order if name in step.arguments}
+        defaults = self.defaults.get(str(step.op), {})
+        own = op_defaults(str(step.op))
+        order = [*OPS[step.op].fields] if step.op in OPS else [*step.arguments]
+        for name in order:
+            if name in step.arguments:
+                value = step.arguments[name]
+                if name in defaults and same(defaults[name], value):
+                    continue
+                if name not in defaults and name in own and same(own[name], value):
+                    continue
+                found[name] = text(value)
+            elif name in defaults:
+                found[name] = own[name]
+        return found
+
+    def _from(self, body: list[Step], at: int, names: _Names) -> dict[str, Any]:
+        step = body[at]
+        if step.op in FREE or not step.reads:
+            return {}
+        reads = step.reads[:1] if step.body is not None else step.reads
+        if _reads_before(body, at):
+            return {}
+        references = [self._reference(read, names) for read in reads]
+        if _takes_short_form(step) and len(reads) == 2 and reads[0] == _before(body, at):
+            return {"from": references[1]}
+        return {"from": references if len(references) > 1 or _is_merge(step) else references[0]}
+
+    # Lines.
+
+    def _block(self, block: Block) -> list[str]:
+        lines = [f"{block.name}:"]
+        if block.params:
+            params = {param.name: None if param.default is ABSENT else param.default for param in block.params}
+            lines.append(f"  params: {flow(params)}")
+        if block.inputs > 1:
+            lines.append(f"  inputs: {flow(block_inputs(block))}")
+        lines.append("  layers:")
+        lines += [f"    {line}" for line in self._steps(block.body)]
+        return lines
+
+    def _step_lines(self, data: Any, width: int = WIDTH - 8) -> list[str]:
+        one = self._flow_step(data)
+        if one is not None and len(one) <= width:
+            return [f"- {one}"]
+        if isinstance(data, str):
+            return [f"- {data}"]
+        (op, given), = data.items()
+        layers = given if isinstance(given, _Layers) else given.get("layers") if isinstance(given, dict) else None
+        if layers is None:
+            return [f"- {_flow(data)}"] if one is not None else [f"- {_flow(data)}"]
+        head = {} if isinstance(given, _Layers) else {key: value for key, value in given.items() if key != "layers"}
+        inner = (
+            self._steps(layers.body)
+            if isinstance(layers, _Layers)
+            else [line for each in layers for line in self._step_lines(each, width - 4)]
+        )
+        if not head:
+            return [f"- {flow(op)}:", *(f"    {line}" for line in inner)]
+        lines = [f"- {flow(op)}:"]
+        for key, value in head.items():
+            lines.append(f"    {key}: {flow(value)}")
+        return [*lines, "    layers:", *(f"      {line}" for line in inner)]
+
+    def _flow_step(self, data: Any) -> str | None:
+        """Return a step on one line; None if it holds more steps than a line should."""
+        if isinstance(data, str):
+            return flow(data)
+        (op, given), = data.items()
+        if isinstance(given, _Layers):
+            inner = self._flow_layers(given)
+            return None if inner is None else f"{flow(op)}: {inner}"
+        if isinstance(given, dict):
+            parts = []
+            for key, value in given.items():
+                if key == "layers":
+                    shown = self._flow_layers(value)
+                    if shown is None:
+                        return None
+                else:
+                    shown = flow(value)
+                parts.append(f"{key}: {shown}")
+            return f"{flow(op)}: {{{', '.join(parts)}}}"
+        return f"{flow(op)}: {flow(given)}"
+
+    def _flow_layers(self, layers: Any) -> str | None:
+        if isinstance(layers, _Layers):
+            if len(layers.body) > MAX_IN_LINE or any(step.body is not None for step in layers.body):
+                return None
+            if len(layers.body) > 1 and any(len(_same_condition(layers.body, at)) > 1 for at in range(len(layers.body))):
+                return None
+            data = [self._data(layers.body, at) for at in range(len(layers.body))]
+        else:
+            data = layers
+            if len(data) > MAX_IN_LINE:
+                return None
+        shown = [self._flow_step(each) for each in data]
+        return None if any(each is None for each in shown) else f"[{', '.join(map(str, shown))}]"
+
+    def _outputs(self) -> list[str]:
+        outputs = self.structure.outputs
+        names = self.names[id(self.structure.body)]
+        last = self.structure.body[-1]
+        if len(outputs) == 1:
+            read = next(iter(outputs.values()))
+            if read == Made((last,)):
+                return []
+            return [f"outputs: {flow(self._reference(read, names))}"]
+        shown: dict[str, Any] = {}
+        for name, read in outputs.items():
+            where = self._reference(read, names)
+            training = name in self.structure.tree.program.training_only
+            shown[name] = {"from": where, "when": "training"} if training else where
+        return [f"outputs: {flow(shown)}"] if len(flow(shown)) < WIDTH - 9 else entry("outputs", shown)
+
+
+MAX_IN_LINE = 6
+"""The most steps that a scope written on one line has."""
+
+
+@dataclass(eq=False)
+class _Layers:
+    body: list[Step]
+
+
+def _flow(data: Any) -> str:
+    if isinstance(data, str):
+        return flow(data)
+    (op, given), = data.items()
+    return f"{flow(op)}: {flow(given)}"
+
+
+def _block_of(key: str, value: Mapping[str, Any]) -> list[str]:
+    one = f"{key}: {flow(dict(value))}"
+    if len(value) == 1 and len(one) <= WIDTH:
+        return [one]
+    return [f"{key}:", *(f"  {name}: {flow(item)}" for name, item in value.items())]
+
+
+def _last_copy(name: str, count: int) -> str:
+    before, _, rest = name.partition("${")
+    inside, _, after = rest.partition("}")
+    start = int(inside.partition("+")[2] or 0)
+    return f"{before}{count - 1 + start}{after}"
+
+
+def block_inputs(block: Block) -> list[str]:
+    """Return what the inputs of a block are called."""
+    return ["input"] if block.inputs <= 1 else [f"x{number}" for number in range(1, block.inputs + 1)]
+
+
+def _wish(step: Step) -> str:
+    name = step.name.rpartition(".")[2]
+    usable = name.isidentifier() and name.isascii() and name[:1].isalpha() and not keyword.iskeyword(name)
+    return name if usable and name not in RESERVED else "" if step.body is not None or isinstance(step.op, Code) else str(step.op)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    return found
+
+
+def _all_bodies(body: list[Step]) -> Iterator[list[Step]]:
+    yield body
+    for step in body:
+        if step.body is not None:
+            yield from _all_bodies(step.body)
+
+
+def _before(body: Sequence[Step], at: int) -> Read:
+    """Return what a step reads that does not say."""
+    for step in reversed(body[:at]):
+        if step.op not in FREE:
+            return Made((step,))
+    return Input(0)
+
+
+def _reads_before(body: Sequence[Step], at: int) -> bool:
+    """Return whether a step reads what it would read without `from`."""
+    step = body[at]
+    before = _before(body, at)
+    reads = step.reads[:1] if step.body is not None else step.reads
+    if _is_merge(step):
+        return False
+    if isinstance(before, Made) and before.steps[0].op == "split":
+        return len(reads) > 1 and reads == [Made(before.steps, number) for number in range(len(reads))]
+    return reads == [before] or not reads
+
+
+def _is_merge(step: Step) -> bool:
+    return step.op in OPS and OPS[step.op].arity is None
+
+
+def _takes_short_form(step: Step) -> bool:
+    return _is_merge(step) and step.op != "concat" and len(step.reads) == 2
+
+
+def _same_condition(body: Sequence[Step], at: int) -> list[Step]:
+    """Return the steps from a place on that stand under one condition, if there are several and they may be one scope."""
+    step = body[at]
+    run = [step]
+    if step.when is None or step.repeat is not None:
+        return run
+    for other in body[at + 1 :]:
+        if other.repeat is not None or not same(other.when, step.when):
+            break
+        run.append(other)
+    return run
+
+
+def common_arguments(bodies: Sequence[list[Step]]) -> dict[str, dict[str, Any]]:
+    """Return arguments that most steps of an op share, and that the op does not have by itself."""
+    steps: dict[str, list[Step]] = {}
+    for body in bodies:
+        for step in walk(body):
+            if step.op in OPS:
+                steps.setdefault(step.op, []).append(step)
+    found: dict[str, dict[str, Any]] = {}
+    for op, uses in sorted(steps.items()):
+        own = op_defaults(op)
+        for name in dict.fromkeys(name for step in uses for name in step.arguments if name in own):
+            values = [step.arguments.get(name, own[name]) for step in uses]
+            for value in values:
+                if isinstance(value, (Code, list, *VARYING)) or same(value, own[name]):
+                    continue
+                alike = sum(same(value, other) for other in values)
+                default = sum(same(own[name], other) for other in values)
+                if alike >= 2 and alike > default + 1:
+                    found.setdefault(op, {})[name] = value
+                    break
+    return found
+
+
+_ = First, SEQUENTIAL
