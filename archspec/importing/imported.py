@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +28,7 @@ from archspec.importing.calls import Missing, Program
 from archspec.importing.failures import not_exported
 from archspec.importing.onnx_program import read_onnx
 from archspec.importing.onnx_proof import full_state, prove_onnx
-from archspec.importing.proof import Reference, Undrawn, loaded, prove
+from archspec.importing.proof import Reference, loaded, prove
 from archspec.importing.recover import recover
 from archspec.importing.sources import OnnxFile, TorchModel, open_source, plain_name
 from archspec.importing.torch_program import read_exported, read_module
@@ -209,9 +213,7 @@ def import_onnx(file: OnnxFile, options: Options) -> Imported:
     program, weights = read_onnx(readable(file.path), name=file.name)
 
     def prove_it(text: str) -> Verification:
-        return prove_onnx(
-            text, file.path, weights, name=file.name, outputs=options.outputs, progress=options.tell
-        )
+        return prove_onnx(text, file.path, weights, name=file.name, outputs=options.outputs, progress=options.tell)
 
     return _written(program, prove_it, options, weights)
 
@@ -224,8 +226,7 @@ def _read(model: TorchModel) -> tuple[TorchModel, Reference, Program]:
     except SpecError:
         if model.remake is None:
             raise
-    with Undrawn():
-        module = model.remake()
+    module = model.remake()
     inputs = tuple(torch.zeros(each.shape) for each in model.inputs)
     model = replace(model, module=module, inputs=inputs, remake=None)
     return model, Reference(model), _program(model)
@@ -233,13 +234,28 @@ def _read(model: TorchModel) -> tuple[TorchModel, Reference, Program]:
 
 def _program(model: TorchModel) -> Program:
     try:
-        if model.program is not None:
-            return read_exported(model.program, model.name)
-        return read_module(model.module, model.inputs, name=model.name)
+        with _quiet():
+            if model.program is not None:
+                return read_exported(model.program, model.name)
+            return read_module(model.module, model.inputs, name=model.name)
     except SpecError:
         raise
     except Exception as error:  # torch.export passes on whatever the network raises
         raise not_exported(model.name, error, model.inputs) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence torch.export: on a failure, which its error tells of, it prints the whole graph as well."""
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _written(

@@ -96,7 +96,9 @@ def _compare(graph: Graph, path: str, weights: Mapping[str, torch.Tensor]) -> st
         parts = [session.run(None, dict(zip(names, map(_array, run), strict=True))) for run in runs]
     except Exception as error:  # onnxruntime's errors have no public class
         raise UsageError(f"onnxruntime cannot run {path}: {reason(error)}") from error
-    furthest = trial.compare([torch.cat([torch.from_numpy(each) for each in column]) for column in zip(*parts, strict=True)])
+    furthest = trial.compare(
+        [torch.cat([torch.from_numpy(each) for each in column]) for column in zip(*parts, strict=True)]
+    )
     return f"onnxruntime {onnxruntime.__version__} is off by {furthest:.1e} of their norm{trial.remarks}"
 
 

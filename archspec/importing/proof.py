@@ -14,9 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archspec.analysis.cost import cost
@@ -27,7 +25,7 @@ from archspec.backends.numerics import SEED, Disagreement, changes, draw_inputs,
 from archspec.backends.verify import Check, Verification, run_check
 from archspec.graph import Graph
 from archspec.importing.failures import not_run
-from archspec.importing.sources import TorchModel
+from archspec.importing.sources import TorchModel, Undrawn, fixed_buffers
 from archspec.network import Network, loads
 from archspec.shapes import Lead, Shape, elements, shape_text
 
@@ -212,22 +210,6 @@ def _shape(shape: Shape | None) -> str:
 # Numbers.
 
 
-class Undrawn(TorchDispatchMode):
-    """Leaves out the drawing of initial weights, for modules that get other weights at once."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _DRAWS:
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-_DRAWS = (
-    torch.ops.aten.uniform_.default,
-    torch.ops.aten.normal_.default,
-    torch.ops.aten.erfinv_.default,
-)
-
-
 def _compare(graph: Graph, reference: Reference) -> str:
     """Run both networks with the same weights and inputs. Raises: Disagreement where their outputs differ."""
     size = 8 * sum(map(elements, reference.state.values()))
@@ -236,8 +218,7 @@ def _compare(graph: Graph, reference: Reference) -> str:
     check_size(graph, "cpu")
     with Undrawn():
         ours = build_module(graph, init="torch").eval()
-        theirs = reference.model.remake() if reference.model.remake else reference.model.module
-    _share_buffers(ours, theirs)
+    theirs = reference.model.remake() if reference.model.remake else reference.model.module
     generator = torch.Generator().manual_seed(SEED)
     inputs = draw_inputs(graph, max(2, reference.batch), generator)
     with torch.no_grad():
@@ -264,16 +245,6 @@ def _compare(graph: Graph, reference: Reference) -> str:
     return text
 
 
-def _share_buffers(ours: nn.Module, theirs: nn.Module) -> None:
-    """Give our module the source's buffers, as a file of weights would: tables and masks, but no statistics."""
-    found = dict(theirs.named_buffers())
-    for path, module in ours.named_modules():
-        if not isinstance(module, _BatchNorm):
-            for name, buffer in module.named_buffers(path, recurse=False):
-                if name in found:
-                    buffer.copy_(found[name])
-
-
 @dataclass(frozen=True)
 class _Pair:
     """The spec's module, fitted, and the source's, to be run with the weights of the first on the same inputs."""
@@ -287,7 +258,9 @@ class _Pair:
     def run(self, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return the outputs of both, in the order of the names."""
         state = {key: _floats(value, dtype) for key, value in self.ours.state_dict().items()}
-        others = {key: _floats(value, dtype) for key, value in self.theirs.named_buffers() if key not in state}
+        fixed = fixed_buffers(self.ours) | fixed_buffers(self.theirs)
+        own = {key: _floats(value, dtype) for key, value in self.theirs.state_dict().items() if key in fixed}
+        own |= {key: _floats(value, dtype) for key, value in self.theirs.named_buffers() if key in fixed}
         left: list[list[torch.Tensor]] = []
         right: list[list[torch.Tensor]] = []
         with torch.no_grad(), evaluating(self.theirs):
@@ -295,7 +268,7 @@ class _Pair:
                 given = [tuple(_floats(value, dtype).clone() for value in inputs) for _ in range(2)]
                 found = torch.func.functional_call(self.ours, state, given[0])
                 left.append(list(named(found, self.names).values()))
-                right.append(tensors(torch.func.functional_call(self.theirs, {**others, **state}, given[1])))
+                right.append(tensors(torch.func.functional_call(self.theirs, {**state, **own}, given[1])))
         return [torch.cat(each) for each in zip(*left, strict=True)], [
             torch.cat(each) for each in zip(*right, strict=True)
         ]

@@ -12,13 +12,17 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from archspec.backends.extras import reason
 from archspec.backends.numerics import BATCH
@@ -34,7 +38,7 @@ VIDEO_SIZE = (112, 112)
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar", ".th")
 OTHER_FILES = {
-    ".safetensors": "it holds weights and no network: name the Python that makes the network, and load the weights then",
+    ".safetensors": "it holds weights and no network: name the Python that makes it, and load the weights then",
     ".yaml": "it is a spec already: archspec analyze reads it",
     ".yml": "it is a spec already: archspec analyze reads it",
     ".h5": "write it as ONNX first, with tf2onnx for instance",
@@ -148,6 +152,22 @@ def _example_inputs(source: str, program: torch.export.ExportedProgram) -> tuple
 # Networks that Python makes.
 
 
+class Undrawn(TorchDispatchMode):
+    """Leaves out the drawing of initial weights, for modules that get other weights at once."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _DRAWS:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWS = (
+    torch.ops.aten.uniform_.default,
+    torch.ops.aten.normal_.default,
+    torch.ops.aten.erfinv_.default,
+)
+
+
 class _Recipe(Protocol):
     """How a network is made, on torch's default device, and what is known of its inputs."""
 
@@ -168,8 +188,7 @@ def _recipe(owner: str, called: str, kwargs: dict[str, Any], weights: bool) -> _
 
 
 def _made(source: str, name: str, recipe: _Recipe, input: InputShapes | None) -> TorchModel:
-    """Make a network on the meta device where it needs no weights and can be made there, else on the CPU."""
-    on_meta = not recipe.has_weights
+    """Make a network, on the meta device unless it has numbers to keep: weights that are wanted, or tables."""
 
     def make() -> nn.Module:
         try:
@@ -182,18 +201,36 @@ def _made(source: str, name: str, recipe: _Recipe, input: InputShapes | None) ->
             raise UsageError(f"{source} is not a network: it gives a {type(made).__name__}", "expected an nn.Module")
         return made.eval()
 
-    module: nn.Module | None = None
-    if on_meta:
-        try:
-            with torch.device("meta"):
-                module = make()
-        except UsageError:
-            module = None  # it computes with numbers when it is made
-    device = "cpu" if module is None else "meta"
-    module = make() if module is None else module
+    if recipe.has_weights:
+        module = make()
+        return TorchModel(
+            name, module, example_inputs(module, input, recipe.shape(module), "cpu"), recipe.reference, has_weights=True
+        )
+
+    def remake() -> nn.Module:
+        with Undrawn():
+            return make()
+
+    try:
+        with torch.device("meta"):
+            module = make()
+    except UsageError:  # it computes with numbers when it is made
+        module = remake()
+    device = "meta" if all(value.is_meta for value in module.state_dict().values()) else "cpu"
+    if device == "meta" and fixed_buffers(module):
+        module, device = remake(), "cpu"
     inputs = example_inputs(module, input, recipe.shape(module), device)
-    remake = make if device == "meta" else None
-    return TorchModel(name, module, inputs, recipe.reference, remake, has_weights=recipe.has_weights)
+    return TorchModel(name, module, inputs, recipe.reference, remake if device == "meta" else None)
+
+
+def fixed_buffers(module: nn.Module) -> set[str]:
+    """Return the names of buffers that are no statistics: tables and masks, whose numbers the network is made with."""
+    return {
+        f"{path}.{name}" if path else name
+        for path, each in module.named_modules()
+        if not isinstance(each, _BatchNorm)
+        for name, _ in each.named_buffers(recurse=False)
+    }
 
 
 def example_inputs(module: nn.Module, input: InputShapes | None, known: Shape, device: str) -> tuple[torch.Tensor, ...]:
@@ -205,15 +242,14 @@ def example_inputs(module: nn.Module, input: InputShapes | None, known: Shape, d
     if input is None:
         shapes: list[Shape] = [known]
     elif isinstance(input, Mapping):
-        names = [name for name in inspect.signature(module.forward).parameters]
+        names = list(inspect.signature(module.forward).parameters)
         for name in input:
             if name not in names:
                 raise UsageError(f"--input {name}: the network has no such input", f"it has {listed(names)}")
         shapes = [tuple(input[name]) for name in names if name in input]
     else:
         shapes = [tuple(input)]
-    generator = None if device == "meta" else torch.Generator().manual_seed(0)
-    return tuple(torch.randn(BATCH, *shape, device=device, generator=generator) for shape in shapes)
+    return tuple(torch.zeros(BATCH, *shape, device=device) for shape in shapes)
 
 
 @dataclass(frozen=True)
@@ -276,7 +312,7 @@ def _of_path(source: str, name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            help = f"is its package installed, or the folder right? A network of a library is one of {', '.join(LIBRARIES)}"
+            help = f"is its package installed, or the folder right? The libraries are {listed(list(LIBRARIES))}"
             raise UsageError(f"{source}: there is no module {error.name!r}", help) from None
         raise not_built(source, error) from error
     except Exception as error:
@@ -320,6 +356,14 @@ def _library(name: str, load: Callable[[], ModuleType]) -> ModuleType:
         raise UsageError(text, f"is this {name} made for torch {torch.__version__}?") from error
 
 
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Keep from the user what a library warns its own users of: other initial weights in a release to come."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 class _Torchvision:
     def __init__(self) -> None:
         self.library = _library("torchvision", import_torchvision)
@@ -354,7 +398,8 @@ class _OfTorchvision:
         return self.kwargs["weights"] is not None
 
     def make(self) -> object:
-        return self.library.models.get_model(self.name, **self.kwargs)
+        with _unwarned():
+            return self.library.models.get_model(self.name, **self.kwargs)
 
     def shape(self, module: nn.Module) -> Shape:
         """Return the shape that the transforms of its weights make: the smallest, where these differ."""
@@ -434,7 +479,8 @@ class _OfTimm:
         return bool(self.kwargs["pretrained"])
 
     def make(self) -> object:
-        return self.library.create_model(self.name, **self.kwargs)
+        with _unwarned():
+            return self.library.create_model(self.name, **self.kwargs)
 
     def shape(self, module: nn.Module) -> Shape:
         known = getattr(module, "pretrained_cfg", None) or {}
