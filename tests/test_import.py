@@ -489,6 +489,58 @@ def test_an_archive_of_something_else(run: Run) -> None:
     assert "net.pt2: no such file" in run("import", "nothing.pt2")[2].replace("nothing", "net")
 
 
+# ONNX.
+
+
+ONNX_CHECKS = ["spec", "keys", "params", "outputs"]
+
+
+@pytest.fixture
+def onnx_file(tmp_path: Path) -> tuple[str, dict[str, torch.Tensor]]:
+    """An ONNX file of the small network, and its weights."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from archspec.backends.numerics import prepare
+
+    network = archspec.loads(SMALL)
+    module = prepare(network.graph).module
+    archspec.export_onnx(network, tmp_path / "net.onnx", module)
+    return str(tmp_path / "net.onnx"), {key: value for key, value in module.state_dict().items() if value.ndim}
+
+
+def test_the_proof_of_an_onnx_file(onnx_file: tuple[str, dict[str, torch.Tensor]]) -> None:
+    from archspec.importing.onnx_proof import prove_onnx
+
+    proof = prove_onnx(SMALL, *onnx_file, name="net")
+    assert [check.name for check in proof.checks] == ONNX_CHECKS
+    assert proof.passed, str(proof)
+    assert re.search(r"onnxruntime \S+ is off by \S+ of their norm", proof.checks[-1].detail)
+    assert prove_onnx(SMALL, *onnx_file, name="net", outputs=False).passed
+
+
+@pytest.mark.parametrize("fault", ["eps", "the order of a concat", "a key", "a shape", "an activation", "a word"])
+def test_a_fault_fails_its_check_of_an_onnx_file(fault: str, onnx_file: tuple[str, dict[str, torch.Tensor]]) -> None:
+    from archspec.importing.onnx_proof import prove_onnx
+
+    before, after, expected = FAULTS[fault]
+    proof = prove_onnx(SMALL.replace(before, after), *onnx_file, name="net")
+    assert {check.name for check in proof.checks if not check.passed} == expected, str(proof)
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 1000], ids=["empty", "other"])
+def test_a_file_that_is_no_onnx(run: Run, data: bytes) -> None:
+    pytest.importorskip("onnx")
+    Path("net.onnx").write_bytes(data)
+    status, out, err = run("import", "net.onnx")
+    assert status in (1, 2)
+    assert out == ""
+    assert err.startswith("error[")
+    assert "net.onnx" in err
+    status, _, err = run("import", "nothing.onnx")
+    assert status == 1
+    assert "error[file]: nothing.onnx: no such file or directory" in err
+
+
 # Editing.
 
 

@@ -143,12 +143,12 @@ def from_torch(
         UsageError: The module does not run on these inputs, or torch.export does not take it.
     """
     module = unwrapped(module)
-    given = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
+    given: tuple[Any, ...] = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
     if not given or not all(isinstance(each, torch.Tensor) and each.ndim > 0 for each in given):
         raise UsageError("example_inputs: expected a tensor, or several, batch first")
     # torch.export takes a batch of 1 for a size that happens to be 1.
     inputs = tuple(torch.cat([each, each]) if len(each) == 1 else each for each in given)
-    on_meta = any(value.is_meta for value in module.state_dict().values() if isinstance(value, torch.Tensor))
+    on_meta = any(value.is_meta for value in module.parameters())
     known = plain_name(name or type(module).__name__)
     with evaluating(module):
         return import_torch(

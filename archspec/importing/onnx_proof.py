@@ -78,7 +78,7 @@ def full_state(graph: Graph, weights: Mapping[str, torch.Tensor]) -> dict[str, t
 def _compare(graph: Graph, path: str, weights: Mapping[str, torch.Tensor]) -> str:
     """Run the spec's module and the file on the same inputs. Raises: Disagreement where their outputs differ."""
     try:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise Disagreement("onnxruntime is not installed: pip install 'archspec-nn[onnx]'") from None
     check_size(graph, "cpu")

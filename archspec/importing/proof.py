@@ -216,7 +216,7 @@ def _compare(graph: Graph, reference: Reference) -> str:
     if size > MAX_BYTES:
         return f"numbers were not compared, which takes {size / 2**30:.0f} GiB for the weights"
     check_size(graph, "cpu")
-    with Undrawn():
+    with Undrawn():  # type: ignore[no-untyped-call]
         ours = build_module(graph, init="torch").eval()
     theirs = reference.model.remake() if reference.model.remake else reference.model.module
     generator = torch.Generator().manual_seed(SEED)

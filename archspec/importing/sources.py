@@ -152,7 +152,7 @@ def _example_inputs(source: str, program: torch.export.ExportedProgram) -> tuple
 # Networks that Python makes.
 
 
-class Undrawn(TorchDispatchMode):
+class Undrawn(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Leaves out the drawing of initial weights, for modules that get other weights at once."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -171,8 +171,13 @@ _DRAWS = (
 class _Recipe(Protocol):
     """How a network is made, on torch's default device, and what is known of its inputs."""
 
-    reference: str
-    has_weights: bool
+    @property
+    def reference(self) -> str:
+        """Where the network comes from."""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its numbers mean something."""
 
     def make(self) -> object:
         """Make the network."""
@@ -208,7 +213,7 @@ def _made(source: str, name: str, recipe: _Recipe, input: InputShapes | None) ->
         )
 
     def remake() -> nn.Module:
-        with Undrawn():
+        with Undrawn():  # type: ignore[no-untyped-call]
             return make()
 
     try:
@@ -439,10 +444,10 @@ def import_torchvision() -> ModuleType:
 def _declare_operators(path: str) -> None:
     with open(path, encoding="utf-8") as file:
         names = set(re.findall(r'@(?:register_meta|torch\.library\.register_fake)\("(?:\w+::)?(\w+)"', file.read()))
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     _DECLARED.append(library)
     for name in names:
-        library.define(f"{name}(Tensor x) -> Tensor")
+        library.define(f"{name}(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
 
 
 _DECLARED: list[torch.library.Library] = []
