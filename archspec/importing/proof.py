@@ -21,7 +21,7 @@ from archspec.analysis.cost import cost
 from archspec.backends.build import check_size
 from archspec.backends.extras import reason
 from archspec.backends.module import build_module
-from archspec.backends.numerics import SEED, Disagreement, changes, draw_inputs, evaluating, fit_weights, named
+from archspec.backends.numerics import SEED, Disagreement, changes, draw_inputs, fit_weights, named
 from archspec.backends.verify import Check, Verification, run_check
 from archspec.graph import Graph
 from archspec.importing.failures import not_run
@@ -257,13 +257,13 @@ class _Pair:
 
     def run(self, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return the outputs of both, in the order of the names."""
+        statistics = dict(self.ours.named_buffers()).keys() - fixed_buffers(self.ours)
         state = {key: _floats(value, dtype) for key, value in self.ours.state_dict().items()}
-        fixed = fixed_buffers(self.ours) | fixed_buffers(self.theirs)
-        own = {key: _floats(value, dtype) for key, value in self.theirs.state_dict().items() if key in fixed}
-        own |= {key: _floats(value, dtype) for key, value in self.theirs.named_buffers() if key in fixed}
+        # Tables and masks are part of what a network is: each has its own.
+        own = {key: _floats(value, dtype) for key, value in self.theirs.named_buffers() if key not in statistics}
         left: list[list[torch.Tensor]] = []
         right: list[list[torch.Tensor]] = []
-        with torch.no_grad(), evaluating(self.theirs):
+        with torch.no_grad():
             for inputs in self.inputs:
                 given = [tuple(_floats(value, dtype).clone() for value in inputs) for _ in range(2)]
                 found = torch.func.functional_call(self.ours, state, given[0])
