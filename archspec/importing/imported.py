@@ -22,7 +22,7 @@ from archspec.backends.numerics import evaluating
 from archspec.backends.state import unwrapped
 from archspec.backends.verify import Check, Verification
 from archspec.backends.weights import save_weights
-from archspec.errors import Diagnostic, SpecError, UsageError
+from archspec.errors import Diagnostic, SpecError, UsageError, printable
 from archspec.files import readable, write_text
 from archspec.importing.calls import Missing, Program
 from archspec.importing.failures import not_exported
@@ -244,6 +244,16 @@ def _program(model: TorchModel) -> Program:
         raise not_exported(model.name, error, model.inputs) from error
 
 
+def _sketch(program: Program) -> Program:
+    """Return a program whose loose ends are outputs: what only something reads that a spec cannot express."""
+    read = {id(value) for call in program.calls for value in [*call.reads, *call.named.values()]}
+    read |= {id(value) for value in program.outputs.values()}
+    ends = [
+        call.results[0] for call in program.calls if call.results and not any(id(each) in read for each in call.results)
+    ]
+    return replace(program, outputs={**program.outputs, **{f"end_{place}": end for place, end in enumerate(ends, 1)}})
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence torch.export: on a failure, which its error tells of, it prints the whole graph as well."""
@@ -267,10 +277,20 @@ def _written(
     """Write a program as a spec and prove it: with its structure, and if that proof fails, flat."""
     missing = tuple(program.missing)
     if missing and not options.partial:
-        raise SpecError([Diagnostic("import", str(each), help=None) for each in missing])
+        help = "--partial, or partial=True, makes a sketch of the rest"
+        raise SpecError(
+            [
+                *(Diagnostic("import", str(each)) for each in missing[:-1]),
+                Diagnostic("import", str(missing[-1]), help=help),
+            ]
+        )
+    if missing:
+        program = _sketch(program)
+    head = "".join(f"# {line}\n" for line in ["A sketch. Missing:", *(f"  {printable(str(each))}" for each in missing)])
+    head = head if missing else ""
     if not options.flat:
         try:
-            text = recover(program)
+            text = head + recover(program)
         except Exception as error:  # a rewrite that is too bold must not keep the network from being imported
             options.tell(f"the structure was not recovered ({type(error).__name__}: {reason(error)}): one step a layer")
         else:
@@ -278,5 +298,5 @@ def _written(
             if found.proved or missing:
                 return found
             options.tell("this proof failed: one step a layer instead, without blocks and repeats")
-    text = recover(program, flat=True)
+    text = head + recover(program, flat=True)
     return Imported(program.name, text, prove_it(text), missing, flat=True, weights=weights)

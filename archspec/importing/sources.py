@@ -397,7 +397,8 @@ class _OfTorchvision:
 
     @property
     def reference(self) -> str:
-        return f"torchvision {self.library.library.__version__}, {self.name}"
+        version = self.library.library.__version__.partition("+")[0]  # without the build
+        return f"torchvision {version}, {self.name}"
 
     @property
     def has_weights(self) -> bool:
