@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archspec.backends.weights_report import WeightsError, WeightsReport
     from archspec.errors import Diagnostic, Span, SpecError, UsageError
     from archspec.graph import Graph, Node
+    from archspec.importing import Imported, from_onnx, from_torch
     from archspec.network import Network, analyze, check, load, loads
     from archspec.report.analyze import Report
     from archspec.zoo import list_specs
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Diagnostic": "archspec.errors",
     "Graph": "archspec.graph",
+    "Imported": "archspec.importing",
     "LayerCost": "archspec.analysis.cost",
     "Network": "archspec.network",
     "Node": "archspec.graph",
@@ -49,6 +51,8 @@ _HOMES = {
     "check_weights": "archspec.backends.weights",
     "compile": "archspec.backends.build",
     "export_onnx": "archspec.backends.onnx",
+    "from_onnx": "archspec.importing",
+    "from_torch": "archspec.importing",
     "generate": "archspec.backends.source",
     "list_specs": "archspec.zoo",
     "load": "archspec.network",
@@ -61,6 +65,7 @@ _HOMES = {
 __all__ = [
     "Diagnostic",
     "Graph",
+    "Imported",
     "LayerCost",
     "Network",
     "Node",
@@ -79,6 +84,8 @@ __all__ = [
     "check_weights",
     "compile",
     "export_onnx",
+    "from_onnx",
+    "from_torch",
     "generate",
     "list_specs",
     "load",

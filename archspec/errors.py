@@ -23,6 +23,7 @@ CODES = {
     "expect": "a figure that differs from `expect`",
     "expression": "a `$name` or `${...}` that is malformed, forbidden, too costly, or fails",
     "file": "a file that cannot be read or written",
+    "import": "something of an imported network that a spec cannot express",
     "key": "a mapping key that is unknown or not text",
     "limit": "a number, file or network beyond the size limits",
     "merge": "warning: a merge that reads other values than it seems to",

@@ -8,7 +8,7 @@ A document is read from top to bottom, as a session in an empty folder:
 - `<!-- edit: FILE.yaml:LINE -->` before a `yaml` block puts its lines in place of as many of the file, or at its end.
 - In a `console` block, what follows `$ ` is run, and what stands below is the whole output; a line `...` stands for any
   lines. The status of `archspec` is 0, or that of `<!-- status: N -->` before the block.
-- In a `python` block, what follows `>>> ` is run.
+- In a `python` block, what follows `>>> ` is run. One whose first line is `# FILE.py` is that file.
 
 `pytest tests/test_docs.py --update-golden` writes the outputs anew, but for those with `...` amid them.
 """
@@ -130,6 +130,9 @@ class Session:
         return "".join(f"{line}\n" for line in lines)
 
     def _python(self, block: re.Match[str]) -> str:
+        if named := re.match(r"# (\w+\.py)\n", block["body"]):
+            Path(named[1]).write_text(block["body"], encoding="utf-8")
+            return block["body"]
         test = doctest.DocTestParser().get_doctest(block["body"], self.names, "the document", None, None)
         runner = _Recorder()
         runner.run(test, clear_globs=False)

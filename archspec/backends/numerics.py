@@ -424,3 +424,15 @@ def seeded(seed: int = SEED, device: torch.device | None = None) -> Iterator[Non
         for each in devices:
             torch.cuda.default_generators[each].manual_seed(seed)
         yield
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into its own afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

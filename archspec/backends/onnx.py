@@ -18,7 +18,17 @@ from torch import nn
 from archspec.backends.build import check_size
 from archspec.backends.extras import need, reason
 from archspec.backends.module import HasGraph, build_module
-from archspec.backends.numerics import SEED, Disagreement, Trial, compare, draw_inputs, named, prepare, seeded
+from archspec.backends.numerics import (
+    SEED,
+    Disagreement,
+    Trial,
+    compare,
+    draw_inputs,
+    evaluating,
+    named,
+    prepare,
+    seeded,
+)
 from archspec.backends.weights import load_weights
 from archspec.errors import UsageError
 from archspec.files import check_target, replacing
@@ -86,7 +96,7 @@ def export_onnx(
         check_target(f"{os.fspath(path)}.data", force)  # before the minutes that this takes
     with replacing(path, force) as temporary, seeded():
         model = _model(graph, weights)
-        with _evaluating(model):
+        with evaluating(model):
             written = _write(graph, model, temporary, dynamic_batch, opset, external)
             deviation, remark = _compared(graph, model, temporary, dynamic_batch, opset, external)
     return OnnxExport(os.fspath(path), written, deviation, remark)
@@ -100,18 +110,6 @@ def _model(graph: Graph, weights: str | os.PathLike[str] | nn.Module | None) -> 
     if weights is not None:
         load_weights(model, weights)
     return model
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and each of its modules back into its own afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 # Writing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -29,12 +30,13 @@ COMMANDS = {
     "schema": "Print the JSON Schema of specs, for editors.",
     "generate": "Write a network as Python source that reads as if a person had written it.",
     "export": "Write a network as ONNX.",
+    "import": "Write a network that you have, from torch or ONNX, as a spec, with the proof.",
     "weights": "Compare a file of weights with a network, or convert it.",
     "verify": "Check spec, torch module and generated source against each other.",
     "bench": "Measure latency, throughput and memory of networks on this machine.",
     "completion": "Print the script that completes the command line in bash, zsh or fish.",
 }
-"""The commands in the order in which the help lists them, each a file in `commands`."""
+"""The commands in the order in which the help lists them, each a file in `commands` (`import_` for `import`)."""
 
 COMPLETE = "_ARCHSPEC_COMPLETE"
 """The variable with which the completion scripts ask; click derives it from the name of the program."""
@@ -49,7 +51,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"archspec.cli.commands.{cmd_name}")
+        file = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"archspec.cli.commands.{file}")
         command: click.Command = module.command
         return command
 
