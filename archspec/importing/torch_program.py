@@ -466,10 +466,10 @@ def axis_name(at: int, rank: int) -> str:
     if at == 0:
         return "channels"
     names = ("channels", *SPATIAL_AXES.get(rank - 1, ()))
+    if at == rank - 1 and (rank == 2 or len(names) != rank):
+        return "last"
     if len(names) == rank:
         return names[at]
-    if at == rank - 1:
-        return "last"
     raise CannotExpressError(f"axis {at} of {rank}")
 
 

@@ -316,11 +316,22 @@ class _Reads:
                 step.body = self._steps(item.items, item.part.path, (*around, step))
                 if not any(inner.fixed for inner in walk(step.body)):
                     step.fixed = False
+                    if len(item.items) == 1 and isinstance(item.items[0], Call):
+                        step = self._without_scope(step, item.items[0], around)
             made.append(step)
         if around:
             for at, step in enumerate(made):
                 step.position = step.name == str(at)
         return made
+
+    def _without_scope(self, scope: Step, call: Call, around: tuple[Step, ...]) -> Step:
+        """Return the only step of a scope in its place: a module around one op without weights says nothing."""
+        del self.given[scope]
+        assert scope.body is not None
+        step = scope.body[0]
+        step.name, step.fixed = scope.name, False
+        self.steps[call] = (*around, step)
+        return step
 
     def _read(self, read: Value | int | float, place: tuple[Step, ...]) -> Read:
         """Return how a step within the scopes `place`, outermost first, reads a value."""
