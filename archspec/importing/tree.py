@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import networkx as nx
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
+from archspec.ops import OPS
 from archspec.shapes import Shape
 
 SEQUENTIAL = "sequential"
@@ -370,5 +371,7 @@ def _relative(path: str, scope: str) -> str:
 def _short(steps: tuple[Step, ...], result: int | None) -> Made:
     """Return the shortest way to tell of a value: a scope stands for the value of its last step."""
     while len(steps) > 1 and result is None and steps[-2].body and steps[-2].body[-1] is steps[-1]:
+        if steps[-1].op in OPS and OPS[steps[-1].op].arity == 0:
+            break  # a free tensor does not count as the step before
         steps = steps[:-1]
     return Made(steps, result)
