@@ -123,6 +123,7 @@ class _Alignment:
             elif len(positions) > 1:
                 raise DoNotAlignError("positions")
         step.inputs, step.shape = first.inputs, first.shape
+        step.register = max((member.register for member in some), key=len)
         for member in some:
             self.found.stands_for[member] = step
         self.found.members[step] = members

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from archspec.importing.layouts import Axis, CannotExpressError, View, plain
-from archspec.importing.torch_program import Reader, Tensor, axis_name, is_batch
+from archspec.importing.reader import Reader, Tensor, axis_name, is_batch
 
 RULES: dict[str, Callable[..., Any]] = {}
 """The rule of each op, by its name without overload, and without the `_` of one that works in place."""
@@ -510,7 +510,9 @@ def _batch_norm(
     if mean is None:
         raise CannotExpressError("a batch norm without running statistics")
     view = reader.view(x)
-    if len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
+    if len(view.dims) == 2 and view.batch == 0 and len(view.dims[0]) > 1:
+        view = materialized(reader, view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
+    elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
         view = _image(reader, view)
     path = reader.weight_path(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
     arguments = {"eps": eps, "momentum": momentum, "affine": weight is not None}
@@ -536,11 +538,23 @@ def _layer_norm(reader: Reader, x: Any, shape: Sequence[int], weight: Any = None
         arguments["eps"] = eps
     if at and at == len(view.axes) - 1:
         arguments["axis"] = "last"
-    if (bias is None) != (weight is None) and op == "layer_norm":
-        raise CannotExpressError("a layer norm without a bias")
+    if bias is None and weight is not None and op == "layer_norm":
+        return _norm_without_bias(reader, view, at, weight, arguments)
     path = reader.weight_path(*(t for t in (weight, bias) if t is not None)) if weight is not None else None
     call = reader.call(op, arguments, [view.value], path=path, fixed=weight is not None)
     return view.on(call.result(view.value.shape))
+
+
+def _norm_without_bias(reader: Reader, view: View, at: int, weight: Any, arguments: dict[str, Any]) -> View:
+    """Write a layer norm that has a factor and no constant: the norm, and the factor as a tensor of its module."""
+    shape = view.value.shape
+    with reader.inside(reader.weight_path(weight)):
+        normed = reader.call("layer_norm", {**arguments, "affine": False}, [view.value], path="").result(shape)
+        factor = reader.view(weight).value
+        behind = len(view.axes) - 1 - at
+        if behind:
+            factor = reader.emit("reshape", {"shape": [shape[at], *[1] * behind]}, factor, [shape[at], *[1] * behind])
+        return view.on(reader.call("multiply", {}, [normed, factor], path="").result(shape))
 
 
 @rule("group_norm")
@@ -782,6 +796,11 @@ def _sub(reader: Reader, a: Any, b: Any, alpha: Any = 1) -> View:
     return _binary(reader, a, b, "subtract", alpha)
 
 
+@rule("addcmul")
+def _addcmul(reader: Reader, x: Any, a: Any, b: Any, *, value: Any = 1) -> View:
+    return _binary(reader, x, _binary(reader, a, b, "multiply"), "add", value)
+
+
 @rule("rsub")
 def _rsub(reader: Reader, a: Any, b: Any, alpha: Any = 1) -> View:
     return _binary(reader, b, a, "subtract")
@@ -817,7 +836,7 @@ def _reduce(reader: Reader, x: Any, dims: Any = None, keep: bool = False, **_: A
         shape = [view.value.shape[0], *[1] * (rank - 1)]
         value = reader.emit("global_avg_pool", {}, view.value, shape)
     else:
-        names: Any = [axis_name(at, rank) for at in sorted(reduced)]
+        names: Any = [_axis(at, rank) for at in sorted(reduced)]
         shape = [1 if at in reduced else size for at, size in enumerate(view.value.shape)]
         gone = not keep and len(reduced) < rank
         arguments: dict[str, Any] = {"axes": names if len(names) > 1 else names[0]}
@@ -832,6 +851,13 @@ def _reduce(reader: Reader, x: Any, dims: Any = None, keep: bool = False, **_: A
     axes_kept = tuple(() if at in reduced else each for at, each in enumerate(view.axes))
     found = View(value, axes_kept, dims_kept)
     return found if keep else found.squeezed(wanted)
+
+
+def _axis(at: int, rank: int) -> str | int:
+    try:
+        return axis_name(at, rank)
+    except CannotExpressError:
+        return at
 
 
 def _name_of(reader: Reader) -> str:
@@ -856,19 +882,25 @@ def _max(reader: Reader, x: Any, dim: Any = None, keep: bool = False) -> Any:
 
 @rule("linalg_vector_norm")
 def _vector_norm(reader: Reader, x: Any, order: float = 2, dims: Any = None, keep: bool = False, **_: Any) -> View:
-    if order != 2 or dims is None or len(_numbers(dims)) != 1:
-        raise CannotExpressError(f"a norm of order {order}")
-    dim = _numbers(dims)[0]
-    squares = _unary(reader, x, "square")
-    view, at = _along(reader, squares, dim)
-    shape = list(view.value.shape)
-    shape[at] = 1
-    value = reader.emit("sum", {"axes": axis_name(at, len(shape)), "keep": True}, view.value, shape)
-    root = reader.emit("sqrt", {}, value, shape)
-    axes = tuple(() if number == at else each for number, each in enumerate(view.axes))
-    dims_kept = tuple(() if number == dim % len(view.dims) else each for number, each in enumerate(view.dims))
-    found = View(root, axes, dims_kept)
-    return found if keep else found.squeezed([dim])
+    if order != 2 or dims is None:
+        raise CannotExpressError(f"a norm of order {order} over everything")
+    view = _unary(reader, x, "square")
+    wanted = [dim % len(view.dims) for dim in _numbers(dims)]
+    if any(view.axis_of(dim) is None for dim in wanted):
+        view = materialized(reader, view)
+    axes = [view.axis_of(dim) for dim in wanted]
+    if any(at is None for at in axes):
+        raise CannotExpressError("a norm over the batch")
+    names = [_axis(int(at), len(view.axes)) for at in axes if at is not None]
+    shape = [1 if at in axes else size for at, size in enumerate(view.value.shape)]
+    arguments = {"axes": names if len(names) > 1 else names[0], "keep": True}
+    root = reader.emit("sqrt", {}, reader.emit("sum", arguments, view.value, shape), shape)
+    found = View(
+        root,
+        tuple(() if at in axes else each for at, each in enumerate(view.axes)),
+        tuple(() if at in wanted else each for at, each in enumerate(view.dims)),
+    )
+    return found if keep else found.squeezed(wanted)
 
 
 # Pooling and sizes.

@@ -29,6 +29,7 @@ class Block:
     params: list[Param]
     inputs: int
     body: list[Step]
+    register: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -174,7 +175,8 @@ class _Finder:
         if _cost_of_block(template, solution) + _cost_of_calls(solution, len(uses)) >= inline:
             return
         _fill(template, solution)
-        block = Block(self._name(kind), solution.params, len(uses[0].reads), template.body)
+        register = max((use.register for use in uses), key=len)
+        block = Block(self._name(kind), solution.params, len(uses[0].reads), template.body, register)
         self.blocks[block.name] = block
         self.sizes[block.name] = solution.sizes
         for at, use in enumerate(uses):

@@ -86,8 +86,8 @@ class Missing:
 class Program:
     """A network as calls, with its inputs and outputs by name and what could not be expressed.
 
-    `weights` maps keys of the spec's state_dict to those of the source where they differ; `training_only` holds outputs
-    that only training mode gives.
+    `keys` are those of the source's state_dict, in their order; `training_only` holds outputs that only training mode
+    gives.
     """
 
     name: str
@@ -98,3 +98,4 @@ class Program:
     training_only: frozenset[str] = frozenset()
     reference: str = ""
     description: str = ""
+    keys: tuple[str, ...] = ()

@@ -60,11 +60,18 @@ class Step:
     shape: Shape = ()
     when: Any = None
     repeat: Any = None
+    register: tuple[str, ...] = ()
+    """Names of its steps in the order in which the source registers their modules, if it runs them in another."""
     position: bool = False
     """Whether its name is its position in a `sequential`, so that it needs none."""
 
     def __repr__(self) -> str:
         return f"<{self.op} {self.name or '-'}>"
+
+    @property
+    def op_is_free(self) -> bool:
+        """Whether it is a parameter or a buffer."""
+        return self.op in OPS and OPS[self.op].arity == 0
 
     @property
     def all_reads(self) -> list[Read]:
@@ -85,6 +92,7 @@ class Tree:
     body: list[Step]
     outputs: dict[str, Read]
     missing: list[Missing] = field(default_factory=list)
+    register: tuple[str, ...] = ()
 
 
 def walk(body: Iterable[Step]) -> Iterator[Step]:
@@ -287,7 +295,7 @@ class _Reads:
             step.reads = [self._read(read, place[:-1]) for read in call.reads]
             step.named = {name: self._read(read, place[:-1]) for name, read in call.named.items()}
             if call.shares is not None:
-                step.arguments = {"step": self._read(call.shares.results[0], place[:-1])}
+                step.arguments, step.named = {}, {"step": self._read(call.shares.results[0], place[:-1])}
         for scope, values in self.given.items():
             if scope is not None:
                 scope.inputs = tuple(value.shape for value in values)
@@ -296,7 +304,19 @@ class _Reads:
                 last = step.body[-1]
                 step.shape = last.shape
         outputs = {name: self._read(value, ()) for name, value in self.program.outputs.items()}
-        return Tree(self.program, self.body, outputs, [*self.program.missing, *missing])
+        register = self._register(self.body, "")
+        return Tree(self.program, self.body, outputs, [*self.program.missing, *missing], register)
+
+    def _register(self, body: list[Step], path: str) -> tuple[str, ...]:
+        """Return the names of weighted steps in the order of the source's keys, if they run in another order."""
+        ran = list(dict.fromkeys(step.name.partition(".")[0] for step in body if step.fixed and not step.op_is_free))
+        prefix = f"{path}." if path else ""
+        keys = (key[len(prefix) :].partition(".")[0] for key in self.program.keys if key.startswith(prefix))
+        kept = [name for name in dict.fromkeys(keys) if name in ran]
+        for step in body:
+            if step.body is not None:
+                step.register = self._register(step.body, prefix + step.name)
+        return tuple(kept) if kept != [name for name in ran if name in kept] else ()
 
     def _steps(self, items: Sequence[_Scope | Call], path: str, around: tuple[Step, ...]) -> list[Step]:
         made = []
@@ -371,7 +391,7 @@ def _relative(path: str, scope: str) -> str:
 def _short(steps: tuple[Step, ...], result: int | None) -> Made:
     """Return the shortest way to tell of a value: a scope stands for the value of its last step."""
     while len(steps) > 1 and result is None and steps[-2].body and steps[-2].body[-1] is steps[-1]:
-        if steps[-1].op in OPS and OPS[steps[-1].op].arity == 0:
+        if steps[-1].op_is_free:
             break  # a free tensor does not count as the step before
         steps = steps[:-1]
     return Made(steps, result)

@@ -67,6 +67,8 @@ class _Writer:
             lines.append("blocks:")
             for block in self.structure.blocks.values():
                 lines += [f"  {line}" for line in self._block(block)]
+        if self.structure.tree.register:
+            lines.append(f"register: {flow(list(self.structure.tree.register))}")
         lines.append("layers:")
         lines += [f"  {line}" for line in self._steps(self.structure.body)]
         lines += self._outputs()
@@ -90,8 +92,6 @@ class _Writer:
                     for read in step.named.values():
                         if isinstance(read, Made):
                             found.update(read.steps)
-                    if isinstance(step.arguments.get("step"), Made):
-                        found.update(step.arguments["step"].steps)
                 for step in steps:
                     if step.body is not None:
                         # What it reads beside its input, its steps name themselves.
@@ -130,23 +130,24 @@ class _Writer:
                 if auto is None and step.name == self._peek(str(step.op), taken - {step.name}, counts):
                     auto = self._automatic(str(step.op), taken - {step.name}, counts)
             if positional and auto in taken and auto != step.name and not (step.fixed and not step.position):
-                names.of[step] = _free_name(_wish(step) or str(step.op), taken | {*names.of.values()})
+                names.of[step] = _free_name(_wish(step) or str(step.op), taken | {*names.of.values()}, "")
                 taken.add(names.of[step])
                 names.written.add(step)
             elif step.fixed and not step.position:
                 names.of[step] = step.name
                 if step.name != auto or step.repeat is not None:
                     names.written.add(step)
-            elif step.position:
+            elif step.position and (step.fixed or step not in self.referred):
                 names.of[step] = auto or step.name
-                if step in self.referred:
-                    pass
+                if step.when is not None and step in self.referred:
+                    names.written.add(step)
             elif step in self.referred:
                 wish = _wish(step)
-                if auto is not None and not positional and step.when is None and (not wish or wish == auto):
-                    names.of[step] = auto
+                plain = auto is not None and not positional and _is_counted(body, step, taken)
+                if plain and (not wish or wish == step.op):
+                    names.of[step] = str(auto)
                 else:
-                    name = _free_name(wish or auto or "value", taken | {*names.of.values()})
+                    name = _free_name(wish or "value", taken | {*names.of.values()}, str(step.op))
                     taken.add(name)
                     names.of[step] = name
                     names.written.add(step)
@@ -211,7 +212,7 @@ class _Writer:
         lines: list[str] = []
         at = 0
         while at < len(body):
-            run = _same_condition(body, at)
+            run = self._under_one_condition(body, at)
             if len(run) > 1:
                 lines += self._inline(run, body)
             else:
@@ -219,17 +220,28 @@ class _Writer:
             at += len(run)
         return lines
 
+    def _under_one_condition(self, body: Sequence[Step], at: int) -> list[Step]:
+        """Return the steps from a place on that may be one `inline`: under one condition, and none of them named."""
+        step = body[at]
+        run = [step]
+        before = _before(body, at)
+        if isinstance(before, Made) and before.steps[0].op == "split":
+            return run
+        if step.when is None or step.repeat is not None or step in self.referred:
+            return run
+        for other in body[at + 1 :]:
+            if other.repeat is not None or other in self.referred or not same(other.when, step.when):
+                break
+            run.append(other)
+        return run
+
     def _inline(self, run: list[Step], body: list[Step]) -> list[str]:
-        first = body.index(run[0])
         head: dict[str, Any] = {"when": text(run[0].when)}
         inner = []
         for step in run:
             when, step.when = step.when, None
             inner.append(self._data(body, body.index(step)))
             step.when = when
-        if any(not isinstance(each, str) and "from" in (next(iter(each.values())) or {}) for each in inner[:1]):
-            pass
-        del first
         return self._step_lines({"inline": {**head, "layers": inner}})
 
     def _data(self, body: list[Step], at: int) -> Any:
@@ -249,9 +261,10 @@ class _Writer:
         for name, read in step.named.items():
             given[name] = self._reference(read, names)
         if step.op == "use":
-            given = {"step": self._reference(step.arguments["step"], names), **given}
+            given = {"step": given.pop("step"), **given}
         if step.body is not None:
-            given["layers"] = [self._data(step.body, inner) for inner in range(len(step.body))]
+            if step.register:
+                given["register"] = list(step.register)
             given["layers"] = _Layers(step.body)
         if not given:
             return op
@@ -299,8 +312,13 @@ class _Writer:
 
     def _from(self, body: list[Step], at: int, names: _Names) -> dict[str, Any]:
         step = body[at]
-        if step.op in FREE or not step.reads:
+        if step.op in FREE:
             return {}
+        if not step.reads:
+            before = _before(body, at)
+            # A scope of free tensors reads nothing, but what would stand before it must be one value.
+            after_split = isinstance(before, Made) and before.steps[0].op == "split"
+            return {"from": names.inputs[0]} if after_split else {}
         reads = step.reads[:1] if step.body is not None else step.reads
         if _reads_before(body, at):
             return {}
@@ -318,6 +336,8 @@ class _Writer:
             lines.append(f"  params: {flow(params)}")
         if block.inputs > 1:
             lines.append(f"  inputs: {flow(block_inputs(block))}")
+        if block.register:
+            lines.append(f"  register: {flow(list(block.register))}")
         lines.append("  layers:")
         lines += [f"    {line}" for line in self._steps(block.body)]
         return lines
@@ -370,7 +390,7 @@ class _Writer:
         if isinstance(layers, _Layers):
             if len(layers.body) > MAX_IN_LINE or any(step.body is not None for step in layers.body):
                 return None
-            if len(layers.body) > 1 and any(len(_same_condition(layers.body, at)) > 1 for at in range(len(layers.body))):
+            if any(len(self._under_one_condition(layers.body, at)) > 1 for at in range(len(layers.body))):
                 return None
             data = [self._data(layers.body, at) for at in range(len(layers.body))]
         else:
@@ -438,10 +458,21 @@ def _wish(step: Step) -> str:
     return name if usable and name not in RESERVED else "" if step.body is not None or isinstance(step.op, Code) else str(step.op)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    found, number = name, 2
+def _is_counted(body: Sequence[Step], step: Step, taken: set[str]) -> bool:
+    """Return whether the name that a step gets by itself is sure: it does not depend on conditions, or on other names."""
+    for other in body[: body.index(step) + 1]:
+        if other.op == step.op and (other.when is not None or not (other.repeat is None or isinstance(other.repeat, int))):
+            return False
+    return not any(name == step.op or name.startswith(f"{step.op}_") for name in taken)
+
+
+def _free_name(name: str, taken: set[str], op: str) -> str:
+    """Return a name that is not taken, and that no step gets by itself."""
+    found, letter = name, "b"
+    if name == op:
+        found = f"{name}_a"
     while found in taken:
-        found, number = f"{name}_{number}", number + 1
+        found, letter = f"{name}_{letter}", chr(ord(letter) + 1)
     return found
 
 
@@ -478,19 +509,6 @@ def _is_merge(step: Step) -> bool:
 
 def _takes_short_form(step: Step) -> bool:
     return _is_merge(step) and step.op != "concat" and len(step.reads) == 2
-
-
-def _same_condition(body: Sequence[Step], at: int) -> list[Step]:
-    """Return the steps from a place on that stand under one condition, if there are several and they may be one scope."""
-    step = body[at]
-    run = [step]
-    if step.when is None or step.repeat is not None:
-        return run
-    for other in body[at + 1 :]:
-        if other.repeat is not None or not same(other.when, step.when):
-            break
-        run.append(other)
-    return run
 
 
 def common_arguments(bodies: Sequence[list[Step]]) -> dict[str, dict[str, Any]]:
