@@ -71,6 +71,11 @@ def not_exported(name: str, error: BaseException, inputs: tuple[torch.Tensor, ..
     if is_data_dependent(error):
         return not_run(name, error, inputs)
     at = place(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames and frames[-1].filename.startswith(_OURS):
+        at = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}"
+        text = f"{name} cannot be read: {type(error).__name__}: {reason(error)} ({at})"
+        return UsageError(text, "this is a mistake of archspec: please report it with the network")
     return UsageError(f"torch.export cannot take {name}: {reason(error)}{f' ({at})' if at else ''}")
 
 
