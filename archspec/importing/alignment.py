@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.importing.tree import Input, Made, Read, Step
-from archspec.importing.values import VARYING, Alternating, Code, First, Last, Linear, same
+from archspec.importing.values import ABSENT, VARYING, Alternating, Code, First, Last, Linear, same
 from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED
-
-ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
-"""The value of a hole in a use that does not have its step."""
 
 
 @dataclass(eq=False)

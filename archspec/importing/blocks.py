@@ -8,13 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archspec.importing.alignment import ABSENT, DoNotAlignError, Hole, Template, align, key
+from archspec.importing.alignment import DoNotAlignError, Hole, Template, align, key
 from archspec.importing.holes import Param, Solution, solve
 from archspec.importing.repeats import fold, grouped, pinned_steps, replaced
 from archspec.importing.tree import SEQUENTIAL, Made, Read, Step, Tree, walk
-from archspec.importing.values import VARYING, Code, code, same
+from archspec.importing.values import ABSENT, VARYING, Code, code, same
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
+
+
+ONE_BLOCK = 0.6
+"""What one block for a class counts, against several: readers know it by the class."""
 
 
 @dataclass(eq=False)
@@ -55,9 +59,13 @@ class _Finder:
         for kind in self._kinds():
             uses = [step for step in walk(self.body) if step.kind == kind and step.body is not None]
             uses = [use for use in uses if not any(inner.kind == kind for inner in walk(use.body or []))]
-            self._fold_all([use for use in uses])
+            for use in uses:
+                _without_positions(use)
+            self._fold_all(uses)
             for group in self._groups(uses):
                 self._make_block(kind, group)
+            for use in uses:
+                _with_positions(use)
         self.body = self._fold_body(self.body)
         return Structure(self.tree, self.blocks, self.body, self.outputs)
 
@@ -137,7 +145,7 @@ class _Finder:
         for together in _by(uses, lambda use: len(use.reads)).values():
             options = [[together], list(_by(together, _skeleton).values())]
             if len(options[1]) > 1:
-                options.sort(key=self._cost_of_groups)
+                options.sort(key=lambda groups: self._cost_of_groups(groups) * (1 if len(groups) > 1 else ONE_BLOCK))
             yield from options[0]
 
     def _cost_of_groups(self, groups: list[list[Step]]) -> float:
@@ -204,6 +212,22 @@ def op_defaults(op: str) -> dict[str, Any]:
     }
 
 
+def _without_positions(scope: Step) -> None:
+    """Give steps their numbers as names: in a block, a step is not called by its position."""
+    for step in scope.body or []:
+        step.position = False
+
+
+def _with_positions(scope: Step) -> None:
+    """Leave out the names of steps again that are their positions, in a scope that no block was made of."""
+    position = 0
+    for step in scope.body or []:
+        step.position = step.name == str(position)
+        if step.repeat is not None and not isinstance(step.repeat, int):
+            return
+        position += 1 if step.repeat is None or step.name else step.repeat
+
+
 def _by(steps: Sequence[Step], of: Any) -> dict[Any, list[Step]]:
     found: dict[Any, list[Step]] = {}
     for step in steps:
@@ -219,14 +243,7 @@ def _skeleton(step: Step) -> Any:
 
 
 def _fill(template: Template, solution: Solution) -> None:
-    fills = dict(solution.fills)
-    for param in solution.params:
-        for hole in template.holes:
-            if hole not in fills and all(
-                value is ABSENT or same(value, other) or _close(value, other)
-                for value, other in zip(hole.values, param.values, strict=True)
-            ):
-                fills[hole] = Code(param.name)
+    fills = solution.fills
     for step in walk(template.body):
         step.arguments = {name: _filled(value, fills) for name, value in step.arguments.items()}
         step.repeat = _filled(step.repeat, fills)
@@ -234,10 +251,6 @@ def _fill(template: Template, solution: Solution) -> None:
             step.op = Code(fills[step.op])
         if step in solution.conditions:
             step.when = solution.conditions[step]
-
-
-def _close(left: Any, right: Any) -> bool:
-    return isinstance(left, float) and isinstance(right, float) and abs(left - right) <= 1e-6 * abs(left)
 
 
 def _filled(value: Any, fills: dict[Hole, Any]) -> Any:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from archspec.importing.alignment import ABSENT, Hole, Template
+from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
 from archspec.importing.tree import Step
-from archspec.importing.values import VARYING, Code, rounded, same
+from archspec.importing.values import ABSENT, VARYING, Code, alike, rounded, same
 from archspec.program.steps import RESERVED
 from archspec.shapes import Shape
 
@@ -163,13 +163,13 @@ class _Solver:
                 name = "expand" if word == "*" else "reduce"
                 text = f"{fact} {word} "
                 break
-        param = Param(self._name(name, best.step), [rounded(value) for value in _filled(values)])
+        param = Param(self._name(name, best.step), [rounded(value) for value in values])
         self.found.params.append(param)
         self.kinds[param] = self._kind(best) if text is None else "ratio"
+        self.found.fills[best] = Code((text or "") + param.name)
         if text is not None:
-            self.found.fills[best] = Code(text + param.name)
             self._remember(text + param.name, best)
-            holes.remove(best)
+        holes.remove(best)
 
     def _name(self, argument: str, step: Step | None) -> str:
         name = {"repeat": "depth", "p": "rate"}.get(argument, argument)
@@ -205,6 +205,7 @@ class _Solver:
         if text is None:
             step = steps[0]
             word = step.name.rpartition(".")[2] if step.name and not step.name.isdigit() else step.op
+            word = "activation" if step.op in PLAIN_ACTIVATIONS else word
             param = Param(self._name(word, None), [here is True for here in wanted])
             self.found.params.append(param)
             self.kinds[param] = "bool"
@@ -241,11 +242,13 @@ class _Solver:
     def _default(self, param: Param) -> None:
         counts: list[tuple[int, Any]] = []
         for value in param.values:
-            if not any(same(value, seen) for _, seen in counts):
+            if value is not ABSENT and not any(same(value, seen) for _, seen in counts):
                 counts.append((sum(same(value, other) for other in param.values), value))
         count, value = max(counts, key=lambda entry: entry[0])
         if isinstance(value, bool):
             param.default = value
+        elif any(each is ABSENT for each in param.values):
+            param.default = 0.0 if isinstance(value, float) else value
         elif count >= 3 and count * 2 > len(param.values) and not isinstance(value, VARYING):
             param.default = value
 
@@ -296,7 +299,7 @@ def expression(values: Sequence[Any], names: dict[str, list[Any]]) -> str | None
         if all(value[at] is not ABSENT for at in needed)
     }
     for name, value in given.items():
-        if all(same(a, b) for a, b in zip(value, wanted, strict=True)):
+        if all(alike(a, b) for a, b in zip(value, wanted, strict=True)):
             return name
     if not all(map(_is_int, wanted)):
         return None

@@ -6,6 +6,7 @@ from typing import Any
 
 from archspec.importing.blocks import Structure, find_blocks
 from archspec.importing.calls import Program
+from archspec.importing.normalize import normalize
 from archspec.importing.tree import Step, build_tree, walk
 from archspec.importing.values import Code
 from archspec.importing.writer import write
@@ -19,6 +20,7 @@ def recover(program: Program, *, flat: bool = False) -> str:
         program: The calls of the network.
         flat: Whether to leave out blocks, params and repeats: the plain form, right by construction.
     """
+    normalize(program)
     tree = build_tree(program)
     if flat:
         return write(Structure(tree, {}, tree.body, tree.outputs), {})

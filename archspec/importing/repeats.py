@@ -170,12 +170,11 @@ def grouped(step: Step, is_block: Callable[[str], bool], pinned: set[Step], move
         return step
     if inner.repeat is None and (not is_block(inner.op) or inner in pinned):
         return step
-    if inner.body is not None:
+    if inner.body is not None or step.position or not step.name:
         return step
     found = Step(inner.op, inner.arguments, list(step.reads), step.name, step.fixed, kind=inner.kind)
     found.inputs, found.shape, found.when = step.inputs, step.shape, step.when
     found.repeat = 1 if inner.repeat is None else inner.repeat
-    found.position = step.position
     moved[step] = found
     return found
 

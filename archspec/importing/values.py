@@ -50,21 +50,27 @@ class Listed(NamedTuple):
 Varying: TypeAlias = First | Last | Linear | Alternating | Listed
 VARYING = (First, Last, Linear, Alternating, Listed)
 
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
+"""A value that does not matter: the step that it is for is left out."""
+
 _RELATIVE = 1e-6
 """How far numbers may lie from a line that they were computed from in single precision."""
 
 
 def over_copies(values: Sequence[Any]) -> Any:
     """Return how a value changes from copy to copy, in the shortest form; the value itself where it does not."""
+    known = [(at, value) for at, value in enumerate(values) if value is not ABSENT]
+    if not known:
+        return ABSENT
+    if all(same(value, known[0][1]) for _, value in known):
+        return known[0][1]
+    line = _line(known)
+    if line is not None and (isinstance(line.step, float) or len(known) > 2):
+        return line
+    values = _filled(values)
     first, count = values[0], len(values)
-    if all(same(value, first) for value in values):
-        return first
     if count > 2 and all(same(value, values[1]) for value in values[1:]) or count == 2:
         return First(first, values[1])
-    if all(_is_number(value) for value in values):
-        line = _line(values)
-        if line is not None:
-            return line
     if all(same(value, values[at % 2]) for at, value in enumerate(values)):
         return Alternating(values[0], values[1])
     if all(same(value, first) for value in values[:-1]):
@@ -83,19 +89,46 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
+def alike(left: Any, right: Any) -> bool:
+    """Return whether two values are the same, floats but for the noise of single precision."""
+    if isinstance(left, float) and isinstance(right, float):
+        return abs(left - right) <= _RELATIVE * max(abs(left), abs(right))
+    return same(left, right)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _line(values: Sequence[int | float]) -> Linear | None:
-    start, step = values[0], values[1] - values[0]
-    if all(isinstance(value, int) for value in values):
-        return Linear(start, step) if all(v == start + at * step for at, v in enumerate(values)) else None
-    step = (values[-1] - start) / (len(values) - 1)
-    scale = max(map(abs, values))
-    if all(abs(value - (start + at * step)) <= _RELATIVE * scale for at, value in enumerate(values)):
-        return Linear(start, step)
+def _line(known: Sequence[tuple[int, Any]]) -> Linear | None:
+    """Return the line through numbers at places, if there is one."""
+    if not all(_is_number(value) for _, value in known):
+        return None
+    (first, start), (last, end) = known[0], known[-1]
+    if all(isinstance(value, int) for _, value in known):
+        if (end - start) % (last - first):
+            return None
+        slope: Any = (end - start) // (last - first)
+        found = Linear(start - slope * first, slope)
+        return found if all(value == found.start + at * slope for at, value in known) else None
+    slope = (end - start) / (last - first)
+    found = Linear(start - slope * first, slope)
+    scale = max(abs(value) for _, value in known)
+    if all(abs(value - (found.start + at * slope)) <= _RELATIVE * scale for at, value in known):
+        return Linear(0.0, slope) if abs(found.start) <= _RELATIVE * scale else found
     return None
+
+
+def _filled(values: Sequence[Any]) -> list[Any]:
+    """Return values with those that do not matter as the next one that does."""
+    found = list(values)
+    for at in range(len(found) - 2, -1, -1):
+        if found[at] is ABSENT:
+            found[at] = found[at + 1]
+    for at in range(1, len(found)):
+        if found[at] is ABSENT:
+            found[at] = found[at - 1]
+    return found
 
 
 def text(value: Any) -> Any:

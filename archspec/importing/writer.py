@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archspec.importing.alignment import ABSENT
 from archspec.importing.blocks import Block, Structure, op_defaults
 from archspec.importing.tree import SEQUENTIAL, Input, Made, Read, Step, walk
-from archspec.importing.values import VARYING, Code, First, same, text
+from archspec.importing.values import ABSENT, VARYING, Code, First, same, text
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
 from archspec.report.yaml_text import WIDTH, entry, flow
@@ -130,7 +129,11 @@ class _Writer:
                 auto = self._automatic(str(step.op), taken, counts) if not (step.fixed and step.name) else None
                 if auto is None and step.name == self._peek(str(step.op), taken - {step.name}, counts):
                     auto = self._automatic(str(step.op), taken - {step.name}, counts)
-            if step.fixed and not step.position:
+            if positional and auto in taken and auto != step.name and not (step.fixed and not step.position):
+                names.of[step] = _free_name(_wish(step) or str(step.op), taken | {*names.of.values()})
+                taken.add(names.of[step])
+                names.written.add(step)
+            elif step.fixed and not step.position:
                 names.of[step] = step.name
                 if step.name != auto or step.repeat is not None:
                     names.written.add(step)
@@ -277,7 +280,8 @@ class _Writer:
         block = self.structure.blocks.get(str(step.op))
         if block is not None:
             order = [param.name for param in block.params]
-            return {name: text(step.arguments[name]) for name in order if name in step.arguments}
+            given = {name: step.arguments[name] for name in order if name in step.arguments}
+            return {name: text(value) for name, value in given.items() if value is not ABSENT}
         defaults = self.defaults.get(str(step.op), {})
         own = op_defaults(str(step.op))
         order = [*OPS[step.op].fields] if step.op in OPS else [*step.arguments]

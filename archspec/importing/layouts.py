@@ -1,0 +1,313 @@
+"""Views of values as torch and ONNX have them: each dimension is made of factors of the value's own axes and the batch.
+
+Reshapes, transposes and the like only rearrange factors. Where an op needs a tensor of its own, the shortest ops that
+get there are written: a `permute`, a `flatten`, a `channel_shuffle`. So whatever way a network shuffles its channels
+or cuts its windows, what it does is told by one op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from archspec.importing.calls import Value
+
+
+class CannotExpressError(Exception):
+    """A spec has no way to say what the source does; the text says why."""
+
+
+class Axis:
+    """A factor of an axis: equal sizes are not the same factor."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __repr__(self) -> str:
+        return str(self.size)
+
+
+class Batch(Axis):
+    """What stands for the batch among the factors of a dimension: the samples, or one for a tensor without a batch."""
+
+    __slots__ = ()
+
+
+Dims = tuple[tuple[Axis, ...], ...]
+Emit = Callable[[str, dict[str, Any], Value, Sequence[int]], Value]
+"""Adds a call of an op with arguments to a value, whose result has a shape; returns the result."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor of the source: `dims` are its dimensions, `axes` those of the spec's value that it is a view of."""
+
+    value: Value
+    axes: Dims
+    dims: Dims
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape as the source has it, the batch among it."""
+        return tuple(prod(axis.size for axis in dim) for dim in self.dims)
+
+    @property
+    def batch(self) -> int | None:
+        """The dimension in which the batch is."""
+        return next((at for at, dim in enumerate(self.dims) if any(isinstance(axis, Batch) for axis in dim)), None)
+
+    @property
+    def spec_dims(self) -> Dims:
+        """The dimensions without the batch."""
+        found = []
+        for dim in self.dims:
+            rest = tuple(axis for axis in dim if not isinstance(axis, Batch))
+            if len(rest) == len(dim) or rest:
+                found.append(rest)
+        return tuple(found)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value has the dimensions, in their order."""
+        return self.spec_dims == self.axes
+
+    def with_dims(self, dims: Iterable[tuple[Axis, ...]]) -> View:
+        """Return another view of the value."""
+        return View(self.value, self.axes, tuple(dims))
+
+    def on(self, value: Value) -> View:
+        """Return the same view of another value of the same shape."""
+        return View(value, self.axes, self.dims)
+
+    def arrangement(self) -> tuple[Any, ...]:
+        """Return where each factor of each dimension stands in the value: equal for views that are laid out alike."""
+        place = {axis: (at, number) for at, axes in enumerate(self.axes) for number, axis in enumerate(axes)}
+        return tuple(tuple((place.get(axis, "batch"), axis.size) for axis in dim) for dim in self.dims)
+
+    # Rearranging.
+
+    def permuted(self, order: Sequence[int]) -> View:
+        """Return the view with its dimensions in another order."""
+        return self.with_dims(self.dims[at] for at in order)
+
+    def unsqueezed(self, at: int) -> View:
+        """Return the view with a dimension of size 1 more."""
+        at = at + len(self.dims) + 1 if at < 0 else at
+        return self.with_dims((*self.dims[:at], (), *self.dims[at:]))
+
+    def squeezed(self, dims: Iterable[int] | None = None) -> View:
+        """Return the view without the dimensions of size 1 that are named, or without any."""
+        gone = set(range(len(self.dims))) if dims is None else {at % len(self.dims) for at in dims}
+        return self.with_dims(dim for at, dim in enumerate(self.dims) if at not in gone or dim)
+
+    def reshaped(self, shape: Sequence[int]) -> View:
+        """Return the view in another shape. Raises: CannotExpressError if a factor would be cut unevenly."""
+        total = prod(self.shape)
+        known = prod(size for size in shape if size != -1)
+        sizes = [total // max(known, 1) if size == -1 else size for size in shape]
+        view = self
+        rest = [axis for dim in view.dims for axis in dim]
+        dims: list[tuple[Axis, ...]] = []
+        for size in sizes:
+            dim: list[Axis] = []
+            left = size
+            while rest and isinstance(rest[0], Batch) and rest[0].size == 1 and left == 1 and not dim:
+                dim.append(rest.pop(0))
+            while left > 1:
+                if not rest:
+                    raise CannotExpressError(f"a reshape of {self.shape} to {tuple(sizes)}")
+                axis = rest.pop(0)
+                if left % axis.size == 0:
+                    dim.append(axis)
+                    left //= axis.size
+                elif axis.size % left == 0 and not isinstance(axis, Batch):
+                    outer, inner = Axis(left), Axis(axis.size // left)
+                    view = view._split(axis, outer, inner)
+                    dims = [tuple(_swapped(old, axis, outer, inner)) for old in dims]
+                    dim.append(outer)
+                    rest.insert(0, inner)
+                    left = 1
+                else:
+                    raise CannotExpressError(f"a reshape of {self.shape} to {tuple(sizes)}")
+            dims.append(tuple(dim))
+        if rest:
+            dims[-1] = (*dims[-1], *rest)
+        return view.with_dims(dims)
+
+    def _split(self, axis: Axis, outer: Axis, inner: Axis) -> View:
+        return View(
+            self.value,
+            tuple(tuple(_swapped(axes, axis, outer, inner)) for axes in self.axes),
+            tuple(tuple(_swapped(dim, axis, outer, inner)) for dim in self.dims),
+        )
+
+    def axis_of(self, dim: int) -> int | None:
+        """Return the axis of the value that a dimension is, if it is one as a whole."""
+        wanted = self.dims[dim]
+        if not wanted:
+            return None
+        return next((at for at, axes in enumerate(self.axes) if axes == wanted), None)
+
+    def outermost_of(self, dim: int) -> int | None:
+        """Return the axis of the value whose outermost factors a dimension is."""
+        wanted = self.dims[dim]
+        if not wanted:
+            return None
+        return next((at for at, axes in enumerate(self.axes) if axes[: len(wanted)] == wanted), None)
+
+
+def _swapped(axes: Iterable[Axis], old: Axis, *new: Axis) -> Iterable[Axis]:
+    for axis in axes:
+        if axis is old:
+            yield from new
+        else:
+            yield axis
+
+
+def plain(value: Value, shape: Sequence[int], batch: int | None, size: int) -> View:
+    """Return the view of a value that has the dimensions of the source, without the batch.
+
+    Args:
+        value: The value, whose shape is that of the source without the batch.
+        shape: The shape of the source.
+        batch: Which dimension holds the batch; None for none. If it is larger than the batch, it holds an axis besides.
+        size: How many samples the batch has.
+    """
+    axes: list[tuple[Axis, ...]] = []
+    dims: list[tuple[Axis, ...]] = []
+    for at, length in enumerate(shape):
+        if at != batch:
+            axes.append((Axis(length),) if length > 1 else ())
+            dims.append(axes[-1])
+        elif length == size:
+            dims.append((Batch(size),))
+        else:
+            axes.append((Axis(length // size),))
+            dims.append((Batch(size), *axes[-1]))
+    if tuple(prod(axis.size for axis in dim) for dim in axes) != value.shape:
+        raise CannotExpressError(f"a result of shape {tuple(shape)}, where the spec has {value.shape}")
+    return View(value, tuple(axes), tuple(dims))
+
+
+def materialized(view: View, emit: Emit) -> View:
+    """Return the view of a value that has its dimensions, written with the shortest ops if there is none yet.
+
+    Raises: CannotExpressError if no op can arrange it so.
+    """
+    if view.is_plain:
+        return view
+    wanted = view.spec_dims
+    have = [axis for axes in view.axes for axis in axes]
+    want = [axis for dim in wanted for axis in dim]
+    if {*have} != {*want} or len(have) != len(want):
+        raise CannotExpressError(f"a view of {view.value.shape} as {view.shape}, which repeats or leaves out numbers")
+    value = view.value
+    shape = [prod(axis.size for axis in dim) for dim in wanted]
+    named = _named(view.axes, wanted)
+    if have == want:
+        value = emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
+    elif named is not None:
+        value = emit(*named, value, shape)
+    else:
+        value = _by_permute(view, wanted, emit)
+    return View(value, wanted, view.dims)
+
+
+def named_op(view: View) -> str | None:
+    """Return the op that alone arranges a view's value as the view has it, if it has a name for that purpose."""
+    found = _named(view.axes, view.spec_dims)
+    return found[0] if found is not None else None
+
+
+def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
+    value, axes = view.value, view.axes
+    if not _same_dims(axes, wanted):
+        parts = _parts([axis for dim in axes for axis in dim], [axis for dim in wanted for axis in dim])
+        # axes of size 1 stay out of the way
+        if tuple(parts) != axes:
+            sizes = [prod(axis.size for axis in part) for part in parts]
+            value = emit("reshape", {"shape": sizes}, value, sizes)
+        axes = tuple(parts)
+    units = [at for at, dim in enumerate(axes) if not dim]
+    flat = [dim for dim in wanted if dim] if not _same_dims(axes, wanted) else list(wanted)
+    order: list[int] = []
+    for dim in flat:
+        here: tuple[Axis, ...] = ()
+        if not dim:
+            order.append(units.pop(0))
+            continue
+        while here != dim:
+            piece = next(at for at, part in enumerate(axes) if part and part[0] is dim[len(here)])
+            order.append(piece)
+            here = (*here, *axes[piece])
+    sizes = [prod(axis.size for axis in axes[at]) for at in order]
+    if order != list(range(len(order))):
+        value = emit("permute", {"order": order}, value, sizes)
+    shape = [prod(axis.size for axis in dim) for dim in wanted]
+    if sizes != shape:
+        value = emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
+    return value
+
+
+def _same_dims(axes: Dims, wanted: Dims) -> bool:
+    return len(axes) == len(wanted) and sorted(map(_ids, axes)) == sorted(map(_ids, wanted))
+
+
+def _ids(dim: tuple[Axis, ...]) -> tuple[int, ...]:
+    return tuple(map(id, dim))
+
+
+def _parts(have: list[Axis], want: list[Axis]) -> list[tuple[Axis, ...]]:
+    """Return the factors of a value in runs that stay together in the wanted order."""
+    after = {a: b for a, b in zip(want, want[1:], strict=False)}
+    parts: list[list[Axis]] = []
+    for axis in have:
+        if parts and after.get(parts[-1][-1]) is axis:
+            parts[-1].append(axis)
+        else:
+            parts.append([axis])
+    return [tuple(part) for part in parts]
+
+
+def _named(axes: Dims, wanted: Dims) -> tuple[str, dict[str, Any]] | None:
+    """Return the op that rearranges axes into wanted dimensions, if one does it alone."""
+    if len(axes) in (3, 4) and len(wanted) == 2 and wanted == (sum(axes[1:], ()), axes[0]):
+        return "to_tokens", {}
+    if len(axes) == 2 and len(wanted) == 3 and wanted[0] == axes[1] and (*wanted[1], *wanted[2]) == axes[0]:
+        height, width = (prod(axis.size for axis in dim) for dim in wanted[1:])
+        return "to_image", {} if height == width else {"height": height}
+    if len(axes) > 1 and len(axes) == len(wanted) and axes[1:] == wanted[1:]:
+        channels = axes[0]
+        if len(channels) == 2 and wanted[0] == channels[::-1]:
+            return "channel_shuffle", {"groups": channels[0].size}
+    if len(axes) == len(wanted) == 3:
+        channels, rows, columns = axes
+        if len(channels) == 3 and wanted == (channels[:1], (*rows, channels[1]), (*columns, channels[2])):
+            if channels[1].size == channels[2].size:
+                return "pixel_shuffle", {"factor": channels[1].size}
+        window = _window(axes, wanted)
+        if window is not None:
+            return "window_partition", window
+        window = _window(wanted, axes)
+        if window is not None:
+            place = 0 if "channels_at" in window else 1
+            height, width = (prod(axis.size for axis in dim) for dim in wanted[place : place + 2])
+            return "window_reverse", window if height == width else {**window, "height": height}
+    return None
+
+
+def _window(image: Dims, windows: Dims) -> dict[str, Any] | None:
+    """Return the arguments of the op that cuts an image into windows, if these are the windows."""
+    for last in (True, False):
+        rows, columns, channels = image if last else (image[1], image[2], image[0])
+        for at in range(1, len(rows)):
+            for to in range(1, len(columns)):
+                if windows == ((*rows[:at], *columns[:to]), (*rows[at:], *columns[to:]), channels):
+                    high, wide = (prod(axis.size for axis in dim) for dim in (rows[at:], columns[to:]))
+                    size: Any = high if high == wide else [high, wide]
+                    return {"size": size, "channels_at": "last"} if last else {"size": size}
+    return None

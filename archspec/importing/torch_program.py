@@ -1,0 +1,480 @@
+"""A PyTorch module, traced by `torch.export`, as calls of archspec's ops; nothing is computed but constants."""
+
+from __future__ import annotations
+
+import operator
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from archspec.importing.calls import Call, Missing, Part, Program, Value
+from archspec.importing.layouts import Batch, CannotExpressError, View, materialized, named_op, plain
+from archspec.importing.stand_ins import standing_in
+from archspec.importing.tree import SEQUENTIAL
+from archspec.ops import OPS
+from archspec.shapes import SPATIAL_AXES
+
+BATCH = 2
+"""How many samples a module is traced with."""
+
+MAX_BUFFER = 10_000
+"""How many numbers a buffer may have whose values a spec spells out."""
+
+
+class NeedsValuesError(Exception):
+    """A constant of a module on the meta device is part of the network, so it must be built with numbers."""
+
+
+def read_module(
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    *,
+    name: str,
+    input_names: Sequence[str] = (),
+) -> Program:
+    """Return the calls of a module.
+
+    Args:
+        module: The module; it is traced in evaluation mode.
+        inputs: Inputs to trace it with, each with a batch in front; on the meta device if the module is.
+        name: What the network is to be called.
+        input_names: What its inputs are to be called; by default as in its `forward`.
+
+    Raises:
+        NeedsValuesError: The module is on the meta device, and the network depends on the numbers of a buffer.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        with standing_in(module), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(module, inputs, strict=False)
+    finally:
+        module.train(was_training)
+    return Reader(exported, name, module, input_names).program()
+
+
+def read_exported(exported: ExportedProgram, name: str) -> Program:
+    """Return the calls of an exported program."""
+    return Reader(exported, name, None, ()).program()
+
+
+class Unknown:
+    """The value of a node that could not be expressed; what reads it cannot be either."""
+
+
+Rule = Callable[..., Any]
+
+
+class Reader:
+    """Walks the nodes of an exported program and writes calls. Rules of `aten.py` do so for each op."""
+
+    def __init__(
+        self, exported: ExportedProgram, name: str, module: nn.Module | None, input_names: Sequence[str]
+    ) -> None:
+        self.exported = exported
+        self.module = module
+        self.calls: list[Call] = []
+        self.missing: list[Missing] = []
+        self.values: dict[fx.Node, Any] = {}
+        self.node: fx.Node | None = None
+        self.name = name
+        self.input_names = list(input_names)
+        self.inputs: dict[str, Value] = {}
+        self.owners: dict[str, Call] = {}  # calls by the path of their weights
+        self.free: dict[str, View] = {}
+        self.tensors = {**exported.state_dict, **exported.constants}
+        self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}  # type: ignore[union-attr]
+        self.classes: dict[str, str] = {}
+        self.batch = BATCH
+        self._sizes: dict[str, int] | None = None
+        self.halves: dict[Any, list[View]] = {}
+        """Splits that several nodes take their parts from."""
+
+    def program(self) -> Program:
+        """Return the program."""
+        from archspec.importing.aten import RULES
+
+        for node in self.exported.graph.nodes:
+            self.node = node
+            if node.op == "placeholder":
+                self.values[node] = self._placeholder(node)
+            elif node.op == "call_function":
+                self.values[node] = self._call(node, RULES)
+        self.node = None
+        program = Program(self.name, self.inputs, self.calls, self._outputs(), self.missing)
+        _leave_modules_of_ops(program)
+        return program
+
+    # Inputs, parameters, constants.
+
+    def _placeholder(self, node: fx.Node) -> Any:
+        spec = self.kinds[node.name]
+        if spec.kind is InputKind.USER_INPUT:
+            tensor = node.meta.get("val")
+            if not isinstance(tensor, torch.Tensor):
+                return spec.arg.value if hasattr(spec.arg, "value") else None
+            shape = tuple(tensor.shape)
+            if not self.inputs:
+                self.batch = shape[0]
+            number = len(self.inputs)
+            name = self.input_names[number] if number < len(self.input_names) else node.name
+            value = Value(shape[1:], name=name)
+            self.inputs[name] = value
+            return plain(value, shape, 0, self.batch)
+        return Tensor(spec.target or node.name, spec.kind, node.meta["val"])
+
+    def constant(self, value: Any) -> Any:
+        """Return the numbers of a constant, if a value is one."""
+        if isinstance(value, Tensor):
+            if value.kind is InputKind.PARAMETER:
+                return None
+            found = self.tensors.get(value.path)
+            if found is None:
+                return None
+            if found.device.type == "meta":
+                raise NeedsValuesError(value.path)
+            return found
+        return value if isinstance(value, torch.Tensor) else None
+
+    def view(self, value: Any) -> View:
+        """Return a value as a view; a parameter or a constant becomes a free tensor."""
+        if isinstance(value, Unknown):
+            raise StopError
+        if isinstance(value, View):
+            return value
+        if isinstance(value, Tensor):
+            if value.path not in self.free:
+                self.free[value.path] = self._free(value)
+            return self.free[value.path]
+        if isinstance(value, torch.Tensor):
+            return self._buffer(value, "", persistent=False)
+        raise CannotExpressError(f"{type(value).__name__} as a tensor")
+
+    def _free(self, tensor: Tensor) -> View:
+        if tensor.kind is not InputKind.PARAMETER:
+            numbers = self.constant(tensor)
+            spec = next((s for s in self.kinds.values() if s.target == tensor.path), None)
+            persistent = tensor.kind is InputKind.BUFFER and (spec is None or spec.persistent is not False)
+            return self._buffer(numbers, tensor.path if tensor.kind is InputKind.BUFFER else "", persistent)
+        shape = tuple(tensor.fake.shape)
+        batched = len(shape) > 1 and shape[0] == 1
+        arguments: dict[str, Any] = {"shape": list(shape[1:] if batched else shape) or [1]}
+        if batched:
+            arguments["batch"] = True
+        if not shape:
+            raise CannotExpressError("a parameter without axes")
+        call = self.call("parameter", arguments, [], path=tensor.path, fixed=True)
+        value = call.result(arguments["shape"])
+        return plain(value, shape, 0 if batched else None, 1)
+
+    def _buffer(self, numbers: torch.Tensor, path: str, persistent: bool) -> View:
+        if numbers.dtype is torch.bool:
+            raise CannotExpressError("a mask of booleans")
+        if numbers.numel() > MAX_BUFFER:
+            raise CannotExpressError(f"a constant of {numbers.numel():,} numbers")
+        shape = tuple(numbers.shape)
+        batched = len(shape) > 1 and shape[0] == 1
+        own = list(shape[1:] if batched else shape) or [1]
+        first = numbers.flatten()[0].item()
+        arguments: dict[str, Any] = {}
+        if bool((numbers == first).all()):
+            arguments = {"values": first, "shape": own}
+        else:
+            arguments["values"] = (numbers[0] if batched else numbers).tolist()
+        if batched:
+            arguments["batch"] = True
+        if not persistent:
+            arguments["persistent"] = False
+        call = self.call("buffer", arguments, [], path=path, fixed=bool(path) and persistent)
+        return plain(call.result(own), shape or (1,), 0 if batched else None, 1)
+
+    def stored(self, index: Any, numbers: torch.Tensor) -> Any:
+        """Return the buffer of the module at hand that holds numbers, in whatever shape; the numbers if none does."""
+        if isinstance(index, Tensor):
+            return index
+        place = self.place()
+        for spec in self.kinds.values():
+            if spec.kind is InputKind.BUFFER and spec.target and spec.target.startswith(f"{place}."):
+                found = self.tensors.get(spec.target)
+                if found is not None and found.numel() == numbers.numel() and found.dtype == numbers.dtype:
+                    if found.device.type != "meta" and torch.equal(found.flatten(), numbers.flatten()):
+                        return Tensor(spec.target, spec.kind, found)
+        return numbers
+
+    def in_sequential(self) -> bool:
+        """Return whether the module at hand has a position in an `nn.Sequential`, which other names depend on."""
+        parts, own = self.modules()
+        return bool(own) and bool(parts) and parts[-1].kind == SEQUENTIAL and own.rpartition(".")[2].isdigit()
+
+    # Calls.
+
+    def _call(self, node: fx.Node, rules: Mapping[Any, Rule]) -> Any:
+        arguments = fx.node.map_arg(node.args, lambda each: self.values[each])
+        options = fx.node.map_arg(node.kwargs, lambda each: self.values[each])
+        if node.target is operator.getitem:
+            source, at = arguments
+            return source if isinstance(source, Unknown) else source[at]
+        try:
+            folded = self._folded(node, arguments, options)
+            if folded is not None:
+                return folded
+            rule = rules.get(_name_of(node.target))
+            if rule is None:
+                raise CannotExpressError("no op of archspec does this")
+            return self._flattened(rule(self, *arguments, **options))
+        except StopError:
+            return Unknown()
+        except CannotExpressError as error:
+            self.missing.append(Missing(f"`{_name_of(node.target)}`", self.place(), self.line(), str(error)))
+            return Unknown()
+
+    def _flattened(self, result: Any) -> Any:
+        """Write a `flatten` where the source has it, rather than where its result is read; so a module of its own."""
+        if not isinstance(result, View) or result.is_plain or result.value.call is None:
+            return result
+        if self.in_sequential():
+            return materialized(result, self.emit)
+        if named_op(result) is not None:
+            return materialized(result, self.emit)
+        if len(result.spec_dims) != 1:
+            return result
+        if OPS[result.value.call.op].arity == 0:
+            return result
+        have = [axis for axes in result.axes for axis in axes]
+        return materialized(result, self.emit) if have == list(result.spec_dims[0]) else result
+
+    def _folded(self, node: fx.Node, arguments: Any, options: Any) -> Any:
+        """Compute what depends on constants alone, or on nothing."""
+        leaves: list[Any] = []
+        fx.node.map_aggregate((arguments, options), lambda each: leaves.append(each) or each)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, (View, Tensor, torch.Tensor, Unknown))]
+        if any(isinstance(leaf, (View, Unknown)) for leaf in tensors):
+            return None
+        if any(isinstance(leaf, Tensor) and leaf.kind is InputKind.PARAMETER for leaf in tensors):
+            return None
+        if is_random(node.target):
+            return None
+        real = fx.node.map_aggregate(arguments, self._real)
+        named = {
+            name: torch.device("cpu") if name == "device" and each is not None else self._real(each)
+            for name, each in options.items()
+        }
+        target: Any = node.target
+        return target(*real, **named)
+
+    def _real(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self.constant(value)
+        return torch.device("cpu") if isinstance(value, torch.device) else value
+
+    def call(
+        self,
+        op: str,
+        arguments: dict[str, Any],
+        reads: Sequence[Value | int | float],
+        *,
+        path: str | None = None,
+        fixed: bool = False,
+    ) -> Call:
+        """Add a call where the node at hand stands."""
+        within, own = self.modules()
+        call = Call(op, _without_defaults(op, arguments), list(reads), own if path is None else path, fixed, within)
+        call.where = self.line()
+        if fixed and path and op not in ("parameter", "buffer"):
+            if path in self.owners:
+                call.shares = self.owners[path]
+            else:
+                self.owners[path] = call
+        self.calls.append(call)
+        return call
+
+    def modules(self) -> tuple[tuple[Part, ...], str]:
+        """Return the calls of modules around the node, and the path of the module that is its op."""
+        assert self.node is not None
+        stack = list((self.node.meta.get("nn_module_stack") or {}).items())
+        parts = []
+        for key, (path, kind) in stack:
+            if not path:
+                continue
+            path = path.removeprefix("L['self'].")
+            number = re.search(r"@(\d+)$", key)
+            path = re.sub(r"@\d+$", "", path)
+            kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+            parts.append((Part(path, _kind(kind), int(number[1]) if number else 0), kind))
+        own = ""
+        if parts and self._is_leaf(parts[-1][1], parts[-1][0].path):
+            own = parts.pop()[0].path
+        return tuple(part for part, _ in parts), own
+
+    def _is_leaf(self, kind: str, path: str) -> bool:
+        """Return whether a module is one op: torch's own, or with a single op in its `forward`."""
+        if kind.startswith("torch.nn.modules.") and ".container." not in kind:
+            return True
+        if self._sizes is None:
+            self._sizes = {}
+            for node in self.exported.graph.nodes:
+                if node.op == "call_function" and node.target is not operator.getitem:
+                    for entry, _ in (node.meta.get("nn_module_stack") or {}).values():
+                        self._sizes[entry] = self._sizes.get(entry, 0) + 1
+        return self._sizes.get(path, 0) == 1
+
+    def emit(self, op: str, arguments: dict[str, Any], value: Value, shape: Sequence[int]) -> Value:
+        """Add a call of an op that reads one value."""
+        return self.call(op, arguments, [value]).result(shape)
+
+    def spec(self, value: Any) -> View:
+        """Return a view that the spec's value is laid out as."""
+        return materialized(self.view(value), self._layout)
+
+    def _layout(self, op: str, arguments: dict[str, Any], value: Value, shape: Sequence[int]) -> Value:
+        return self.call(op, arguments, [value], path="").result(shape)
+
+    def result(self, call: Call, like: View) -> View:
+        """Return the result of a call, in the shape that torch tells, with the batch where `like` has it."""
+        assert self.node is not None
+        shape = tuple(self.node.meta["val"].shape)
+        return self.shaped(call, shape, like)
+
+    def shaped(self, call: Call, shape: Sequence[int], like: View) -> View:
+        """Return the result of a call in a shape with a batch."""
+        batch = like.batch
+        size = self.batch if batch is not None and any(a.size > 1 for d in like.dims for a in d if is_batch(a)) else 1
+        own = []
+        for at, length in enumerate(shape):
+            if at != batch:
+                own.append(length)
+            elif length != size:
+                own.append(length // size)
+        return plain(call.result(own), shape, batch, size)
+
+    def weight_path(self, *tensors: Any) -> str:
+        """Return the path of the module that holds weights."""
+        paths = {tensor.path.rpartition(".")[0] for tensor in tensors if isinstance(tensor, Tensor)}
+        if len(paths) != 1:
+            raise CannotExpressError("weights that are computed, or from several modules")
+        return paths.pop()
+
+    def place(self) -> str:
+        """Return the path of the module at hand."""
+        parts, own = self.modules()
+        return own or (parts[-1].path if parts else "")
+
+    def line(self) -> str:
+        """Return the line of the source at hand."""
+        assert self.node is not None
+        trace = str(self.node.meta.get("stack_trace") or "")
+        lines = re.findall(r'File "([^"]+)", line (\d+)', trace)
+        own = [entry for entry in lines if "/torch/nn/" not in entry[0]] or lines
+        return f"{own[-1][0].rpartition('/')[2]}:{own[-1][1]}" if own else ""
+
+    # Outputs.
+
+    def _outputs(self) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        node = next(node for node in self.exported.graph.nodes if node.op == "output")
+        self.node = node
+        specs = self.exported.graph_signature.output_specs
+        values = [value for value in fx.node.map_arg(node.args[0], lambda each: self.values[each])]
+        for spec, value in zip(specs, values, strict=True):
+            if spec.kind is not OutputKind.USER_OUTPUT or value is None:
+                continue
+            name = "output" if len(specs) == 1 else f"output_{len(found) + 1}"
+            try:
+                found[name] = self.spec(value).value
+            except StopError:
+                continue
+            except CannotExpressError as error:
+                self.missing.append(Missing("the output", "", "", str(error)))
+        names = self._output_names(len(found))
+        return dict(zip(names, found.values(), strict=True)) if names else found
+
+    def _output_names(self, count: int) -> list[str]:
+        """Return the names of the outputs, where the module returns a mapping."""
+        spec = self.exported.call_spec.out_spec
+        keys = getattr(spec, "context", None)
+        if spec is not None and isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
+            return [key if key.isidentifier() else f"output_{at}" for at, key in enumerate(keys)]
+        return []
+
+
+class StopError(Exception):
+    """A value is unknown, for a reason that has been told."""
+
+
+class Tensor:
+    """A parameter or a buffer of the source, as rules get it."""
+
+    def __init__(self, path: str, kind: InputKind, fake: torch.Tensor) -> None:
+        self.path, self.kind, self.fake = path, kind, fake
+
+
+def is_batch(axis: Any) -> bool:
+    """Return whether a factor is the batch."""
+    return isinstance(axis, Batch)
+
+
+def is_random(target: Any) -> bool:
+    """Return whether an op draws numbers."""
+    return _name_of(target) in ("rand", "randn", "randint", "bernoulli", "randperm", "rand_like", "randn_like")
+
+
+def _name_of(target: Any) -> str:
+    """Return the name of an op, without its namespace, its overload and the `_` of one that works in place."""
+    name = getattr(target, "_schema", None)
+    text = name.name.rpartition("::")[2] if name is not None else getattr(target, "__name__", str(target))
+    return text.rstrip("_") if not text.startswith("_") else text
+
+
+def _kind(kind: str) -> str:
+    name = kind.rpartition(".")[2]
+    return SEQUENTIAL if name in ("Sequential", "ModuleList", "ModuleDict") else name
+
+
+def _without_defaults(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in arguments.items():
+        value = _simple(value) if name in _SIZES else value
+        field = OPS[op].fields.get(name) if op in OPS else None
+        if value is None or (field is not None and type(field.default) is type(value) and field.default == value):
+            continue
+        if field is not None and field.default == value and isinstance(value, (int, float)):
+            continue
+        found[name] = value
+    return found
+
+
+_SIZES = frozenset({"kernel", "stride", "padding", "dilation", "output_padding", "size", "scale"})
+
+
+def _simple(value: Any) -> Any:
+    """Return one number for a list of equal ones."""
+    if isinstance(value, (list, tuple)):
+        items = [_simple(item) for item in value]
+        return items[0] if items and all(item == items[0] for item in items) else items
+    return value
+
+
+def axis_name(at: int, rank: int) -> str:
+    """Return the name of an axis of a shape. Raises: CannotExpressError if it has none."""
+    if at == 0:
+        return "channels"
+    names = ("channels", *SPATIAL_AXES.get(rank - 1, ()))
+    if len(names) == rank:
+        return names[at]
+    if at == rank - 1:
+        return "last"
+    raise CannotExpressError(f"axis {at} of {rank}")
+
+
+def _leave_modules_of_ops(program: Program) -> None:
+    """Take calls out of modules that are ops themselves, with weights of their own: their name is taken."""
+    taken = {call.path for call in program.calls if call.fixed}
+    for call in program.calls:
+        call.within = tuple(part for part in call.within if part.path not in taken)
