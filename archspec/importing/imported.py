@@ -26,7 +26,6 @@ from archspec.errors import Diagnostic, SpecError, UsageError, printable
 from archspec.files import readable, write_text
 from archspec.importing.calls import Missing, Program
 from archspec.importing.failures import not_exported
-from archspec.importing.onnx_program import read_onnx
 from archspec.importing.onnx_proof import full_state, prove_onnx
 from archspec.importing.proof import Reference, loaded, prove
 from archspec.importing.recover import recover
@@ -210,6 +209,8 @@ def import_torch(model: TorchModel, options: Options) -> Imported:
 def import_onnx(file: OnnxFile, options: Options) -> Imported:
     """Import a network in an ONNX file. Errors: as of `from_onnx`."""
     need("onnx")
+    from archspec.importing.onnx_program import read_onnx
+
     program, weights = read_onnx(readable(file.path), name=file.name)
 
     def prove_it(text: str) -> Verification:
