@@ -565,5 +565,40 @@ def test_an_imported_spec_is_edited() -> None:
         assert archspec.generate(network)
 
 
+DEEPER = r"depths: \[(\d+)", "depths: [5"
+EDITS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "resnet18": (DEEPER, (r"filters: 512", "filters: 384")),
+    "resnext50_32x4d": (DEEPER, (r"filters: 1024", "filters: 768")),
+    "densenet121": ((r"depth: 24", "depth: 32"), (r"filters: 64", "filters: 48")),
+    "mobilenet_v2": (DEEPER, (r"filters: 96\b", "filters: 112")),
+    "mnasnet1_0": (DEEPER, (r"filters: 192", "filters: 160")),
+    "efficientnet_b0": (DEEPER, (r"filters: 112", "filters: 128")),
+    "regnet_y_400mf": (DEEPER, (r"filters: 208", "filters: 256")),
+    "shufflenet_v2_x1_0": (DEEPER, (r"conv: 1024", "conv: 512")),
+    "squeezenet1_1": (DEEPER, (r"filters: 48", "filters: 40")),
+    "vgg16": ((r"( +- conv: 512\n +- relu\n)", r"\1\1"), (r"conv: 128", "conv: 96")),
+}
+"""For each network the edits that make it deeper and wider, or narrower: what is looked for, and what takes its place."""
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_imported_spec_of_torchvision_is_edited(name: str) -> None:
+    if not has("torchvision"):
+        pytest.skip("torchvision is not installed")
+    found = imported.import_source(f"torchvision:{name}", imported.Options(outputs=False))
+    assert found.proved, str(found.proof)
+    before = found.network.graph.state_dict()
+    classes = archspec.loads(found.text, num_classes=7)
+    assert [classes.graph.shape(path) for path in classes.graph.outputs.values()] == [(7,)]
+    deeper, wider = (archspec.loads(edited(found.text, *edit)) for edit in EDITS[name])
+    assert len(deeper.graph.state_dict()) > len(before)
+    assert len(wider.graph.state_dict()) == len(before)
+    assert wider.graph.state_dict() != before
+    for network in (classes, deeper, wider):
+        shape = next(iter(network.graph.inputs.values()))
+        with torch.device("meta"):
+            assert archspec.build(network).eval()(torch.zeros(2, *shape)).shape[0] == 2
+
+
 def test_the_sources_of_the_tests_are_those_of_the_tests() -> None:
     assert Path(imported_networks.__file__).parent == HERE
