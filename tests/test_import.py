@@ -578,7 +578,7 @@ EDITS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "squeezenet1_1": (DEEPER, (r"filters: 48", "filters: 40")),
     "vgg16": ((r"( +- conv: 512\n +- relu\n)", r"\1\1"), (r"conv: 128", "conv: 96")),
 }
-"""For each network the edits that make it deeper and wider, or narrower: what is looked for, and what takes its place."""
+"""Of each network the edits that make it deeper, and wider or narrower: what is looked for and what takes its place."""
 
 
 @pytest.mark.parametrize("name", EDITS)
