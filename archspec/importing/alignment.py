@@ -164,10 +164,15 @@ class _Alignment:
 
     def _unify(self, values: list[Any], name: str, step: Step) -> Any:
         given = [value for value in values if value is not ABSENT]
+        if not given:
+            return ABSENT
         if all(same(value, given[0]) for value in given):
             own = self.defaults(step.op).get(name) if isinstance(step.op, str) else None
             if len(given) == len(values) or isinstance(given[0], (*VARYING, Code)) or same(given[0], own):
                 return given[0]
+        if name == "shape" and all(isinstance(value, list) and len(value) == len(given[0]) for value in given):
+            each = zip(*[[ABSENT] * len(given[0]) if value is ABSENT else value for value in values], strict=True)
+            return [self._unify(list(sizes), name, step) for sizes in each]
         kinds = {type(value) for value in given if isinstance(value, VARYING)}
         if kinds:
             return self._unify_varying(values, kinds, name, step)

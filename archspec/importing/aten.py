@@ -715,18 +715,14 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
     rank = max(len(left.dims), len(right.dims))
     if not free and len(left.dims) != len(right.dims):
         raise CannotExpressError("an operand whose batch meets another axis")
+    if free:
+        left, right = (_stripped(view, rank) if view in free else view for view in (left, right))
     left, right = materialized(reader, left), materialized(reader, right)
     values = [left.value, right.value]
-    if free:
-        values = [_stripped(reader, view, rank) if view in (*free,) else view.value for view in (left, right)]
     like = left if _has_batch(left) or not _has_batch(right) else right
-    other_view = right if like is left else left
-    if len(like.dims) < rank:
-        raise CannotExpressError("a free tensor with more axes than what it meets")
     arguments: dict[str, Any] = {}
     if op != "multiply" and not free and left.value.shape != right.value.shape:
         arguments["broadcast"] = True
-    del other_view
     return reader.result(reader.call(op, arguments, values), like)
 
 
@@ -750,16 +746,14 @@ def _aligned(reader: Reader, free: View, other: View) -> Any:
     return None
 
 
-def _stripped(reader: Reader, view: View, rank: int) -> Any:
-    """Return a free tensor without axes of size 1 in front that stand for the batch."""
-    shape = list(view.value.shape)
-    while len(shape) > rank - 1 and shape[0] == 1:
-        shape.pop(0)
-    if len(shape) > rank - 1:
+def _stripped(view: View, rank: int) -> View:
+    """Return a free tensor without dimensions of size 1 in front that stand for the batch."""
+    dims = list(view.dims)
+    while len(dims) > rank - 1 and view.shape[len(view.dims) - len(dims)] == 1:
+        dims.pop(0)
+    if len(dims) > rank - 1:
         raise CannotExpressError("a free tensor with a number for each sample")
-    if shape != list(view.value.shape):
-        return reader.emit("reshape", {"shape": shape}, view.value, shape)
-    return view.value
+    return view.with_dims(dims)
 
 
 for _name, _op in (

@@ -248,7 +248,7 @@ def _fill(template: Template, solution: Solution) -> None:
         step.arguments = {name: _filled(value, fills) for name, value in step.arguments.items()}
         step.repeat = _filled(step.repeat, fills)
         if isinstance(step.op, Hole):
-            step.op = Code(fills[step.op])
+            step.op = fills[step.op]
         if step in solution.conditions:
             step.when = solution.conditions[step]
 
@@ -258,6 +258,8 @@ def _filled(value: Any, fills: dict[Hole, Any]) -> Any:
         return fills[value]
     if isinstance(value, VARYING):
         return type(value)(*(_filled(part, fills) for part in value))
+    if isinstance(value, list):
+        return [_filled(part, fills) for part in value]
     return value
 
 
@@ -272,6 +274,8 @@ def tokens(value: Any) -> int:
         return 1
     if isinstance(value, VARYING):
         return sum(map(tokens, value)) + 6
+    if isinstance(value, list):
+        return sum(map(tokens, value)) + 2 + len(value)
     return len(_TOKEN.findall(code(value)))
 
 

@@ -103,11 +103,12 @@ class _Solver:
         if not some or len({len(shape) for shape in some}) > 1:
             return {}
         rank = len(some[0])
+        name = "input" if scope is not None or len(self.uses[0].reads) < 2 else "x1"
         found = {}
         if rank != 2:
-            found["input.channels" if rank > 1 else "input.features"] = [s[0] if s else ABSENT for s in shapes]
-        if rank > 1:
-            found["input.features" if rank < 4 else "input.width"] = [s[-1] if s else ABSENT for s in shapes]
+            found[f"{name}.channels" if rank > 1 else f"{name}.features"] = [s[0] if s else ABSENT for s in shapes]
+        if rank in (2, 3):
+            found[f"{name}.features"] = [s[-1] if s else ABSENT for s in shapes]
         return found
 
     def _names(self, step: Step | None) -> dict[str, list[Any]]:
@@ -223,7 +224,7 @@ class _Solver:
         sizes = {param.name: param.values for param in self.found.params if self.kinds[param] == "size"}
         out = expression(made, sizes)
         inner = self._facts(steps[0]).get("input.channels")
-        if scope is not None or out is None or inner is None:
+        if scope is not None or out is None or inner is None or ABSENT in made:
             return None
         strides = [param for param in self.found.params if self.kinds[param] == "stride"]
         differs = [a != b for a, b in zip(inner, made, strict=True)]

@@ -224,31 +224,26 @@ def named_op(view: View) -> str | None:
 
 
 def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
-    value, axes = view.value, view.axes
-    if not _same_dims(axes, wanted):
-        parts = _parts([axis for dim in axes for axis in dim], [axis for dim in wanted for axis in dim])
-        # axes of size 1 stay out of the way
-        if tuple(parts) != axes:
-            sizes = [prod(axis.size for axis in part) for part in parts]
-            value = emit("reshape", {"shape": sizes}, value, sizes)
-        axes = tuple(parts)
-    units = [at for at, dim in enumerate(axes) if not dim]
-    flat = [dim for dim in wanted if dim] if not _same_dims(axes, wanted) else list(wanted)
-    order: list[int] = []
-    for dim in flat:
-        here: tuple[Axis, ...] = ()
-        if not dim:
-            order.append(units.pop(0))
-            continue
-        while here != dim:
-            piece = next(at for at, part in enumerate(axes) if part and part[0] is dim[len(here)])
-            order.append(piece)
-            here = (*here, *axes[piece])
-    sizes = [prod(axis.size for axis in axes[at]) for at in order]
-    if order != list(range(len(order))):
-        value = emit("permute", {"order": order}, value, sizes)
+    """Rearrange with a `permute`, and a `reshape` before or behind it where factors of one axis part or meet."""
+    value = view.value
     shape = [prod(axis.size for axis in dim) for dim in wanted]
-    if sizes != shape:
+    if _same_dims(view.axes, wanted):
+        left = list(range(len(view.axes)))
+        order = []
+        for dim in wanted:
+            at = next(at for at in left if view.axes[at] == dim)
+            left.remove(at)
+            order.append(at)
+        return emit("permute", {"order": order}, value, shape)
+    want = [axis for dim in wanted for axis in dim]
+    parts = _parts([axis for axes in view.axes for axis in axes], want)
+    sizes = [prod(axis.size for axis in part) for part in parts]
+    if sizes != list(value.shape):
+        value = emit("reshape", {"shape": sizes}, value, sizes)
+    order = sorted(range(len(parts)), key=lambda at: want.index(parts[at][0]))
+    moved = [sizes[at] for at in order]
+    value = emit("permute", {"order": order}, value, moved)
+    if moved != shape:
         value = emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
     return value
 

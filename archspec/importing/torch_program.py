@@ -323,7 +323,8 @@ class Reader:
                 if node.op == "call_function" and node.target is not operator.getitem:
                     for entry, _ in (node.meta.get("nn_module_stack") or {}).values():
                         self._sizes[entry] = self._sizes.get(entry, 0) + 1
-        return self._sizes.get(path, 0) == 1
+        own = any(spec.target and spec.target.startswith(f"{path}.") for spec in self.kinds.values())
+        return self._sizes.get(path, 0) == 1 and not own
 
     def emit(self, op: str, arguments: dict[str, Any], value: Value, shape: Sequence[int]) -> Value:
         """Add a call of an op that reads one value."""
@@ -466,10 +467,10 @@ def axis_name(at: int, rank: int) -> str:
     if at == 0:
         return "channels"
     names = ("channels", *SPATIAL_AXES.get(rank - 1, ()))
+    if at == rank - 1 and (rank == 2 or len(names) != rank):
+        return "last"
     if len(names) == rank:
         return names[at]
-    if at == rank - 1:
-        return "last"
     raise CannotExpressError(f"axis {at} of {rank}")
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import networkx as nx
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
+from archspec.ops import OPS
 from archspec.shapes import Shape
 
 SEQUENTIAL = "sequential"
@@ -316,11 +317,22 @@ class _Reads:
                 step.body = self._steps(item.items, item.part.path, (*around, step))
                 if not any(inner.fixed for inner in walk(step.body)):
                     step.fixed = False
+                    if len(item.items) == 1 and isinstance(item.items[0], Call):
+                        step = self._without_scope(step, item.items[0], around)
             made.append(step)
         if around:
             for at, step in enumerate(made):
                 step.position = step.name == str(at)
         return made
+
+    def _without_scope(self, scope: Step, call: Call, around: tuple[Step, ...]) -> Step:
+        """Return the only step of a scope in its place: a module around one op without weights says nothing."""
+        del self.given[scope]
+        assert scope.body is not None
+        step = scope.body[0]
+        step.name, step.fixed = scope.name, False
+        self.steps[call] = (*around, step)
+        return step
 
     def _read(self, read: Value | int | float, place: tuple[Step, ...]) -> Read:
         """Return how a step within the scopes `place`, outermost first, reads a value."""
@@ -359,5 +371,7 @@ def _relative(path: str, scope: str) -> str:
 def _short(steps: tuple[Step, ...], result: int | None) -> Made:
     """Return the shortest way to tell of a value: a scope stands for the value of its last step."""
     while len(steps) > 1 and result is None and steps[-2].body and steps[-2].body[-1] is steps[-1]:
+        if steps[-1].op in OPS and OPS[steps[-1].op].arity == 0:
+            break  # a free tensor does not count as the step before
         steps = steps[:-1]
     return Made(steps, result)

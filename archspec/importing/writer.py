@@ -269,7 +269,7 @@ class _Writer:
         if step.op == "use":
             return "step"
         found = OPS[step.op].fields if step.op in OPS else {}
-        if step.op in OPS and OPS[step.op].arity is None:
+        if step.op in OPS and OPS[step.op].reads_several():
             return "from"
         return next((name for name, field in found.items() if not field.internal), "")
 
