@@ -25,7 +25,7 @@ from archspec.backends.weights import save_weights
 from archspec.errors import Diagnostic, SpecError, UsageError, printable
 from archspec.files import readable, write_text
 from archspec.importing.calls import Missing, Program
-from archspec.importing.failures import not_exported
+from archspec.importing.failures import not_exported, not_onnx
 from archspec.importing.onnx_proof import full_state, prove_onnx
 from archspec.importing.proof import Reference, loaded, prove
 from archspec.importing.recover import recover
@@ -211,7 +211,13 @@ def import_onnx(file: OnnxFile, options: Options) -> Imported:
     need("onnx")
     from archspec.importing.onnx_program import read_onnx
 
-    program, weights = read_onnx(readable(file.path), name=file.name)
+    path = readable(file.path)
+    try:
+        program, weights = read_onnx(path, name=file.name)
+    except SpecError:
+        raise
+    except Exception as error:  # onnx's errors have no common class
+        raise not_onnx(file.path, error) from error
 
     def prove_it(text: str) -> Verification:
         return prove_onnx(text, file.path, weights, name=file.name, outputs=options.outputs, progress=options.tell)
