@@ -53,7 +53,7 @@ def test_an_unused_param_is_not_taken_for_another_unused_one() -> None:
 
 
 def test_every_code_is_tested() -> None:
-    elsewhere = {"expect", "file", "merge", "path", "statistics", "usage"}
+    elsewhere = {"expect", "file", "import", "merge", "path", "statistics", "usage"}
     assert {wrong.code for case in CASES for wrong in case.wrong} | elsewhere == set(CODES)
 
 

@@ -9,7 +9,7 @@ import traceback
 import torch
 
 from archspec.backends.extras import reason
-from archspec.errors import UsageError
+from archspec.errors import Diagnostic, SpecError, UsageError
 from archspec.shapes import shape_text
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -71,7 +71,24 @@ def not_exported(name: str, error: BaseException, inputs: tuple[torch.Tensor, ..
     if is_data_dependent(error):
         return not_run(name, error, inputs)
     at = place(error)
-    return UsageError(f"torch.export cannot take {name}: {reason(error)}{f' ({at})' if at else ''}")
+    text = f"torch.export cannot take {name}: {reason(error)}{f' ({at})' if at else ''}"
+    return _mistake(name, error) or UsageError(text)
+
+
+def not_onnx(path: str, error: BaseException) -> SpecError:
+    """Return what to say where the onnx package cannot read a file."""
+    text = f"{path} is not an ONNX file, or is damaged: {reason(error)}"
+    return _mistake(path, error) or SpecError(Diagnostic("file", text))
+
+
+def _mistake(name: str, error: BaseException) -> UsageError | None:
+    """Return what to say where it is a reader of archspec that failed."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if not last.filename.startswith(_OURS):
+        return None
+    at = f"{os.path.basename(last.filename)}:{last.lineno}"
+    text = f"{name} cannot be read: {type(error).__name__}: {reason(error)} ({at})"
+    return UsageError(text, "this is a mistake of archspec: please report it with the network")
 
 
 def is_data_dependent(error: BaseException) -> bool:

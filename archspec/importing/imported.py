@@ -25,8 +25,7 @@ from archspec.backends.weights import save_weights
 from archspec.errors import Diagnostic, SpecError, UsageError, printable
 from archspec.files import readable, write_text
 from archspec.importing.calls import Missing, Program
-from archspec.importing.failures import not_exported
-from archspec.importing.onnx_program import read_onnx
+from archspec.importing.failures import not_exported, not_onnx
 from archspec.importing.onnx_proof import full_state, prove_onnx
 from archspec.importing.proof import Reference, loaded, prove
 from archspec.importing.recover import recover
@@ -210,7 +209,15 @@ def import_torch(model: TorchModel, options: Options) -> Imported:
 def import_onnx(file: OnnxFile, options: Options) -> Imported:
     """Import a network in an ONNX file. Errors: as of `from_onnx`."""
     need("onnx")
-    program, weights = read_onnx(readable(file.path), name=file.name)
+    from archspec.importing.onnx_program import read_onnx
+
+    path = readable(file.path)
+    try:
+        program, weights = read_onnx(path, name=file.name)
+    except SpecError:
+        raise
+    except Exception as error:  # onnx's errors have no common class
+        raise not_onnx(file.path, error) from error
 
     def prove_it(text: str) -> Verification:
         return prove_onnx(text, file.path, weights, name=file.name, outputs=options.outputs, progress=options.tell)
