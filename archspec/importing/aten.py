@@ -1063,7 +1063,9 @@ def _attention(
     if scale is not None and abs(scale - default) > 1e-9:
         arguments["scale"] = scale
     heads = _heads(views)
-    named = {} if mask is None else {"bias": _mask(reader, mask, views[0])}
+    if heads is None:
+        views = [materialized(reader, view) for view in views]
+    named = {} if mask is None else {"bias": _mask(reader, mask, views[0], heads)}
     if heads is not None:
         arguments["heads"] = heads
         call = reader.call("attention", arguments, [view.value for view in views])
@@ -1073,7 +1075,6 @@ def _attention(
         width = Axis(last.axes[-1][-1].size)
         axes = (*first.axes[:-1], (first.axes[-1][0], width))
         return View(value, axes, (*first.dims[:-1], (width,)))
-    views = [materialized(reader, view) for view in views]
     call = reader.call("attention", arguments, [view.value for view in views])
     call.named = named
     return reader.result(call, views[0])
@@ -1096,14 +1097,14 @@ def _heads(views: list[View]) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _mask(reader: Reader, mask: Any, queries: View) -> Any:
-    view = reader.view(mask)
-    view = materialized(reader, _unexpanded(view))
+def _mask(reader: Reader, mask: Any, queries: View, heads: int | None) -> Any:
+    """Return what is added to the products, in the shape that `attention` reads: heads behind the leading axes."""
+    view = materialized(reader, _unexpanded(reader.view(mask)))
     shape = list(view.value.shape)
-    while len(shape) > 3 and shape[0] == 1:
+    rank = len(queries.axes) + (1 if heads is not None else 0)
+    while len(shape) > rank and shape[0] == 1:
         shape.pop(0)
-    if len(shape) == 2:
-        shape = [1, *shape]
+    shape = [*[1] * (rank - len(shape)), *shape]
     if shape != list(view.value.shape):
         return reader.emit("reshape", {"shape": shape}, view.value, shape)
     return view.value

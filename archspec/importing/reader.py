@@ -377,6 +377,7 @@ class Reader:
         """Return the names of the outputs, where the module returns a mapping."""
         spec = self.exported.call_spec.out_spec
         keys = getattr(spec, "context", None)
+        keys = list(keys._fields) if hasattr(keys, "_fields") else keys
         if spec is not None and isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
             return [key if key.isidentifier() else f"output_{at}" for at, key in enumerate(keys)]
         return []

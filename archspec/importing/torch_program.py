@@ -35,15 +35,48 @@ def read_module(
     Raises:
         NeedsValuesError: The module is on the meta device, and the network depends on the numbers of a buffer.
     """
-    was_training = module.training
+    program = _traced(module, inputs, name, input_names, training=False)
+    unused = _unused(program)
+    if not unused:
+        return program
+    # Heads that only training has: the network itself is told that it trains, its modules are not.
+    try:
+        other = _traced(module, inputs, name, input_names, training=True)
+    except NeedsValuesError:
+        raise
+    except Exception:  # whatever such a mode needs besides; then evaluation is what is known
+        return program
+    if other.missing or len(_unused(other)) >= len(unused) or len(other.outputs) <= len(program.outputs):
+        return program
+    other.training_only = frozenset([*other.outputs][len(program.outputs) :])
+    return other
+
+
+def _traced(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str, input_names: Sequence[str], training: bool
+) -> Program:
+    modes = [(inner, inner.training) for inner in module.modules()]
     module.eval()
+    module.training = training
     try:
         with standing_in(module), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, inputs, strict=False)
     finally:
-        module.train(was_training)
+        for inner, mode in modes:
+            inner.training = mode
     return Reader(exported, name, module, input_names).program(RULES)
+
+
+def _unused(program: Program) -> list[str]:
+    """Return keys of the source's state_dict that no call has."""
+    paths = {call.path for call in program.calls if call.fixed}
+    return [key for key in program.keys if key not in paths and not _owners(key) & paths]
+
+
+def _owners(key: str) -> set[str]:
+    words = key.split(".")
+    return {".".join(words[:count]) for count in range(1, len(words))}
 
 
 def read_exported(exported: ExportedProgram, name: str) -> Program:

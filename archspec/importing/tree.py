@@ -340,6 +340,8 @@ class _Reads:
                     if len(item.items) == 1 and isinstance(item.items[0], Call):
                         step = self._without_scope(step, item.items[0], around)
             made.append(step)
+            if step.op_is_free and len(made) > 1 and made[-2].op == "split":
+                made[-2:] = made[:-3:-1]  # what stands behind a split reads one of its results
         if around:
             for at, step in enumerate(made):
                 step.position = step.name == str(at)

@@ -126,9 +126,8 @@ class _Writer:
             elif isinstance(step.op, Code):
                 auto = None
             else:
-                auto = self._automatic(str(step.op), taken, counts) if not (step.fixed and step.name) else None
-                if auto is None and step.name == self._peek(str(step.op), taken - {step.name}, counts):
-                    auto = self._automatic(str(step.op), taken - {step.name}, counts)
+                own = {step.name} if step.fixed and step.name else set()
+                auto = self._peek(str(step.op), taken - own, counts)
             if positional and auto in taken and auto != step.name and not (step.fixed and not step.position):
                 names.of[step] = _free_name(_wish(step) or str(step.op), taken | {*names.of.values()}, "")
                 taken.add(names.of[step])
@@ -153,17 +152,13 @@ class _Writer:
                     names.written.add(step)
             else:
                 names.of[step] = auto or ""
+            if not positional and auto is not None and step not in names.written:
+                counts[str(step.op)] = self._number(str(step.op), auto)
             if step.body is not None:
                 self._name_all(step.body, ["input"], names, step)
 
-    def _automatic(self, op: str, taken: set[str], counts: dict[str, int]) -> str:
-        found = self._peek(op, taken, counts)
-        number = counts.get(op, 0)
-        while True:
-            number += 1
-            if (op if number == 1 else f"{op}_{number}") == found:
-                counts[op] = number
-                return found
+    def _number(self, op: str, name: str) -> int:
+        return 1 if name == op else int(name.rpartition("_")[2])
 
     def _peek(self, op: str, taken: set[str], counts: dict[str, int]) -> str:
         number = counts.get(op, 0)
