@@ -31,7 +31,7 @@ def names_of(source: str) -> Iterator[str]:
 
     torchvision()
     if source == "torchvision":
-        import torchvision.models as models
+        from torchvision import models
 
         yield from (f"torchvision:{name}" for name in models.list_models(module=models))
     elif source in ("timm", "timm-families"):
@@ -48,7 +48,7 @@ def names_of(source: str) -> Iterator[str]:
         yield source
 
 
-def _too_long(signal_number: int, frame: FrameType | None) -> None:
+def _too_long(_signal: int, _frame: FrameType | None) -> None:
     raise TimeoutError
 
 
@@ -56,6 +56,7 @@ def imported(task: tuple[str, bool]) -> tuple[str, str, int, float, str]:
     """Import one network; return its name, what came of it, lines, seconds, and the cause of a failure."""
     source, outputs = task
     import torch
+
     from archspec.errors import SpecError, UsageError
     from archspec.importing.imported import Options, import_source
 

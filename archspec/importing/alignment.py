@@ -1,4 +1,4 @@
-"""Several scopes laid over each other: one template, with holes where they differ and steps that only some of them have.
+"""Several scopes laid over each other: one template, with holes where they differ and steps that only some have.
 
 This is least general generalisation (anti-unification): what is equal everywhere stays, what differs becomes a hole.
 """
@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from archspec.importing.tree import Input, Made, Read, Step
+from archspec.importing.tree import Made, Read, Step
 from archspec.importing.values import ABSENT, VARYING, Alternating, Code, First, Last, Linear, same
 from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED
@@ -168,7 +168,7 @@ class _Alignment:
         if not given:
             return ABSENT
         if all(same(value, given[0]) for value in given):
-            own = self.defaults(step.op).get(name) if isinstance(step.op, str) else None
+            own = self.defaults(str(step.op)).get(name)
             if len(given) == len(values) or isinstance(given[0], (*VARYING, Code)) or same(given[0], own):
                 return given[0]
         if name == "shape" and all(isinstance(value, list) and len(value) == len(given[0]) for value in given):
@@ -185,7 +185,7 @@ class _Alignment:
         kind = kinds.pop()
         if kinds or kind not in (First, Linear, Alternating, Last):
             raise DoNotAlignError(f"{step.op}: {name}")
-        as_constant = {
+        as_constant: Any = {
             First: lambda v: First(v, v),
             Linear: lambda v: Linear(v, type(v)(0)),
             Alternating: lambda v: Alternating(v, v),

@@ -38,12 +38,12 @@ def _unary(reader: Reader, x: Any, op: str, arguments: dict[str, Any] | None = N
 
 
 @rule("contiguous", "clone", "alias", "detach", "lift_fresh_copy", "lift_fresh", "detach_", "_to_copy", "to", "type_as")
-def _same(reader: Reader, x: Any, *_: Any, **__: Any) -> Any:
+def _same(_reader: Reader, x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
-@rule("view", "reshape", "_unsafe_view", "_reshape_alias")
-def _reshape(reader: Reader, x: Any, shape: Any, *_: Any) -> View:
+@rule("view", "reshape", "_unsafe_view", "_reshape_alias", "flatten", "unflatten")
+def _reshape(reader: Reader, x: Any, *_: Any) -> View:
     assert reader.node is not None
     return _to_shape(reader, reader.view(x), tuple(reader.node.meta["val"].shape))
 
@@ -69,16 +69,6 @@ def _to_shape(reader: Reader, view: View, shape: Sequence[int]) -> View:
 def materialized(reader: Reader, x: Any) -> View:
     """Return a view that the spec's value is laid out as."""
     return reader.spec(x)
-
-
-@rule("flatten")
-def _flatten(reader: Reader, x: Any, start: int = 0, end: int = -1) -> View:
-    return _reshape(reader, x, None)
-
-
-@rule("unflatten")
-def _unflatten(reader: Reader, x: Any, dim: int, sizes: Any) -> View:
-    return _reshape(reader, x, None)
 
 
 @rule("permute")
@@ -235,7 +225,7 @@ def _select(reader: Reader, x: Any, dim: int, index: int) -> View:
     dim %= len(view.dims)
     size = view.shape[dim]
     index %= size
-    siblings = _selects(reader, dim, size)
+    siblings = _selects(reader, size)
     if siblings is not None:
         key = (reader.node.args[0], dim)  # type: ignore[union-attr]
         if key not in reader.halves:
@@ -249,7 +239,7 @@ def _select(reader: Reader, x: Any, dim: int, index: int) -> View:
     return piece.with_dims(each for at, each in enumerate(piece.dims) if at != dim)
 
 
-def _selects(reader: Reader, dim: int, size: int) -> bool | None:
+def _selects(reader: Reader, size: int) -> bool | None:
     """Return whether what is read is selected from at every place of a dimension, by as many nodes."""
     assert reader.node is not None
     source = reader.node.args[0]
@@ -280,7 +270,8 @@ def _slice(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = 
         key: Any = (view, dim, step)
         if key not in reader.halves:
             reader.halves[key] = _part(reader, materialized(reader, moved), 0, "split", {}, [1] * step)
-        return reader.halves[key][first].squeezed([0])
+        found: View = reader.halves[key][first].squeezed([0])
+        return found
     arguments = {"start": first, **({"stop": last} if last < size else {})}
     return _part(reader, view, dim, "slice", arguments, [last - first])[0]
 
@@ -365,15 +356,14 @@ def _pad(reader: Reader, x: Any, amounts: Sequence[int], *rest: Any) -> View:
             raise CannotExpressError("padding of an axis that is not spatial")
         view = materialized(reader, moved).permuted([order.index(dim) for dim in range(len(order))])
         at = {view.axis_of(dim): pair for dim, pair in padded.items()}
+    arguments: dict[str, Any]
     spatial = [at.get(number, [0, 0]) for number in range(1, len(view.axes))]
     if any(min(pair) < 0 for pair in spatial):
         if any(max(pair) > 0 for pair in spatial):
             raise CannotExpressError("padding of some sides and cutting of others")
         op, arguments = "crop", {"amount": [[-a, -b] for a, b in spatial]}
     else:
-        op, arguments = "pad", {"padding": [a if a == b else [a, b] for a, b in spatial]}
-        if any(a != b for a, b in spatial):
-            arguments = {"padding": spatial}
+        op, arguments = "pad", {"padding": spatial if any(a != b for a, b in spatial) else [a for a, _ in spatial]}
         if mode != "constant":
             arguments["mode"] = mode
         elif value:
@@ -803,7 +793,7 @@ def _addcmul(reader: Reader, x: Any, a: Any, b: Any, *, value: Any = 1) -> View:
 
 @rule("rsub")
 def _rsub(reader: Reader, a: Any, b: Any, alpha: Any = 1) -> View:
-    return _binary(reader, b, a, "subtract")
+    return _binary(reader, b, a, "subtract", alpha)
 
 
 @rule("pow")
@@ -1111,9 +1101,7 @@ def _mask(reader: Reader, mask: Any, queries: View, heads: int | None) -> Any:
 
 
 @rule("attention")
-def _multi_head_attention(
-    reader: Reader, q: Any, k: Any, v: Any, heads: int, dropout: float, bias: bool
-) -> View:
+def _multi_head_attention(reader: Reader, q: Any, k: Any, v: Any, heads: int, dropout: float, bias: bool) -> View:
     views = [materialized(reader, each) for each in (q, k, v)]
     path = reader.place()
     reads = [view.value for view in views]
@@ -1163,5 +1151,5 @@ def _filled(reader: Reader, x: Any, *given: Any, **_: Any) -> torch.Tensor:
 
 
 @rule("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size")
-def _nothing(reader: Reader, *_: Any, **__: Any) -> None:
+def _nothing(_reader: Reader, *_: Any, **__: Any) -> None:
     return None

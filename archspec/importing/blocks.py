@@ -11,11 +11,10 @@ from typing import Any
 from archspec.importing.alignment import DoNotAlignError, Hole, Template, align, key
 from archspec.importing.holes import Param, Solution, solve
 from archspec.importing.repeats import fold, grouped, pinned_steps, replaced
-from archspec.importing.tree import SEQUENTIAL, Made, Read, Step, Tree, walk
-from archspec.importing.values import ABSENT, VARYING, Code, code, same
+from archspec.importing.tree import SEQUENTIAL, Read, Step, Tree, walk
+from archspec.importing.values import ABSENT, VARYING, code, same
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
-
 
 ONE_BLOCK = 0.6
 """What one block for a class counts, against several: readers know it by the class."""
@@ -207,11 +206,15 @@ def snake_case(name: str) -> str:
 
 def op_defaults(op: str) -> dict[str, Any]:
     """Return the defaults of an op's arguments."""
-    return {} if op not in OPS else {
-        name: field.default
-        for name, field in OPS[op].fields.items()
-        if not field.internal and isinstance(field.default, (int, float, str, bool))
-    }
+    return (
+        {}
+        if op not in OPS
+        else {
+            name: field.default
+            for name, field in OPS[op].fields.items()
+            if not field.internal and isinstance(field.default, (int, float, str, bool))
+        }
+    )
 
 
 def _without_positions(scope: Step) -> None:

@@ -41,13 +41,13 @@ class Part:
 class Call:
     """An op of archspec applied to values.
 
-    `arguments` are those that the spec would give: plain values by the name of the argument, without the defaults of the
-    op. `reads` are what it reads, in the order of `from`, numbers among them where the op takes numbers; `named` are the
-    values that an argument names (`bias` of `attention`, `like` of `upsample`). `path` is where its module stands in the
-    source; `fixed` says that keys of the state_dict start with it, so that no other name will do. Where it is not fixed,
-    the last word of `path` is a wish, and empty if the source has no name for it. `within` are the calls of modules
-    around it, outermost first. `shares` is the earlier call whose weights it uses, for a module that is called again.
-    `where` tells the line of the source that made it, for messages.
+    `arguments` are those that the spec would give: plain values by the name of the argument, without the defaults of
+    the op. `reads` are what it reads, in the order of `from`, numbers among them where the op takes numbers; `named`
+    are the values that an argument names (`bias` of `attention`, `like` of `upsample`). `path` is where its module
+    stands in the source; `fixed` says that keys of the state_dict start with it, so that no other name will do. Where
+    it is not fixed, the last word of `path` is a wish, and empty if the source has no name. `within` are the calls of
+    modules around it, outermost first. `shares` is the earlier call whose weights it uses, for a module that is called
+    again. `where` tells the line of the source that made it, for messages.
     """
 
     op: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
@@ -76,16 +76,17 @@ class _Solver:
     def solution(self) -> Solution:
         everywhere = [hole for hole in self.template.holes if ABSENT not in hole.values]
         elsewhere = [hole for hole in self.template.holes if ABSENT in hole.values]
-        for holes in (everywhere, elsewhere):
-            while holes:
-                holes = [hole for hole in holes if not self._fill(hole)]
-                if holes:
-                    self._add_param(holes)
+        for some in (everywhere, elsewhere):
+            left = list(some)
+            while left:
+                left = [hole for hole in left if not self._fill(hole)]
+                if left:
+                    self._add_param(left)
         groups: dict[tuple[bool, ...], list[Step]] = {}
         for step, there in self.template.present.items():
             groups.setdefault(tuple(there), []).append(step)
-        for there, steps in groups.items():
-            self._condition(list(there), steps)
+        for pattern, steps in groups.items():
+            self._condition(list(pattern), steps)
         for param in self.found.params:
             self._default(param)
         self.found.sizes = frozenset(param.name for param in self.found.params if self.kinds[param] == "size")
@@ -266,7 +267,7 @@ def _filled(values: Sequence[Any]) -> list[Any]:
 
 def _changes(values: Sequence[Any]) -> int:
     filled = _filled(values)
-    return sum(not same(a, b) for a, b in zip(filled, filled[1:], strict=False))
+    return sum(not same(a, b) for a, b in pairwise(filled))
 
 
 def _ratios(values: Sequence[Any], sizes: Sequence[Any]) -> tuple[str, list[Any]] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -209,7 +210,9 @@ def materialized(view: View, emit: Emit) -> View:
     shape = [prod(axis.size for axis in dim) for dim in wanted]
     named = _named(view.axes, wanted)
     if have == want:
-        value = emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
+        value = (
+            emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
+        )
     elif named is not None:
         value = emit(*named, value, shape)
     else:
@@ -244,7 +247,9 @@ def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
     moved = [sizes[at] for at in order]
     value = emit("permute", {"order": order}, value, moved)
     if moved != shape:
-        value = emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
+        value = (
+            emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
+        )
     return value
 
 
@@ -258,7 +263,7 @@ def _ids(dim: tuple[Axis, ...]) -> tuple[int, ...]:
 
 def _parts(have: list[Axis], want: list[Axis]) -> list[tuple[Axis, ...]]:
     """Return the factors of a value in runs that stay together in the wanted order."""
-    after = {a: b for a, b in zip(want, want[1:], strict=False)}
+    after = dict(pairwise(want))
     parts: list[list[Axis]] = []
     for axis in have:
         if parts and after.get(parts[-1][-1]) is axis:

@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -55,7 +55,7 @@ class Reader:
         self.owners: dict[str, Call] = {}  # calls by the path of their weights
         self.free: dict[str, View] = {}
         self.tensors = {**exported.state_dict, **exported.constants}
-        self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}  # type: ignore[union-attr]
+        self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
         self.classes: dict[str, str] = {}
         self.batch = BATCH
         self._inside = ""
@@ -184,7 +184,7 @@ class Reader:
         arguments = fx.node.map_arg(node.args, lambda each: self.values[each])
         options = fx.node.map_arg(node.kwargs, lambda each: self.values[each])
         if node.target is operator.getitem:
-            source, at = arguments
+            source, at = cast("tuple[Any, int]", arguments)
             return source if isinstance(source, Unknown) else source[at]
         try:
             folded = self._folded(node, arguments, options)
@@ -218,7 +218,12 @@ class Reader:
     def _folded(self, node: fx.Node, arguments: Any, options: Any) -> Any:
         """Compute what depends on constants alone, or on nothing."""
         leaves: list[Any] = []
-        fx.node.map_aggregate((arguments, options), lambda each: leaves.append(each) or each)
+
+        def note(each: Any) -> Any:
+            leaves.append(each)
+            return each
+
+        fx.node.map_aggregate((arguments, options), note)
         tensors = [leaf for leaf in leaves if isinstance(leaf, (View, Tensor, torch.Tensor, Unknown))]
         if any(isinstance(leaf, (View, Unknown)) for leaf in tensors):
             return None
@@ -274,13 +279,12 @@ class Reader:
         assert self.node is not None
         stack = list((self.node.meta.get("nn_module_stack") or {}).items())
         parts = []
-        for key, (path, kind) in stack:
-            if not path:
+        for key, (where, owner) in stack:
+            if not where:
                 continue
-            path = path.removeprefix("L['self'].")
             number = re.search(r"@(\d+)$", key)
-            path = re.sub(r"@\d+$", "", path)
-            kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+            path = re.sub(r"@\d+$", "", where.removeprefix("L['self']."))
+            kind = owner if isinstance(owner, str) else f"{owner.__module__}.{owner.__qualname__}"
             parts.append((Part(path, _kind(kind), int(number[1]) if number else 0), kind))
         own = ""
         if parts and self._is_leaf(parts[-1][1], parts[-1][0].path):
@@ -359,7 +363,7 @@ class Reader:
         node = next(node for node in self.exported.graph.nodes if node.op == "output")
         self.node = node
         specs = self.exported.graph_signature.output_specs
-        values = [value for value in fx.node.map_arg(node.args[0], lambda each: self.values[each])]
+        values: Any = fx.node.map_arg(node.args[0], lambda each: self.values[each])
         for spec, value in zip(specs, values, strict=True):
             if spec.kind is not OutputKind.USER_OUTPUT or value is None:
                 continue
@@ -376,7 +380,7 @@ class Reader:
     def _output_names(self, count: int) -> list[str]:
         """Return the names of the outputs, where the module returns a mapping."""
         spec = self.exported.call_spec.out_spec
-        keys = getattr(spec, "context", None)
+        keys: Any = getattr(spec, "context", None)
         keys = list(keys._fields) if hasattr(keys, "_fields") else keys
         if spec is not None and isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
             return [key if key.isidentifier() else f"output_{at}" for at, key in enumerate(keys)]
@@ -418,8 +422,8 @@ def _kind(kind: str) -> str:
 
 def _without_defaults(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
     found = {}
-    for name, value in arguments.items():
-        value = _simple(value) if name in _SIZES else value
+    for name, given in arguments.items():
+        value = _simple(given) if name in _SIZES else given
         field = OPS[op].fields.get(name) if op in OPS else None
         if value is None or (field is not None and type(field.default) is type(value) and field.default == value):
             continue

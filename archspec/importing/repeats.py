@@ -1,4 +1,4 @@
-"""Runs of steps that are alike, each reading the one before: one step with `repeat`, and what changes from copy to copy."""
+"""Runs of steps that are alike, each reading the one before: one step with `repeat`, and what changes in it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int, dropout: float, bias: bool
 ) -> torch.Tensor:
     """Stand for `nn.MultiheadAttention`."""
-    return query.clone()
+    return torch.empty_like(query)
 
 
 @attention.register_fake
@@ -41,7 +41,8 @@ def _(
 
 def _drop_path(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
     rate = getattr(self, "drop_prob", getattr(self, "p", 0.0))
-    return drop_path(x, float(rate or 0.0))
+    found: torch.Tensor = drop_path(x, float(rate or 0.0))
+    return found
 
 
 def _attention(
@@ -59,7 +60,9 @@ def _attention(
         raise NotImplementedError("nn.MultiheadAttention with a mask, or with keys and values of its own")
     if not self.batch_first:
         query, key, value = (each.transpose(0, 1) for each in (query, key, value))
-    found = attention(query, key, value, self.num_heads, float(self.dropout), self.in_proj_bias is not None)
+    found: torch.Tensor = attention(
+        query, key, value, self.num_heads, float(self.dropout), self.in_proj_bias is not None
+    )
     return (found if self.batch_first else found.transpose(0, 1)), None
 
 

@@ -1,4 +1,4 @@
-"""The calls of a program as a tree of steps: scopes as the source's modules have them, reads told from where they stand.
+"""The calls of a program as a tree of steps: scopes as the source has modules, reads told from where they stand.
 
 A scope's steps are contiguous in a spec, so calls are moved where that takes it and data flow allows it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import networkx as nx
@@ -115,7 +116,7 @@ def build_tree(program: Program) -> Tree:
 
 def _live(program: Program) -> list[Call]:
     """Return the calls that an output needs, in order."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[Call] = nx.DiGraph()
     graph.add_nodes_from(program.calls)
     for call in program.calls:
         graph.add_edges_from((read.call, call) for read in _values(call) if read.call is not None)
@@ -157,9 +158,7 @@ def _with_missing_levels(calls: list[Call], within: dict[Call, tuple[Part, ...]]
         for before, path in _pairs(call, within[call]):
             for level, child in _levels(before, path):
                 children.setdefault(level, {})[child] = None
-    lists = {
-        level for level, names in children.items() if {*names} == {str(number) for number in range(len(names))}
-    }
+    lists = {level for level, names in children.items() if {*names} == {str(number) for number in range(len(names))}}
     # A list holds steps of its scope, so none stands right within another list.
     lists -= {level for level in lists if _parent(level) in lists}
     lists -= {part.path for parts in within.values() for part in parts}
@@ -199,7 +198,7 @@ def _levels(before: str, path: str) -> Iterator[tuple[str, str]]:
         return
     words = path[len(before) :].lstrip(".").split(".")
     here = before
-    for word, child in zip(words, words[1:], strict=False):
+    for word, child in pairwise(words):
         here = f"{here}.{word}" if here else word
         yield here, child
 
@@ -242,9 +241,7 @@ def _contiguous(calls: list[Call], keys: dict[Call, Part | None], missing: list[
     return calls
 
 
-def _gather(
-    calls: list[Call], keys: dict[Call, Part | None], key: Part, missing: list[Missing]
-) -> list[Call]:
+def _gather(calls: list[Call], keys: dict[Call, Part | None], key: Part, missing: list[Missing]) -> list[Call]:
     """Move what stands between the calls of a scope before them or behind them, or into the scope."""
     members = [at for at, call in enumerate(calls) if keys[call] == key]
     first, last = members[0], members[-1]

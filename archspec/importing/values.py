@@ -50,7 +50,13 @@ class Listed(NamedTuple):
 Varying: TypeAlias = First | Last | Linear | Alternating | Listed
 VARYING = (First, Last, Linear, Alternating, Listed)
 
-ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Any = _Absent()
 """A value that does not matter: the step that it is for is left out."""
 
 _RELATIVE = 1e-6
@@ -165,7 +171,7 @@ def code(value: Any) -> str:
 
 def _linear(value: Linear) -> str:
     start, step = value
-    if isinstance(step, (int, float)) and not isinstance(step, Code):
+    if isinstance(step, (int, float)):
         factor = "index" if step == 1 else f"{rounded(step)!r} * index"
         if isinstance(start, Code):
             return f"{start} + {factor}" if step >= 0 else f"{start} - {Linear(0, -step).step!r} * index"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.importing.blocks import Block, Structure, op_defaults
-from archspec.importing.tree import SEQUENTIAL, Input, Made, Read, Step, walk
-from archspec.importing.values import ABSENT, VARYING, Code, First, same, text
+from archspec.importing.tree import Input, Made, Read, Step, walk
+from archspec.importing.values import ABSENT, VARYING, Code, same, text
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
 from archspec.report.yaml_text import WIDTH, entry, flow
@@ -58,7 +58,9 @@ class _Writer:
         shapes = {name: list(value.shape) for name, value in program.inputs.items()}
         lines += entry("input", next(iter(shapes.values())) if len(shapes) == 1 else shapes)
         if self.params:
-            lines += entry("params", dict(self.params)) if len(self.params) > 1 else [f"params: {flow(dict(self.params))}"]
+            lines += (
+                entry("params", dict(self.params)) if len(self.params) > 1 else [f"params: {flow(dict(self.params))}"]
+            )
         bodies = [self.structure.body, *(block.body for block in self.structure.blocks.values())]
         self.defaults = common_arguments(bodies)
         if self.defaults:
@@ -343,10 +345,10 @@ class _Writer:
             return [f"- {one}"]
         if isinstance(data, str):
             return [f"- {data}"]
-        (op, given), = data.items()
+        ((op, given),) = data.items()
         layers = given if isinstance(given, _Layers) else given.get("layers") if isinstance(given, dict) else None
         if layers is None:
-            return [f"- {_flow(data)}"] if one is not None else [f"- {_flow(data)}"]
+            return [f"- {_flow(data)}"]
         head = {} if isinstance(given, _Layers) else {key: value for key, value in given.items() if key != "layers"}
         inner = (
             self._steps(layers.body)
@@ -364,7 +366,7 @@ class _Writer:
         """Return a step on one line; None if it holds more steps than a line should."""
         if isinstance(data, str):
             return flow(data)
-        (op, given), = data.items()
+        ((op, given),) = data.items()
         if isinstance(given, _Layers):
             inner = self._flow_layers(given)
             return None if inner is None else f"{flow(op)}: {inner}"
@@ -424,7 +426,7 @@ class _Layers:
 def _flow(data: Any) -> str:
     if isinstance(data, str):
         return flow(data)
-    (op, given), = data.items()
+    ((op, given),) = data.items()
     return f"{flow(op)}: {flow(given)}"
 
 
@@ -450,13 +452,21 @@ def block_inputs(block: Block) -> list[str]:
 def _wish(step: Step) -> str:
     name = step.name.rpartition(".")[2]
     usable = name.isidentifier() and name.isascii() and name[:1].isalpha() and not keyword.iskeyword(name)
-    return name if usable and name not in RESERVED else "" if step.body is not None or isinstance(step.op, Code) else str(step.op)
+    return (
+        name
+        if usable and name not in RESERVED
+        else ""
+        if step.body is not None or isinstance(step.op, Code)
+        else str(step.op)
+    )
 
 
 def _is_counted(body: Sequence[Step], step: Step, taken: set[str]) -> bool:
-    """Return whether the name that a step gets by itself is sure: it does not depend on conditions, or on other names."""
+    """Return whether the name that a step gets by itself is sure: no condition and no other name changes it."""
     for other in body[: body.index(step) + 1]:
-        if other.op == step.op and (other.when is not None or not (other.repeat is None or isinstance(other.repeat, int))):
+        if other.op == step.op and (
+            other.when is not None or not (other.repeat is None or isinstance(other.repeat, int))
+        ):
             return False
     return not any(name == step.op or name.startswith(f"{step.op}_") for name in taken)
 
@@ -527,6 +537,3 @@ def common_arguments(bodies: Sequence[list[Step]]) -> dict[str, dict[str, Any]]:
                     found.setdefault(op, {})[name] = value
                     break
     return found
-
-
-_ = First, SEQUENTIAL
