@@ -377,7 +377,8 @@ class _Reads:
 
     def _result(self, value: Value) -> int | None:
         assert value.call is not None
-        return value.index if len(value.call.results) > 1 or value.call.op == "split" else None
+        parts = value.call.op == "split" and "part" not in value.call.arguments
+        return value.index if len(value.call.results) > 1 or parts else None
 
 
 def _relative(path: str, scope: str) -> str:
