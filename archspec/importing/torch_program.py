@@ -14,9 +14,11 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
+from archspec.importing.constants import SPELLED_OUT, closed_form, emit_mask
 from archspec.importing.layouts import Batch, CannotExpressError, View, materialized, named_op, plain
 from archspec.importing.stand_ins import standing_in
 from archspec.importing.tree import SEQUENTIAL
+from archspec.importing.values import Code
 from archspec.ops import OPS
 from archspec.shapes import SPATIAL_AXES
 
@@ -177,17 +179,24 @@ class Reader:
     def _buffer(self, numbers: torch.Tensor, path: str, persistent: bool) -> View:
         if numbers.dtype is torch.bool:
             raise CannotExpressError("a mask of booleans")
-        if numbers.numel() > MAX_BUFFER:
-            raise CannotExpressError(f"a constant of {numbers.numel():,} numbers")
         shape = tuple(numbers.shape)
+        first = numbers.flatten()[0].item()
+        equal = bool((numbers == first).all())
+        if not equal and not persistent and numbers.numel() > SPELLED_OUT:
+            mask = emit_mask(self, numbers)
+            if mask is not None:
+                return mask
+        if not equal and numbers.numel() > MAX_BUFFER:
+            raise CannotExpressError(f"a constant of {numbers.numel():,} numbers, of which a list has {MAX_BUFFER:,}")
         batched = len(shape) > 1 and shape[0] == 1
         own = list(shape[1:] if batched else shape) or [1]
-        first = numbers.flatten()[0].item()
         arguments: dict[str, Any] = {}
-        if bool((numbers == first).all()):
+        if equal:
             arguments = {"values": first, "shape": own}
         else:
-            arguments["values"] = (numbers[0] if batched else numbers).tolist()
+            stored = numbers[0] if batched else numbers
+            text = closed_form(stored) if stored.numel() > SPELLED_OUT else None
+            arguments["values"] = stored.tolist() if text is None else Code(text)
         if batched:
             arguments["batch"] = True
         if not persistent:
