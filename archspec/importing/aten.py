@@ -1101,7 +1101,7 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     numbers = reader.constant(index)
     if numbers is None or numbers.dtype is torch.bool:
         raise CannotExpressError("an index that depends on the input")
-    view = materialized(reader, x)
+    view = _without_unit_batch(materialized(reader, x), dim)
     if any(is_batch(axis) for axis in view.dims[dim]):
         raise CannotExpressError("an index along the batch")
     at = view.axis_of(dim)
@@ -1113,6 +1113,14 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     torch_shape = (*view.shape[:dim], *where.value.shape, *view.shape[dim + 1 :])
     found = plain(call.result(shape), torch_shape, view.batch, reader.batch if _has_batch(view) else 1)
     return found.reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
+
+
+def _without_unit_batch(view: View, dim: int) -> View:
+    """Return a view of what has no batch without the 1 that stands for it in a dimension of other factors."""
+    rest = tuple(axis for axis in view.dims[dim] if not is_batch(axis))
+    if _has_batch(view) or not rest:
+        return view
+    return view.with_dims(rest if at == dim else each for at, each in enumerate(view.dims))
 
 
 @rule("index_select")

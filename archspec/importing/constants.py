@@ -99,20 +99,23 @@ def _tables(numbers: torch.Tensor) -> str | None:
     if numbers.dim() not in (2, 3) or numbers.dtype is torch.bool:
         return None
     exact = numbers.to(torch.float64)
-    origin = exact.flatten()[0]
-    lines = [exact[tuple(slice(None) if each == at else 0 for each in range(exact.dim()))] for at in range(exact.dim())]
-    forms = [(" + ", [lines[0], *(line - origin for line in lines[1:])])]
-    if origin != 0:
-        forms.append((" * ", [lines[0], *(line / origin for line in lines[1:])]))
-    for sign, tables in forms:
-        tables = [table.to(numbers.dtype).to(torch.float64) for table in tables]
-        value = tables[0]
-        for table in tables[1:]:
+    pivot = torch.unravel_index(exact.abs().argmax(), exact.shape)
+    height = exact[pivot]
+    lines = [
+        exact[tuple(slice(None) if each == at else place for each, place in enumerate(pivot))]
+        for at in range(exact.dim())
+    ]
+    sums = [lines[0], *(line - height for line in lines[1:])]
+    products = [lines[0], *(line / height for line in lines[1:])]
+    for sign, tables in ((" + ", sums), (" * ", products)):
+        shared = [table.to(numbers.dtype) for table in tables]
+        value = shared[0].to(torch.float64)
+        for table in shared[1:]:
             value = value[..., None] + table if sign == " + " else value[..., None] * table
         if torch.equal(value.to(numbers.dtype), numbers):
-            text = sign.join(_NAMES[: len(tables)])
-            for name, table in reversed(list(zip(_NAMES, tables, strict=False))):
-                text = f"[{text} for {name} in {_literal(table.to(numbers.dtype))}]"
+            text = sign.join(_NAMES[: len(shared)])
+            for name, table in reversed(list(zip(_NAMES, shared, strict=False))):
+                text = f"[{text} for {name} in {_literal(table)}]"
             return text
     return None
 

@@ -314,7 +314,7 @@ class _Writer:
     def _block(self, block: Block) -> list[str]:
         lines = [f"{block.name}:"]
         if block.params:
-            params = {param.name: None if param.default is ABSENT else param.default for param in block.params}
+            params = {param.name: None if param.default is ABSENT else text(param.default) for param in block.params}
             lines.append(f"  params: {flow(params)}")
         if block.inputs > 1:
             lines.append(f"  inputs: {flow(block_inputs(block))}")
