@@ -42,7 +42,7 @@ def _same(_reader: Reader, x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
-@rule("view", "reshape", "_unsafe_view", "_reshape_alias", "flatten", "unflatten")
+@rule("view", "reshape", "_unsafe_view", "_reshape_alias", "flatten", "unflatten", "reshape_as", "view_as")
 def _reshape(reader: Reader, x: Any, *_: Any) -> View:
     assert reader.node is not None
     return _to_shape(reader, reader.view(x), tuple(reader.node.meta["val"].shape))
@@ -358,9 +358,11 @@ def _pad(reader: Reader, x: Any, amounts: Sequence[int], *rest: Any) -> View:
         at = {view.axis_of(dim): pair for dim, pair in padded.items()}
     arguments: dict[str, Any]
     spatial = [at.get(number, [0, 0]) for number in range(1, len(view.axes))]
+    if any(min(pair) < 0 for pair in spatial) and any(max(pair) > 0 for pair in spatial):
+        cut = [-min(0, a) if a < 0 else 0 for a in amounts]
+        smaller = _pad(reader, view.with_dims(view.dims), [-each for each in cut])
+        return _pad(reader, smaller, [max(0, a) for a in amounts], *rest)
     if any(min(pair) < 0 for pair in spatial):
-        if any(max(pair) > 0 for pair in spatial):
-            raise CannotExpressError("padding of some sides and cutting of others")
         op, arguments = "crop", {"amount": [[-a, -b] for a, b in spatial]}
     else:
         op, arguments = "pad", {"padding": spatial if any(a != b for a, b in spatial) else [a for a, _ in spatial]}
@@ -504,7 +506,7 @@ def _batch_norm(
         view = materialized(reader, view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
     elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
         view = _image(reader, view)
-    path = reader.weight_path(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
+    path = reader.owner(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
     arguments = {"eps": eps, "momentum": momentum, "affine": weight is not None}
     call = reader.call("batch_norm", arguments, [view.value], path=path, fixed=True)
     return view.on(call.result(view.value.shape))
@@ -1021,6 +1023,11 @@ def _unfold(reader: Reader, x: Any, kernel: Any, dilation: Any, padding: Any, st
 
 @rule("matmul", "bmm", "mm")
 def _matmul(reader: Reader, a: Any, b: Any) -> View:
+    assert reader.node is not None
+    return _product(reader, a, b, tuple(reader.node.meta["val"].shape))
+
+
+def _product(reader: Reader, a: Any, b: Any, shape: Sequence[int]) -> View:
     left, right = materialized(reader, _unexpanded(reader.view(a))), materialized(reader, _unexpanded(reader.view(b)))
     if min(len(left.axes), len(right.axes)) < 2:
         raise CannotExpressError("a product of vectors")
@@ -1029,7 +1036,29 @@ def _matmul(reader: Reader, a: Any, b: Any) -> View:
     like = left if _has_batch(left) else right
     if like.batch in (len(like.dims) - 1, len(like.dims) - 2):
         raise CannotExpressError("a product over the batch")
-    return reader.result(reader.call("matmul", {}, [left.value, right.value]), like)
+    return reader.shaped(reader.call("matmul", {}, [left.value, right.value]), shape, like)
+
+
+@rule("einsum")
+def _einsum(reader: Reader, equation: str, operands: Sequence[Any], **_: Any) -> View:
+    """Write a product of two tensors over one letter, with letters that both have in front, as a `matmul`."""
+    inputs, _arrow, result = equation.replace(" ", "").partition("->")
+    letters = inputs.split(",")
+    if len(letters) != 2 or not result or "." in equation:
+        raise CannotExpressError(f"the sum {equation}")
+    left, right = letters
+    shared = [letter for letter in result if letter in left and letter in right]
+    summed = [letter for letter in left if letter in right and letter not in result]
+    own = [[letter for letter in word if letter not in shared and letter not in summed] for word in letters]
+    if len(summed) != 1 or any(len(each) != 1 for each in own):
+        raise CannotExpressError(f"the sum {equation}")
+    views = [reader.view(operand) for operand in operands]
+    a = views[0].permuted([left.index(letter) for letter in (*shared, *own[0], *summed)])
+    b = views[1].permuted([right.index(letter) for letter in (*shared, *summed, *own[1])])
+    order = [*shared, *own[0], *own[1]]
+    shape = tuple(views[0].shape[left.index(each)] for each in (*shared, *own[0]))
+    found = _product(reader, a, b, (*shape, views[1].shape[right.index(own[1][0])]))
+    return found.permuted([order.index(letter) for letter in result])
 
 
 @rule("scaled_dot_product_attention")
@@ -1122,7 +1151,7 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     numbers = reader.constant(index)
     if numbers is None or numbers.dtype is torch.bool:
         raise CannotExpressError("an index that depends on the input")
-    view = materialized(reader, x)
+    view = _without_unit_batch(materialized(reader, x), dim)
     if any(is_batch(axis) for axis in view.dims[dim]):
         raise CannotExpressError("an index along the batch")
     at = view.axis_of(dim)
@@ -1134,6 +1163,14 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     torch_shape = (*view.shape[:dim], *where.value.shape, *view.shape[dim + 1 :])
     found = plain(call.result(shape), torch_shape, view.batch, reader.batch if _has_batch(view) else 1)
     return found.reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
+
+
+def _without_unit_batch(view: View, dim: int) -> View:
+    """Return a view of what has no batch without the 1 that stands for it in a dimension of other factors."""
+    rest = tuple(axis for axis in view.dims[dim] if not is_batch(axis))
+    if _has_batch(view) or not rest:
+        return view
+    return view.with_dims(rest if at == dim else each for at, each in enumerate(view.dims))
 
 
 @rule("index_select")

@@ -14,8 +14,10 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
+from archspec.importing.constants import SPELLED_OUT, closed_form, emit_mask
 from archspec.importing.layouts import Batch, CannotExpressError, View, materialized, named_op, plain
 from archspec.importing.tree import SEQUENTIAL
+from archspec.importing.values import Code
 from archspec.ops import OPS
 from archspec.shapes import SPATIAL_AXES
 
@@ -142,17 +144,24 @@ class Reader:
     def _buffer(self, numbers: torch.Tensor, path: str, persistent: bool) -> View:
         if numbers.dtype is torch.bool:
             raise CannotExpressError("a mask of booleans")
-        if numbers.numel() > MAX_BUFFER:
-            raise CannotExpressError(f"a constant of {numbers.numel():,} numbers")
         shape = tuple(numbers.shape)
+        first = numbers.flatten()[0].item()
+        equal = bool((numbers == first).all())
+        if not equal and not persistent and numbers.numel() > SPELLED_OUT:
+            mask = emit_mask(self, numbers)
+            if mask is not None:
+                return mask
+        if not equal and numbers.numel() > MAX_BUFFER:
+            raise CannotExpressError(f"a constant of {numbers.numel():,} numbers, of which a list has {MAX_BUFFER:,}")
         batched = len(shape) > 1 and shape[0] == 1
         own = list(shape[1:] if batched else shape) or [1]
-        first = numbers.flatten()[0].item()
         arguments: dict[str, Any] = {}
-        if bool((numbers == first).all()):
+        if equal:
             arguments = {"values": first, "shape": own}
         else:
-            arguments["values"] = (numbers[0] if batched else numbers).tolist()
+            stored = numbers[0] if batched else numbers
+            text = closed_form(stored) if stored.numel() > SPELLED_OUT else None
+            arguments["values"] = stored.tolist() if text is None else Code(text)
         if batched:
             arguments["batch"] = True
         if not persistent:
@@ -190,6 +199,8 @@ class Reader:
             folded = self._folded(node, arguments, options)
             if folded is not None:
                 return folded
+            if any(isinstance(leaf, Unknown) for leaf in _leaves((arguments, options))):
+                raise StopError
             rule = rules.get(_name_of(node.target))
             if rule is None:
                 raise CannotExpressError("no op of archspec does this")
@@ -217,13 +228,7 @@ class Reader:
 
     def _folded(self, node: fx.Node, arguments: Any, options: Any) -> Any:
         """Compute what depends on constants alone, or on nothing."""
-        leaves: list[Any] = []
-
-        def note(each: Any) -> Any:
-            leaves.append(each)
-            return each
-
-        fx.node.map_aggregate((arguments, options), note)
+        leaves = _leaves((arguments, options))
         tensors = [leaf for leaf in leaves if isinstance(leaf, (View, Tensor, torch.Tensor, Unknown))]
         if any(isinstance(leaf, (View, Unknown)) for leaf in tensors):
             return None
@@ -338,6 +343,12 @@ class Reader:
 
     def weight_path(self, *tensors: Any) -> str:
         """Return the path of the module that holds weights."""
+        if any(isinstance(tensor, Tensor) and tensor.kind is not InputKind.PARAMETER for tensor in tensors[:1]):
+            raise CannotExpressError("weights that are not learned")
+        return self.owner(*tensors)
+
+    def owner(self, *tensors: Any) -> str:
+        """Return the path of the module that tensors belong to."""
         paths = {tensor.path.rpartition(".")[0] for tensor in tensors if isinstance(tensor, Tensor)}
         if len(paths) != 1:
             raise CannotExpressError("weights that are computed, or from several modules")
@@ -385,6 +396,18 @@ class Reader:
         if spec is not None and isinstance(keys, list) and len(keys) == count and all(isinstance(k, str) for k in keys):
             return [key if key.isidentifier() else f"output_{at}" for at, key in enumerate(keys)]
         return []
+
+
+def _leaves(value: Any) -> list[Any]:
+    """Return what lists and mappings hold in the end."""
+    found: list[Any] = []
+
+    def note(each: Any) -> Any:
+        found.append(each)
+        return each
+
+    fx.node.map_aggregate(value, note)
+    return found
 
 
 class StopError(Exception):

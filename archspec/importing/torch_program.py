@@ -59,7 +59,7 @@ def _traced(
     module.eval()
     module.training = training
     try:
-        with standing_in(module), warnings.catch_warnings():
+        with standing_in(module), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, inputs, strict=False)
     finally:

@@ -128,10 +128,12 @@ class _Writer:
             elif isinstance(step.op, Code):
                 auto = None
             else:
-                own = {step.name} if step.fixed and step.name else set()
-                auto = self._peek(str(step.op), taken - own, counts)
-            if positional and auto in taken and auto != step.name and not (step.fixed and not step.position):
-                names.of[step] = _free_name(_wish(step) or str(step.op), taken | {*names.of.values()}, "")
+                earlier = {names.of[other] for other in body[: body.index(step)]}
+                auto = self._peek(str(step.op), earlier | {*inputs}, counts)
+            own_name = step.fixed and not step.position
+            if auto in taken and not own_name and (not positional or auto != step.name):
+                op = "" if positional else str(step.op)
+                names.of[step] = _free_name(_wish(step) or str(step.op), taken | {*names.of.values()}, op)
                 taken.add(names.of[step])
                 names.written.add(step)
             elif step.fixed and not step.position:
@@ -329,7 +331,7 @@ class _Writer:
     def _block(self, block: Block) -> list[str]:
         lines = [f"{block.name}:"]
         if block.params:
-            params = {param.name: None if param.default is ABSENT else param.default for param in block.params}
+            params = {param.name: None if param.default is ABSENT else text(param.default) for param in block.params}
             lines.append(f"  params: {flow(params)}")
         if block.inputs > 1:
             lines.append(f"  inputs: {flow(block_inputs(block))}")

@@ -1,0 +1,251 @@
+"""Closed forms of constants that a spec had better not spell out: index tables, grids of coordinates, window masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import isqrt, prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from archspec.importing.layouts import View, plain
+from archspec.importing.values import Code
+
+if TYPE_CHECKING:
+    from archspec.importing.reader import Reader
+
+SPELLED_OUT = 200
+"""How many numbers a spec may spell out where there is a shorter way."""
+
+MAX_TEXT = 1000 - len("${}")
+"""How many characters an expression may have."""
+
+_NAMES = "abcdefghijklmnopqrstuvwxyz"
+
+
+def closed_form(numbers: torch.Tensor) -> str | None:
+    """Return the text of an expression whose value is a tensor, exactly; None if none is known."""
+    if not numbers.numel() or not numbers.dim():
+        return None
+    for recogniser in (_steps, _tables, _grid):
+        text = recogniser(numbers)
+        if text is not None and len(text) <= MAX_TEXT:
+            return text
+    return None
+
+
+# Sums of steps.
+
+
+def _steps(numbers: torch.Tensor) -> str | None:
+    """Return integers as a sum of multiples of counters, each axis cut into as many counters as it takes.
+
+    So it finds ranges, repeated and tiled ones, `i // n` and `i % n`, and how two tokens of a window lie to each other.
+    """
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype is torch.bool:
+        return None
+    left = numbers
+    counters: list[list[tuple[int, int]]] = []  # of each axis, from the last: how far each counts, and its step
+    for at in range(numbers.dim() - 1, -1, -1):
+        line = left.select(at + 1, 0) if at + 1 < left.dim() else left
+        found = _counters(line[(0,) * at].tolist())
+        counters.append(found)
+        left = line
+    if sum(map(len, counters)) > len(_NAMES):
+        return None
+    counters = [own[::-1] for own in reversed(counters)]
+    flat = [entry for own in counters for entry in own]
+    value = torch.full((1,), int(numbers.flatten()[0]), dtype=torch.int64)
+    for size, step in flat:
+        value = (value[:, None] + step * torch.arange(size)).flatten()
+    if not torch.equal(value.reshape(numbers.shape), numbers.to(torch.int64)):
+        return None
+    terms = [(step, name) for (_, step), name in zip(flat, _NAMES, strict=False) if step]
+    text = _sum(terms, int(numbers.flatten()[0]))
+    names = iter(_NAMES)
+    loops = [" ".join(f"for {next(names)} in range({size})" for size, _ in own) for own in counters]
+    for loop in reversed(loops):
+        text = f"[{text} {loop}]"
+    return text
+
+
+def _counters(line: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the counters that a line of numbers is made of, innermost first, if it is; some of them otherwise."""
+    found = []
+    while len(line) > 1:
+        step = line[1] - line[0]
+        run = next((at for at, value in enumerate(line) if value != line[0] + step * at), len(line))
+        size = max((n for n in range(2, run + 1) if len(line) % n == 0), default=len(line))
+        found.append((size, step))
+        line = line[::size]
+    return found or [(1, 0)]
+
+
+def _sum(terms: Sequence[tuple[int, str]], start: int) -> str:
+    text = ""
+    for step, name in sorted(terms, key=lambda term: term[0] < 0):
+        product = name if abs(step) == 1 else f"{abs(step)} * {name}"
+        text += (" - " if step < 0 else " + ") + product
+    if start or not text:
+        text += f" {'-' if start < 0 else '+'} {abs(start)}"
+    return text[3:] if text.startswith(" + ") else f"-{text[3:]}"
+
+
+# Sums and products of tables.
+
+
+def _tables(numbers: torch.Tensor) -> str | None:
+    """Return a tensor of two or three axes as the sum or the product of a table for each of them."""
+    if numbers.dim() not in (2, 3) or numbers.dtype is torch.bool:
+        return None
+    exact = numbers.to(torch.float64)
+    pivot = torch.unravel_index(exact.abs().argmax(), exact.shape)
+    height = exact[pivot]
+    lines = [
+        exact[tuple(slice(None) if each == at else place for each, place in enumerate(pivot))]
+        for at in range(exact.dim())
+    ]
+    sums = [lines[0], *(line - height for line in lines[1:])]
+    products = [lines[0], *(line / height for line in lines[1:])]
+    for sign, tables in ((" + ", sums), (" * ", products)):
+        shared = [table.to(numbers.dtype) for table in tables]
+        value = shared[0].to(torch.float64)
+        for table in shared[1:]:
+            value = value[..., None] + table if sign == " + " else value[..., None] * table
+        if torch.equal(value.to(numbers.dtype), numbers):
+            text = sign.join(_NAMES[: len(shared)])
+            for name, table in reversed(list(zip(_NAMES, shared, strict=False))):
+                text = f"[{text} for {name} in {_literal(table)}]"
+            return text
+    return None
+
+
+def _grid(numbers: torch.Tensor) -> str | None:
+    """Return a tensor whose last axis holds the coordinates of a place along the others."""
+    rank = numbers.dim() - 1
+    if rank not in (2, 3) or numbers.shape[-1] != rank or numbers.dtype is torch.bool:
+        return None
+    tables = []
+    for at in range(rank):
+        own = numbers[..., at]
+        table = own[tuple(slice(None) if each == at else 0 for each in range(rank))]
+        spread = table.reshape([-1 if each == at else 1 for each in range(rank)]).expand(own.shape)
+        if not torch.equal(spread, own):
+            return None
+        tables.append(table)
+    text = f"[{', '.join(_NAMES[:rank])}]"
+    for name, table in reversed(list(zip(_NAMES, tables, strict=False))):
+        text = f"[{text} for {name} in {_literal(table)}]"
+    return text
+
+
+def _literal(table: torch.Tensor) -> str:
+    """Return a list of numbers, each in as few digits as its type needs."""
+    return f"[{', '.join(str(number) for number in table.numpy())}]"
+
+
+# Masks of shifted windows.
+
+
+def emit_mask(reader: Reader, numbers: torch.Tensor) -> View | None:
+    """Write a mask that keeps apart the regions within windows, as ops on a label for each row and each column.
+
+    Args:
+        reader: Writes the calls.
+        numbers: For each window and each pair of its tokens: 0 within a region, some other number across; axes of size
+            1 may stand in front and between.
+
+    Returns:
+        The mask in the shape of the source; None if the numbers are no such mask.
+    """
+    shape = tuple(numbers.shape)
+    if len(shape) < 3 or shape[-1] != shape[-2] or not numbers.is_floating_point():
+        return None
+    windows, tokens = prod(shape[:-2]), shape[-1]
+    if tokens < 2 or sum(size > 1 for size in shape[:-2]) > 1:
+        return None
+    mask = numbers.reshape(windows, tokens, tokens)
+    across = float(numbers.flatten()[numbers.flatten().abs().argmax()])
+    if across == 0 or not bool(((mask == 0) | (mask == across)).all()):
+        return None
+    found = next((each for each in _grids(windows, tokens) if _keeps_apart(mask, across, *each)), None)
+    if found is None:
+        return None
+    return _emit(reader, shape, across, *found, *_boundaries(mask, *found))
+
+
+def _grids(windows: int, tokens: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield how many windows there may be down and across, and their height and width; squares first."""
+    for high in _divisors(tokens):
+        for down in _divisors(windows):
+            yield down, windows // down, high, tokens // high
+
+
+def _divisors(number: int) -> list[int]:
+    root = isqrt(number)
+    return sorted((n for n in range(1, number + 1) if number % n == 0), key=lambda n: (abs(n - root), n))
+
+
+def _boundaries(mask: torch.Tensor, down: int, over: int, high: int, wide: int) -> tuple[list[int], list[int]]:
+    """Return the rows and the columns at which another region starts within a window."""
+    pairs = mask.reshape(down, over, high, wide, high, wide)
+    rows = [
+        window * high + at for window in range(down) for at in range(1, high) if pairs[window, 0, at, 0, at - 1, 0] != 0
+    ]
+    columns = [
+        window * wide + at for window in range(over) for at in range(1, wide) if pairs[0, window, 0, at, 0, at - 1] != 0
+    ]
+    return rows, columns
+
+
+def _keeps_apart(mask: torch.Tensor, across: float, down: int, over: int, high: int, wide: int) -> bool:
+    """Return whether regions of rows and columns give the mask."""
+    rows, columns = _boundaries(mask, down, over, high, wide)
+    row_labels = (len(columns) + 1) * sum((torch.arange(down * high) >= at).long() for at in [0, *rows])
+    column_labels = sum((torch.arange(over * wide) >= at).long() for at in [0, *columns])
+    labels = row_labels[:, None] + column_labels
+    cut = labels.reshape(down, high, over, wide).permute(0, 2, 1, 3).reshape(down * over, high * wide)
+    return torch.equal((cut[:, :, None] != cut[:, None, :]).to(mask.dtype) * across, mask)
+
+
+def _emit(
+    reader: Reader,
+    shape: tuple[int, ...],
+    across: float,
+    down: int,
+    over: int,
+    high: int,
+    wide: int,
+    rows: Sequence[int],
+    columns: Sequence[int],
+) -> View:
+    batched = shape[0] == 1
+    own = list(shape[1:] if batched else shape)
+    height, width = down * high, over * wide
+    place = reader.place()
+
+    def step(op: str, arguments: dict[str, Any], reads: Sequence[Any], size: Sequence[int], name: str = "") -> Any:
+        path = f"{place}.{name}" if name and place else name
+        return reader.call(op, arguments, list(reads), path=path).result(size)
+
+    def buffer(name: str, text: str, size: Sequence[int]) -> Any:
+        return step("buffer", {"values": Code(text), "persistent": False}, [], size, name)
+
+    row = buffer("rows", f"[[[{_label(rows, len(columns) + 1)}]] for i in range({height})]", [height, 1, 1])
+    column = buffer("columns", f"[[{_label(columns, 1)}] for i in range({width})]", [width, 1])
+    regions = step("add", {"broadcast": True}, [row, column], [height, width, 1], "regions")
+    window = {"size": high if high == wide else [high, wide], "channels_at": "last"}
+    cut = step("window_partition", window, [regions], [down * over, high * wide, 1])
+    queries = step("reshape", {"shape": [*own[:-1], 1]}, [cut], [*own[:-1], 1], "queries")
+    rank = len(own)
+    order = [*range(rank - 2), rank - 1, rank - 2]
+    keys = step("permute", {"order": order}, [queries], [*own[:-2], 1, own[-1]], "keys")
+    apart = step("subtract", {"broadcast": True}, [queries, keys], own)
+    apart = step("clamp", {"max": 1}, [step("abs", {}, [apart], own)], own)
+    factor = int(across) if across == int(across) else across
+    return plain(step("multiply", {}, [apart, factor], own), shape, 0 if batched else None, 1)
+
+
+def _label(boundaries: Sequence[int], factor: int) -> str:
+    """Return the expression of the label of place `i`: it grows by a factor at each boundary."""
+    return " + ".join(f"{float(factor)} * (i >= {at})" for at in boundaries) or "0.0 * i"
