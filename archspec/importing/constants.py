@@ -27,7 +27,7 @@ def closed_form(numbers: torch.Tensor) -> str | None:
     """Return the text of an expression whose value is a tensor, exactly; None if none is known."""
     if not numbers.numel() or not numbers.dim():
         return None
-    for recogniser in (_steps, _tables, _grid):
+    for recogniser in (_steps, _runs, _tables, _grid):
         text = recogniser(numbers)
         if text is not None and len(text) <= MAX_TEXT:
             return text
@@ -89,6 +89,15 @@ def _sum(terms: Sequence[tuple[int, str]], start: int) -> str:
     if start or not text:
         text += f" {'-' if start < 0 else '+'} {abs(start)}"
     return text[3:] if text.startswith(" + ") else f"-{text[3:]}"
+
+
+def _runs(numbers: torch.Tensor) -> str | None:
+    """Return a line of numbers as runs of equal ones."""
+    if numbers.dim() != 1 or numbers.dtype is torch.bool:
+        return None
+    values, counts = torch.unique_consecutive(numbers, return_counts=True)
+    runs = zip(values.numpy(), counts.tolist(), strict=True)
+    return " + ".join(f"[{value}] * {length}" if length > 1 else f"[{value}]" for value, length in runs)
 
 
 # Sums and products of tables.

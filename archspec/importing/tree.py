@@ -359,5 +359,7 @@ def _relative(path: str, scope: str) -> str:
 def _short(steps: tuple[Step, ...], result: int | None) -> Made:
     """Return the shortest way to tell of a value: a scope stands for the value of its last step."""
     while len(steps) > 1 and result is None and steps[-2].body and steps[-2].body[-1] is steps[-1]:
+        if steps[-1].op in ("parameter", "buffer"):
+            break  # free tensors are told from values by their step
         steps = steps[:-1]
     return Made(steps, result)
