@@ -22,6 +22,7 @@ MAX_TEXT = 1000 - len("${}")
 
 _NAMES = "abcdefgh"
 _OUTER = "ijklmnop"
+_LISTS = "qrstuvwx"
 
 
 def closed_form(numbers: torch.Tensor) -> str | None:
@@ -67,16 +68,20 @@ def _steps(numbers: torch.Tensor) -> str | None:
     else:
         groups = counters
     terms, loops = [], []
+    lists: dict[str, str] = {}
     for own, name in zip(groups, _OUTER, strict=False):
         step, source = _loop(own)
         terms.append((step, name))
+        if source.startswith("["):  # made once, not once for each entry of the list around it
+            source = lists.setdefault(source, _LISTS[len(lists)])
         loops.append(f"for {name} in {source}")
+    once = " ".join(f"for {name} in [{source}]" for source, name in lists.items())
     text = _sum([(step, name) for step, name in terms if step], start)
     if groups is not counters:
-        return f"[{text} {' '.join(loops)}]"
+        return f"[{text} {' '.join([once, *loops]).strip()}]"
     for loop in reversed(loops):
         text = f"[{text} {loop}]"
-    return text
+    return f"[{text} {once}][0]" if once else text
 
 
 def _loop(counters: Sequence[tuple[int, int]]) -> tuple[int, str]:
