@@ -1173,6 +1173,27 @@ def _without_unit_batch(view: View, dim: int) -> View:
     return view.with_dims(rest if at == dim else each for at, each in enumerate(view.dims))
 
 
+@rule("zero")
+def _zero(reader: Reader, x: Any) -> None:
+    """Set a part of a copy to zero: what reads the copy from here on reads it multiplied by zeros and ones."""
+    node = reader.node
+    assert node is not None
+    parts: list[Any] = []
+    base: Any = node.args[0]
+    while str(base.target).startswith(("aten.slice.", "aten.select.")):
+        parts.append(base)
+        base = base.args[0]
+    alone = all(len(part.users) == 1 for part in parts) and not node.users
+    if not parts or not alone or not str(base.target).startswith("aten.clone.") or next(iter(base.users)) != parts[-1]:
+        raise CannotExpressError("numbers that are written over")
+    kept = torch.ones(tuple(base.meta["val"].shape), dtype=base.meta["val"].dtype)
+    left = kept
+    for part in reversed(parts):
+        left = part.target(left, *part.args[1:], **part.kwargs)
+    left.zero_()
+    reader.values[base] = _binary(reader, reader.values[base], kept, "multiply")
+
+
 @rule("index_select")
 def _index_select(reader: Reader, x: Any, dim: int, index: Any) -> View:
     return _index(reader, x, [*[None] * (dim % len(reader.view(x).dims)), index])

@@ -20,14 +20,16 @@ SPELLED_OUT = 200
 MAX_TEXT = 1000 - len("${}")
 """How many characters an expression may have."""
 
-_NAMES = "abcdefghijklmnopqrstuvwxyz"
+_NAMES = "abcdefgh"
+_OUTER = "ijklmnop"
+_LISTS = "qrstuvwx"
 
 
 def closed_form(numbers: torch.Tensor) -> str | None:
     """Return the text of an expression whose value is a tensor, exactly; None if none is known."""
     if not numbers.numel() or not numbers.dim():
         return None
-    for recogniser in (_steps, _tables, _grid):
+    for recogniser in (_steps, _runs, _tables, _grid):
         text = recogniser(numbers)
         if text is not None and len(text) <= MAX_TEXT:
             return text
@@ -51,7 +53,7 @@ def _steps(numbers: torch.Tensor) -> str | None:
         found = _counters(line[(0,) * at].tolist())
         counters.append(found)
         left = line
-    if sum(map(len, counters)) > len(_NAMES):
+    if max(len(counters), *map(len, counters)) > len(_NAMES):
         return None
     counters = [own[::-1] for own in reversed(counters)]
     flat = [entry for own in counters for entry in own]
@@ -60,13 +62,36 @@ def _steps(numbers: torch.Tensor) -> str | None:
         value = (value[:, None] + step * torch.arange(size)).flatten()
     if not torch.equal(value.reshape(numbers.shape), numbers.to(torch.int64)):
         return None
-    terms = [(step, name) for (_, step), name in zip(flat, _NAMES, strict=False) if step]
-    text = _sum(terms, int(numbers.flatten()[0]))
-    names = iter(_NAMES)
-    loops = [" ".join(f"for {next(names)} in range({size})" for size, _ in own) for own in counters]
+    start = int(numbers.flatten()[0])
+    if len(counters) == 1 and len(flat) > 2:
+        groups = [flat[: len(flat) // 2], flat[len(flat) // 2 :]]
+    else:
+        groups = counters
+    terms, loops = [], []
+    lists: dict[str, str] = {}
+    for own, name in zip(groups, _OUTER, strict=False):
+        step, source = _loop(own)
+        terms.append((step, name))
+        if source.startswith("["):  # made once, not once for each entry of the list around it
+            source = lists.setdefault(source, _LISTS[len(lists)])
+        loops.append(f"for {name} in {source}")
+    once = " ".join(f"for {name} in [{source}]" for source, name in lists.items())
+    text = _sum([(step, name) for step, name in terms if step], start)
+    if groups is not counters:
+        return f"[{text} {' '.join([once, *loops]).strip()}]"
     for loop in reversed(loops):
         text = f"[{text} {loop}]"
-    return text
+    return f"[{text} {once}][0]" if once else text
+
+
+def _loop(counters: Sequence[tuple[int, int]]) -> tuple[int, str]:
+    """Return a factor, and the list whose entries times the factor are the sums of counters."""
+    if len(counters) == 1:
+        return counters[0][1], f"range({counters[0][0]})"
+    sign = -1 if all(step <= 0 for _, step in counters) else 1
+    terms = [(sign * step, name) for (_, step), name in zip(counters, _NAMES, strict=False) if step]
+    loops = " ".join(f"for {name} in range({size})" for (size, _), name in zip(counters, _NAMES, strict=False))
+    return sign, f"[{_sum(terms, 0)} {loops}]"
 
 
 def _counters(line: Sequence[int]) -> list[tuple[int, int]]:
@@ -89,6 +114,15 @@ def _sum(terms: Sequence[tuple[int, str]], start: int) -> str:
     if start or not text:
         text += f" {'-' if start < 0 else '+'} {abs(start)}"
     return text[3:] if text.startswith(" + ") else f"-{text[3:]}"
+
+
+def _runs(numbers: torch.Tensor) -> str | None:
+    """Return a line of numbers as runs of equal ones."""
+    if numbers.dim() != 1 or numbers.dtype is torch.bool:
+        return None
+    values, counts = torch.unique_consecutive(numbers, return_counts=True)
+    runs = zip(values.numpy(), counts.tolist(), strict=True)
+    return " + ".join(f"[{value}] * {length}" if length > 1 else f"[{value}]" for value, length in runs)
 
 
 # Sums and products of tables.
