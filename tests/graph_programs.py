@@ -1,4 +1,4 @@
-"""A network of archspec as the program that importing it would read: so what import recovers can be tested by itself."""
+"""A network of archspec as the program that importing it would read, to test by itself what import recovers."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ def _call(node: Node, values: dict[str, Value]) -> Call:
         for scope in reversed(list(node.scope.chain()))
         if scope.kind != "inline" and scope.path
     ]
-    call = Call(op.op, arguments, reads, node.path, bool(op.weights() or op.buffers()), tuple(kinds), named)
-    return call
+    return Call(op.op, arguments, reads, node.path, bool(op.weights() or op.buffers()), tuple(kinds), named)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,10 +18,13 @@ RULES: dict[str, Callable[..., Any]] = {}
 """The rule of each op, by its name without overload, and without the `_` of one that works in place."""
 
 
-def rule(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def rule(*names: str) -> Callable[[Function], Function]:
     """Register a rule under the names of ops."""
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+    def register(function: Function) -> Function:
         RULES.update(dict.fromkeys(names, function))
         return function
 

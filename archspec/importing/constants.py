@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isqrt, prod
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
+from archspec.importing.calls import Call, Value
 from archspec.importing.layouts import View, plain
 from archspec.importing.values import Code
 
-if TYPE_CHECKING:
-    from archspec.importing.reader import Reader
+
+class Writes(Protocol):
+    """What writes calls where a node of the source stands."""
+
+    def call(
+        self,
+        op: str,
+        arguments: dict[str, Any],
+        reads: Sequence[Value | int | float],
+        *,
+        path: str | None = None,
+        fixed: bool = False,
+    ) -> Call:
+        """Add a call."""
+
+    def place(self) -> str:
+        """Return the path of the module at hand."""
+
 
 SPELLED_OUT = 200
 """How many numbers a spec may spell out where there is a shorter way."""
@@ -181,7 +198,7 @@ def _literal(table: torch.Tensor) -> str:
 # Masks of shifted windows.
 
 
-def emit_mask(reader: Reader, numbers: torch.Tensor) -> View | None:
+def emit_mask(reader: Writes, numbers: torch.Tensor) -> View | None:
     """Write a mask that keeps apart the regions within windows, as ops on a label for each row and each column.
 
     Args:
@@ -235,15 +252,20 @@ def _boundaries(mask: torch.Tensor, down: int, over: int, high: int, wide: int) 
 def _keeps_apart(mask: torch.Tensor, across: float, down: int, over: int, high: int, wide: int) -> bool:
     """Return whether regions of rows and columns give the mask."""
     rows, columns = _boundaries(mask, down, over, high, wide)
-    row_labels = (len(columns) + 1) * sum((torch.arange(down * high) >= at).long() for at in [0, *rows])
-    column_labels = sum((torch.arange(over * wide) >= at).long() for at in [0, *columns])
+    row_labels = (len(columns) + 1) * _regions(down * high, rows)
+    column_labels = _regions(over * wide, columns)
     labels = row_labels[:, None] + column_labels
     cut = labels.reshape(down, high, over, wide).permute(0, 2, 1, 3).reshape(down * over, high * wide)
     return torch.equal((cut[:, :, None] != cut[:, None, :]).to(mask.dtype) * across, mask)
 
 
+def _regions(size: int, starts: Sequence[int]) -> torch.Tensor:
+    """Return the number of the region that each place is in, from 1."""
+    return torch.stack([(torch.arange(size) >= at).long() for at in (0, *starts)]).sum(0)
+
+
 def _emit(
-    reader: Reader,
+    reader: Writes,
     shape: tuple[int, ...],
     across: float,
     down: int,

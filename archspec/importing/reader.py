@@ -460,11 +460,12 @@ _SIZES = frozenset({"kernel", "stride", "padding", "dilation", "output_padding",
 
 
 def _simple(value: Any) -> Any:
-    """Return one number for a list of equal ones."""
-    if isinstance(value, (list, tuple)):
-        items = [_simple(item) for item in value]
-        return items[0] if items and all(item == items[0] for item in items) else items
-    return value
+    """Return one number for a list of equal ones; pairs stay, unless both sides of all axes are equal."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    items = [_simple(item) for item in value]
+    alike = bool(items) and not isinstance(items[0], list) and all(item == items[0] for item in items)
+    return items[0] if alike else items
 
 
 def axis_name(at: int, rank: int) -> str:
