@@ -298,13 +298,15 @@ def _same_reads(left: Sequence[Read], right: Sequence[Read]) -> bool:
 
 
 def _prefer_half(step: Step, members: list[Step | None], found: Template) -> None:
-    """Write `half` where the padding follows from a kernel that differs."""
+    """Write `half` or `same` where the padding follows from what differs."""
     padding, kernel = step.arguments.get("padding"), step.arguments.get("kernel")
     if not isinstance(padding, Hole) and not isinstance(kernel, Hole):
         return
-    if all(member is None or has_half_padding(member) for member in members):
-        found.holes = [hole for hole in found.holes if hole is not padding]
-        step.arguments["padding"] = "half"
+    for word, fits in (("half", has_half_padding), ("same", has_same_padding)):
+        if all(member is None or fits(member) for member in members):
+            found.holes = [hole for hole in found.holes if hole is not padding]
+            step.arguments["padding"] = word
+            return
 
 
 def has_half_padding(step: Step) -> bool:
@@ -319,6 +321,15 @@ def has_half_padding(step: Step) -> bool:
     rank = max(len(value) if isinstance(value, list) else 1 for value in (padding, kernel, dilation))
     each = [value if isinstance(value, list) else [value] * rank for value in (padding, kernel, dilation)]
     return all(not isinstance(p, list) and p == d * (k - 1) // 2 for p, k, d in zip(*each, strict=True))
+
+
+def has_same_padding(step: Step) -> bool:
+    """Return whether a layer's padding is `same`, in so many words or because it has an odd kernel and no stride."""
+    if step.arguments.get("padding") == "same":
+        return True
+    kernel, stride = step.arguments.get("kernel", 1), step.arguments.get("stride", 1)
+    odd = all(isinstance(k, int) and k % 2 for k in (kernel if isinstance(kernel, list) else [kernel]))
+    return stride == 1 and odd and step.op != "max_pool" and has_half_padding(step)
 
 
 # Columns.

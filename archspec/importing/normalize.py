@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from archspec.importing.calls import Call, Program, Value
 
@@ -33,11 +34,7 @@ def concat_at_its_layer(program: Program) -> None:
 
     So a layer of a dense block ends with the concat that the next one begins with, and all layers are alike.
     """
-    readers: dict[Value, list[Call]] = {}
-    for call in program.calls:
-        for read in (*call.reads, *call.named.values()):
-            if isinstance(read, Value):
-                readers.setdefault(read, []).append(call)
+    readers = _readers(program)
     outputs = {*program.outputs.values()}
     for call in list(program.calls):
         if call.op != "concat" or len(call.reads) != 2:
@@ -70,4 +67,61 @@ def _move(program: Program, call: Call, before: Value, made: Value, readers: dic
     return True
 
 
-RULES: tuple[Callable[[Program], None], ...] = (concat_of_concat, concat_at_its_layer)
+def padding_at_its_layer(program: Program) -> None:
+    """Pad in the layer that reads what was padded: zeros for a convolution, and nothing larger for a maximum."""
+    readers = _readers(program)
+    outputs = {*program.outputs.values()}
+    for pad in [call for call in program.calls if call.op == "pad"]:
+        result, read = pad.results[0], pad.reads[0]
+        value = pad.arguments.get("value", 0)
+        fitting = ("max_pool",) if value == float("-inf") else ("conv", "depthwise_conv") if not value else ()
+        found = readers.get(result, [])
+        if len(found) != 1 or result in outputs or "mode" in pad.arguments or not isinstance(read, Value):
+            continue
+        layer = found[0]
+        if layer.op not in fitting or layer.arguments.get("padding", 0) != 0 or layer.arguments.get("ceil_mode"):
+            continue
+        pairs = _pairs(pad.arguments["padding"], len(read.shape) - 1)
+        layer.arguments["padding"] = _padding(layer, pairs, read.shape[1:])
+        layer.reads = [read]
+        program.calls.remove(pad)
+
+
+def _pairs(padding: object, rank: int) -> list[list[int]]:
+    each = padding if isinstance(padding, list) else [padding] * rank
+    return [list(pair) if isinstance(pair, list) else [pair, pair] for pair in each]
+
+
+def _padding(layer: Call, pairs: list[list[int]], sizes: Sequence[int]) -> Any:
+    """Return the padding of a layer in the shortest form: `same`, a number, one or a pair for each axis."""
+    arguments = layer.arguments
+
+    def each(name: str, default: Any) -> list[int]:
+        value = arguments.get(name, default)
+        return list(value) if isinstance(value, list) else [value] * len(sizes)
+
+    kernel, dilation = each("kernel", 1), each("dilation", 1)
+    stride = each("stride", 1) if "stride" in arguments or layer.op != "max_pool" else kernel
+    same = []
+    for size, k, d, s in zip(sizes, kernel, dilation, stride, strict=True):
+        total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+        same.append([total // 2, total - total // 2])
+    if pairs == same:
+        return "same"
+    if all(before == after for before, after in pairs):
+        numbers = [before for before, _ in pairs]
+        return numbers[0] if len({*numbers}) == 1 else numbers
+    return pairs
+
+
+def _readers(program: Program) -> dict[Value, list[Call]]:
+    """Return the calls that read each value."""
+    found: dict[Value, list[Call]] = {}
+    for call in program.calls:
+        for read in (*call.reads, *call.named.values()):
+            if isinstance(read, Value):
+                found.setdefault(read, []).append(call)
+    return found
+
+
+RULES: tuple[Callable[[Program], None], ...] = (padding_at_its_layer, concat_of_concat, concat_at_its_layer)
