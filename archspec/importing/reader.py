@@ -47,21 +47,25 @@ class Reader:
     ) -> None:
         self.exported = exported
         self.module = module
+        self.start(name)
+        self.input_names = list(input_names)
+        self.tensors = {**exported.state_dict, **exported.constants}
+        self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
+        self._sizes: dict[str, int] | None = None
+
+    def start(self, name: str) -> None:
+        """Begin with no calls."""
+        self.name = name
         self.calls: list[Call] = []
         self.missing: list[Missing] = []
         self.values: dict[fx.Node, Any] = {}
         self.node: fx.Node | None = None
-        self.name = name
-        self.input_names = list(input_names)
         self.inputs: dict[str, Value] = {}
         self.owners: dict[str, Call] = {}  # calls by the path of their weights
-        self.free: dict[str, View] = {}
-        self.tensors = {**exported.state_dict, **exported.constants}
-        self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
-        self.classes: dict[str, str] = {}
+        self.freed: dict[str, View] = {}
+        self.kinds: dict[str, Any] = {}
         self.batch = BATCH
         self._inside = ""
-        self._sizes: dict[str, int] | None = None
         self.halves: dict[Any, list[View]] = {}
         """Splits that several nodes take their parts from."""
 
@@ -76,7 +80,7 @@ class Reader:
         self.node = None
         program = Program(self.name, self.inputs, self.calls, self._outputs(), self.missing)
         program.keys = tuple(self.module.state_dict() if self.module is not None else self.exported.state_dict)
-        _leave_modules_of_ops(program)
+        leave_modules_of_ops(program)
         return program
 
     # Inputs, parameters, constants.
@@ -117,9 +121,9 @@ class Reader:
         if isinstance(value, View):
             return value
         if isinstance(value, Tensor):
-            if value.path not in self.free:
-                self.free[value.path] = self._free(value)
-            return self.free[value.path]
+            if value.path not in self.freed:
+                self.freed[value.path] = self._free(value)
+            return self.freed[value.path]
         if isinstance(value, torch.Tensor):
             return self._buffer(value, "", persistent=False)
         raise CannotExpressError(f"{type(value).__name__} as a tensor")
@@ -480,7 +484,7 @@ def axis_name(at: int, rank: int) -> str:
     raise CannotExpressError(f"axis {at} of {rank}")
 
 
-def _leave_modules_of_ops(program: Program) -> None:
+def leave_modules_of_ops(program: Program) -> None:
     """Take calls out of modules that are ops themselves, with weights of their own: their name is taken."""
     taken = {call.path for call in program.calls if call.fixed}
     for call in program.calls:

@@ -1,0 +1,472 @@
+"""Which op of torch each op of ONNX is: one rule an op, in `NODES`.
+
+A rule gets the reader, the inputs of the node (items; tensors for constants; None for what is left out) and its
+attributes, and returns what `reader.run` makes of the op of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from archspec.importing.layouts import CannotExpressError
+
+NODES: dict[str, Callable[..., Any]] = {}
+"""The rule of each op of ONNX, by its type."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def node(*names: str) -> Callable[[Function], Function]:
+    """Register a rule under types of nodes."""
+
+    def register(function: Function) -> Function:
+        NODES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def _ints(value: Any) -> list[int]:
+    return [int(each) for each in value]
+
+
+def _constant(value: Any, what: str) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor):
+        raise CannotExpressError(f"{what} that is computed")
+    return value
+
+
+def _get(inputs: list[Any], at: int) -> Any:
+    return inputs[at] if at < len(inputs) else None
+
+
+# Layers with weights.
+
+
+@node("Conv")
+def _conv(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    weight = _constant(inputs[1], "a weight")
+    bias = _get(inputs, 2)
+    path = reader.layer(1, 2)
+    rank = weight.ndim - 2
+    x, pads = _padded(reader, inputs[0], attributes, list(weight.shape[2:]))
+    weights = [reader.weight(weight, 1, "weight", path), reader.weight(bias, 2, "bias", path)]
+    stride, dilation = _ints(attributes.get("strides", [1] * rank)), _ints(attributes.get("dilations", [1] * rank))
+    return reader.run(f"conv{rank}d", x, *weights, stride, pads, dilation, attributes.get("group", 1))
+
+
+def _padded(reader: Any, x: Any, attributes: dict[str, Any], kernel: list[int], value: float = 0.0) -> tuple[Any, Any]:
+    """Return what a layer reads and its padding; where the sides differ, a `pad` before it."""
+    rank = len(kernel)
+    pads = _ints(attributes.get("pads", [0] * (2 * rank)))
+    auto = attributes.get("auto_pad", b"NOTSET").decode()
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        stride, dilation = attributes.get("strides", [1] * rank), attributes.get("dilations", [1] * rank)
+        sizes = x.fake.shape[2:]
+        total = [
+            max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+            for size, s, d, k in zip(sizes, stride, dilation, kernel, strict=True)
+        ]
+        small, large = [each // 2 for each in total], [each - each // 2 for each in total]
+        pads = [*small, *large] if auto == "SAME_UPPER" else [*large, *small]
+    before, after = pads[:rank], pads[rank:]
+    if before == after:
+        return x, before
+    sides = [side for pair in zip(before[::-1], after[::-1], strict=True) for side in pair]
+    return reader.run("constant_pad_nd", x, sides, value), [0] * rank
+
+
+@node("ConvTranspose")
+def _conv_transpose(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    weight = _constant(inputs[1], "a weight")
+    bias = _get(inputs, 2)
+    path = reader.layer(1, 2)
+    rank = weight.ndim - 2
+    pads = _ints(attributes.get("pads", [0] * (2 * rank)))
+    if pads[:rank] != pads[rank:] or "output_shape" in attributes:
+        raise CannotExpressError("a transposed convolution whose sides differ")
+    return reader.run(
+        {1: "conv_transpose1d", 2: "conv_transpose2d", 3: "conv_transpose3d"}[rank],
+        inputs[0],
+        reader.weight(weight, 1, "weight", path),
+        reader.weight(bias, 2, "bias", path),
+        _ints(attributes.get("strides", [1] * rank)),
+        pads[:rank],
+        _ints(attributes.get("output_padding", [0] * rank)),
+        attributes.get("group", 1),
+        _ints(attributes.get("dilations", [1] * rank)),
+    )
+
+
+@node("Gemm")
+def _gemm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
+        raise CannotExpressError("a product with factors")
+    weight = _constant(inputs[1], "a weight")
+    return _linear(reader, inputs[0], weight if attributes.get("transB", 0) else weight.T, _get(inputs, 2), (1, 2))
+
+
+def _linear(reader: Any, x: Any, weight: torch.Tensor, bias: Any, places: tuple[int, ...]) -> Any:
+    path = reader.layer(*places)
+    weights = [reader.weight(weight.contiguous(), 1, "weight", path), reader.weight(bias, 2, "bias", path)]
+    return reader.run("linear", x, *weights)
+
+
+@node("MatMul")
+def _matmul(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    weight = inputs[1]
+    if isinstance(weight, torch.Tensor) and weight.ndim == 2:
+        return _linear(reader, inputs[0], weight.T, None, (1,))
+    return reader.run("matmul", *(reader.tensor(at) for at in (0, 1)))
+
+
+@node("BatchNormalization")
+def _batch_norm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    path = reader.layer(1, 2, 3)
+    names = ("weight", "bias", "running_mean", "running_var")
+    weights = [
+        reader.weight(_constant(inputs[at], "a statistic"), at, name, path) for at, name in enumerate(names, start=1)
+    ]
+    momentum = round(1 - attributes.get("momentum", 0.9), 6)
+    return reader.run("batch_norm", inputs[0], *weights, False, momentum, _float(attributes, "epsilon", 1e-5), False)
+
+
+def _float(attributes: dict[str, Any], name: str, default: float) -> float:
+    """Return a number of single precision in its shortest form."""
+    return float(f"{attributes.get(name, default):.7g}")
+
+
+@node("LayerNormalization")
+def _layer_norm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    x = inputs[0]
+    axis = attributes.get("axis", -1) % x.fake.ndim
+    path = reader.layer(1, 2)
+    weights = [reader.weight(_get(inputs, 1), 1, "weight", path), reader.weight(_get(inputs, 2), 2, "bias", path)]
+    return reader.run("layer_norm", x, list(x.fake.shape[axis:]), *weights, _float(attributes, "epsilon", 1e-5))
+
+
+@node("InstanceNormalization")
+def _instance_norm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    path = reader.layer(1, 2)
+    weights = [reader.weight(inputs[1], 1, "weight", path), reader.weight(inputs[2], 2, "bias", path)]
+    eps = _float(attributes, "epsilon", 1e-5)
+    return reader.run("instance_norm", inputs[0], *weights, None, None, True, 0.1, eps, False)
+
+
+@node("PRelu")
+def _prelu(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    path = reader.layer(1)
+    return reader.run("prelu", inputs[0], reader.weight(_constant(inputs[1], "a slope").flatten(), 1, "weight", path))
+
+
+# Element by element.
+
+for _name, _op in {
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "HardSwish": "hardswish",
+    "Mish": "mish",
+    "Selu": "selu",
+    "Softplus": "softplus",
+    "Neg": "neg",
+    "Exp": "exp",
+    "Log": "log",
+    "Sqrt": "sqrt",
+    "Abs": "abs",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Reciprocal": "reciprocal",
+}.items():
+    NODES[_name] = lambda reader, inputs, _, op=_op: reader.run(op, inputs[0])
+
+
+@node("Identity", "Cast", "CastLike")
+def _same(_reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    return inputs[0]
+
+
+@node("Dropout")
+def _dropout(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    given = _get(inputs, 1)
+    rate = float(given) if given is not None else _float(attributes, "ratio", 0.5)
+    return [reader.run("dropout", inputs[0], round(rate, 6), False), None]
+
+
+@node("Clip")
+def _clip(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    low, high = (None if _get(inputs, at) is None else float(_constant(inputs[at], "a bound")) for at in (1, 2))
+    if (low, high) == (0.0, 6.0):
+        return reader.run("hardtanh", inputs[0], 0.0, 6.0)
+    return reader.run("clamp", inputs[0], low, high)
+
+
+@node("HardSigmoid")
+def _hardsigmoid(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    alpha, beta = attributes.get("alpha", 0.2), attributes.get("beta", 0.5)
+    if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
+        return reader.run("hardsigmoid", inputs[0])
+    scaled = reader.run("add", reader.run("mul", inputs[0], _short(alpha)), _short(beta))
+    return reader.run("clamp", scaled, 0.0, 1.0)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.7g}")
+
+
+@node("LeakyRelu")
+def _leaky_relu(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    return reader.run("leaky_relu", inputs[0], _float(attributes, "alpha", 0.01))
+
+
+@node("Elu")
+def _elu(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    return reader.run("elu", inputs[0], _float(attributes, "alpha", 1.0))
+
+
+@node("Gelu")
+def _gelu(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    return reader.run("gelu", inputs[0], approximate=attributes.get("approximate", b"none").decode())
+
+
+@node("Softmax", "LogSoftmax")
+def _softmax(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    op = "softmax" if reader.at.op_type == "Softmax" else "log_softmax"
+    return reader.run(op, inputs[0], attributes.get("axis", -1))
+
+
+@node("Add", "Sub", "Mul", "Div")
+def _arithmetic(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    op = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}[reader.at.op_type]
+    left, right = (reader.tensor(at) for at in (0, 1))
+    if op == "add":
+        joined = _bias_of_product(reader, inputs)
+        if joined is not None:
+            return joined
+    return reader.run(op, *(_number(each) for each in (left, right)))
+
+
+def _number(item: Any) -> Any:
+    value = item.value
+    return _short(float(value)) if isinstance(value, torch.Tensor) and value.numel() == 1 else item
+
+
+def _bias_of_product(reader: Any, inputs: list[Any]) -> Any:
+    """Return a product with weights together with the constant that is added to it, as one linear layer."""
+    for product, bias in (inputs, inputs[::-1]):
+        if not isinstance(bias, torch.Tensor) or isinstance(product, torch.Tensor) or bias.ndim != 1:
+            continue
+        view = product.value
+        call = getattr(getattr(view, "value", None), "call", None)
+        if call is None or call.op != "linear" or call.arguments.get("bias", True) or not call.fixed:
+            continue
+        if call.arguments["units"] == bias.numel() and reader.calls[-1] is call:
+            del call.arguments["bias"]
+            reader.state[f"{call.path}.bias"] = bias
+            return product
+    return None
+
+
+@node("Pow")
+def _pow(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    exponent = float(_constant(inputs[1], "an exponent"))
+    return reader.run("pow", inputs[0], int(exponent) if exponent.is_integer() else exponent)
+
+
+@node("Max", "Min")
+def _extreme(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    if len(inputs) != 2:
+        raise CannotExpressError("an extreme of other than two")
+    op = "maximum" if reader.at.op_type == "Max" else "minimum"
+    return reader.run(op, *(reader.tensor(at) for at in (0, 1)))
+
+
+# Pooling and sizes.
+
+
+def _window(inputs: list[Any], attributes: dict[str, Any]) -> tuple[int, list[int], list[int]]:
+    kernel = _ints(attributes["kernel_shape"])
+    return len(kernel), kernel, _ints(attributes.get("strides", [1] * len(kernel)))
+
+
+@node("MaxPool")
+def _max_pool(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    rank, kernel, stride = _window(inputs, attributes)
+    x, pads = _padded(reader, inputs[0], attributes, kernel, float("-inf"))
+    dilation = _ints(attributes.get("dilations", [1] * rank))
+    return reader.run(f"max_pool{rank}d", x, kernel, stride, pads, dilation, bool(attributes.get("ceil_mode", 0)))
+
+
+@node("AveragePool")
+def _avg_pool(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    rank, kernel, stride = _window(inputs, attributes)
+    x, pads = _padded(reader, inputs[0], attributes, kernel)
+    count = bool(attributes.get("count_include_pad", 0)) or not any(pads)
+    return reader.run(f"avg_pool{rank}d", x, kernel, stride, pads, bool(attributes.get("ceil_mode", 0)), count)
+
+
+@node("GlobalAveragePool", "GlobalMaxPool")
+def _global(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    rank = inputs[0].fake.ndim - 2
+    word = "avg" if reader.at.op_type == "GlobalAveragePool" else "max"
+    found = reader.run(f"adaptive_{word}_pool{rank}d", inputs[0], [1] * rank)
+    return found[0] if isinstance(found, list) else found
+
+
+@node("ReduceMean", "ReduceSum", "ReduceMax")
+def _reduce(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    axes = attributes.get("axes", None if _get(inputs, 1) is None else inputs[1].tolist())
+    if axes is None:
+        raise CannotExpressError("a reduction of everything")
+    op = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "amax"}[reader.at.op_type]
+    return reader.run(op, inputs[0], _ints(axes), bool(attributes.get("keepdims", 1)))
+
+
+@node("Resize")
+def _resize(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    x = inputs[0]
+    mode = attributes.get("mode", b"nearest").decode()
+    where = attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
+    scales, sizes = _get(inputs, 2), _get(inputs, 3)
+    out = (
+        _ints(sizes.tolist())[2:]
+        if sizes is not None and sizes.numel()
+        else [int(s * f) for s, f in zip(x.fake.shape[2:], scales.tolist()[2:], strict=True)]
+    )
+    if len(out) != 2 or mode not in ("nearest", "linear", "cubic"):
+        raise CannotExpressError(f"a resize of {len(out)} axes, {mode}")
+    if mode == "nearest":
+        return reader.run("upsample_nearest2d", x, out)
+    op = "upsample_bilinear2d" if mode == "linear" else "upsample_bicubic2d"
+    return reader.run(op, x, out, where == "align_corners")
+
+
+# Arranging.
+
+
+def _shape(reader: Any, x: Any, shape: list[int]) -> list[int]:
+    """Return a shape that a file spells out, with the batch that is read for the one that it was written with."""
+    sizes = [x.fake.shape[at] if size == 0 and at < x.fake.ndim else size for at, size in enumerate(shape)]
+    if sizes and sizes[0] == 1 and x.fake.shape[0] == reader.batch:
+        known = 1
+        for size in sizes[1:]:
+            known *= size if size != -1 else 1
+        if -1 in sizes or known * reader.batch == x.fake.numel():
+            sizes[0] = reader.batch
+    return sizes
+
+
+@node("Reshape")
+def _reshape(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    shape = _shape(reader, inputs[0], _ints(_constant(inputs[1], "a shape").tolist()))
+    return reader.run("reshape", inputs[0], shape)
+
+
+@node("Flatten")
+def _flatten(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    shape = inputs[0].fake.shape
+    axis = attributes.get("axis", 1) % (len(shape) + 1)
+    front = 1
+    for size in shape[:axis]:
+        front *= size
+    return reader.run("reshape", inputs[0], [front, -1])
+
+
+@node("Transpose")
+def _transpose(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    rank = inputs[0].fake.ndim
+    return reader.run("permute", inputs[0], _ints(attributes.get("perm", range(rank)[::-1])))
+
+
+def _axes(inputs: list[Any], attributes: dict[str, Any]) -> list[int]:
+    if "axes" in attributes:
+        return _ints(attributes["axes"])
+    return _ints(_constant(inputs[1], "axes").tolist())
+
+
+@node("Unsqueeze")
+def _unsqueeze(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    found = inputs[0]
+    axes = _axes(inputs, attributes)
+    rank = found.fake.ndim + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        found = reader.run("unsqueeze", found, axis)
+    return found
+
+
+@node("Squeeze")
+def _squeeze(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    found = inputs[0]
+    for axis in sorted((axis % found.fake.ndim for axis in _axes(inputs, attributes)), reverse=True):
+        found = reader.run("squeeze", found, axis)
+    return found
+
+
+@node("Expand")
+def _expand(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
+    x = reader.tensor(0)
+    sizes = _ints(_constant(inputs[1], "a shape").tolist())
+    if sizes and sizes[0] == 1:
+        sizes[0] = reader.batch
+    return reader.run("expand", x, sizes)
+
+
+@node("Concat")
+def _concat(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    return reader.run("cat", [reader.tensor(at) for at in range(len(inputs))], attributes["axis"])
+
+
+@node("Split")
+def _split(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    x, axis = inputs[0], attributes.get("axis", 0)
+    sizes = attributes.get("split", None if _get(inputs, 1) is None else inputs[1].tolist())
+    if sizes is None:
+        sizes = [x.fake.shape[axis] // len(reader.at.output)] * len(reader.at.output)
+    return reader.run("split_with_sizes", x, _ints(sizes), axis)
+
+
+@node("Slice")
+def _slice(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    del attributes
+    found = inputs[0]
+    starts, ends = (_ints(_constant(inputs[at], "a bound").tolist()) for at in (1, 2))
+    axes = range(len(starts)) if _get(inputs, 3) is None else _ints(inputs[3].tolist())
+    steps = [1] * len(starts) if _get(inputs, 4) is None else _ints(inputs[4].tolist())
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        found = reader.run("slice", found, axis, start, end, step)
+    return found
+
+
+@node("Gather")
+def _gather(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    index = _constant(inputs[1], "an index")
+    if index.ndim:
+        raise CannotExpressError("an index of several places")
+    return reader.run("select", inputs[0], attributes.get("axis", 0), int(index))
+
+
+@node("Pad")
+def _pad(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    pads = _ints(_constant(inputs[1], "a padding").tolist())
+    mode = attributes.get("mode", b"constant").decode()
+    value = _get(inputs, 2)
+    rank = len(pads) // 2
+    if any(pads[at] or pads[at + rank] for at in (0,)):
+        raise CannotExpressError("a padding of the batch")
+    sides = [side for at in range(rank - 1, 0, -1) for side in (pads[at], pads[at + rank])]
+    if mode == "constant":
+        return reader.run("constant_pad_nd", inputs[0], sides, 0.0 if value is None else float(value))
+    word = {"reflect": "reflection", "edge": "replication"}.get(mode)
+    if word is None or rank != 4 or any(sides[4:]):
+        raise CannotExpressError(f"a padding of mode {mode}")
+    return reader.run(f"{word}_pad2d", inputs[0], sides[:4])
+
+
+@node("DepthToSpace")
+def _depth_to_space(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    if attributes.get("mode", b"DCR").decode() != "CRD":
+        raise CannotExpressError("a depth to space of mode DCR")
+    return reader.run("pixel_shuffle", inputs[0], attributes["blocksize"])
