@@ -87,7 +87,7 @@ def padding_at_its_layer(program: Program) -> None:
         program.calls.remove(pad)
 
 
-def _pairs(padding: object, rank: int) -> list[list[int]]:
+def _pairs(padding: Any, rank: int) -> list[list[int]]:
     each = padding if isinstance(padding, list) else [padding] * rank
     return [list(pair) if isinstance(pair, list) else [pair, pair] for pair in each]
 

@@ -287,14 +287,14 @@ def _extreme(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
 # Pooling and sizes.
 
 
-def _window(inputs: list[Any], attributes: dict[str, Any]) -> tuple[int, list[int], list[int]]:
+def _window(attributes: dict[str, Any]) -> tuple[int, list[int], list[int]]:
     kernel = _ints(attributes["kernel_shape"])
     return len(kernel), kernel, _ints(attributes.get("strides", [1] * len(kernel)))
 
 
 @node("MaxPool")
 def _max_pool(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    rank, kernel, stride = _window(inputs, attributes)
+    rank, kernel, stride = _window(attributes)
     x, pads = _padded(reader, inputs[0], attributes, kernel, float("-inf"))
     dilation = _ints(attributes.get("dilations", [1] * rank))
     return reader.run(f"max_pool{rank}d", x, kernel, stride, pads, dilation, bool(attributes.get("ceil_mode", 0)))
@@ -302,7 +302,7 @@ def _max_pool(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any
 
 @node("AveragePool")
 def _avg_pool(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    rank, kernel, stride = _window(inputs, attributes)
+    rank, kernel, stride = _window(attributes)
     x, pads = _padded(reader, inputs[0], attributes, kernel)
     count = bool(attributes.get("count_include_pad", 0)) or not any(pads)
     return reader.run(f"avg_pool{rank}d", x, kernel, stride, pads, bool(attributes.get("ceil_mode", 0)), count)
@@ -411,7 +411,9 @@ def _expand(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
     sizes = _ints(_constant(inputs[1], "a shape").tolist())
     if sizes and sizes[0] == 1:
         sizes[0] = reader.batch
-    return reader.run("expand", x, sizes)
+    rank = max(x.fake.ndim, len(sizes))
+    own, wanted = ([1] * (rank - len(each)) + list(each) for each in (x.fake.shape, sizes))
+    return reader.run("expand", x, [max(pair) for pair in zip(own, wanted, strict=True)])
 
 
 @node("Concat")

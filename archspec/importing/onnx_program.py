@@ -45,7 +45,9 @@ def read_onnx(path: str, *, name: str) -> tuple[Program, dict[str, torch.Tensor]
         raise UsageError(f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:200]}") from None
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
     if opset < MIN_OPSET:
-        raise UsageError(f"{path}: opset {opset}; expected {MIN_OPSET} or later", "convert it with onnx.version_converter")
+        raise UsageError(
+            f"{path}: opset {opset}; expected {MIN_OPSET} or later", "convert it with onnx.version_converter"
+        )
     return OnnxReader(model, name).read()
 
 
@@ -67,11 +69,22 @@ class OnnxReader(Reader):
         self.tensors = {
             each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in model.graph.initializer
         }
+        self.kinds = {}
         self.items: dict[str, Any] = {}
         self.state: dict[str, torch.Tensor] = {}
         self.at: onnx.NodeProto | None = None
         self.counts: dict[str, int] = {}
         self.paths: set[str] = set()
+        self.containers: set[str] = set()
+        """Paths of modules that hold others, or that several nodes stand right in."""
+        seen: set[str] = set()
+        for node in model.graph.node:
+            self.at = node
+            found = self._named_scopes()
+            self.containers.update(path for path, _ in found[:-1])
+            if found:
+                self.containers.update({found[-1][0]} & seen)
+                seen.add(found[-1][0])
 
     def read(self) -> tuple[Program, dict[str, torch.Tensor]]:
         """Return the program and the weights."""
@@ -127,7 +140,8 @@ class OnnxReader(Reader):
             assert isinstance(inputs[0], (Item, torch.Tensor))
             shape = inputs[0].fake.shape if isinstance(inputs[0], Item) else inputs[0].shape
             return [torch.tensor(list(shape)[attributes.get("start", 0) : attributes.get("end")])]
-        if all(each is None or isinstance(each, torch.Tensor) for each in inputs):
+        grown = node.op_type == "Expand" and node.input[0] in self.tensors  # a class token, for each sample
+        if not grown and all(each is None or isinstance(each, torch.Tensor) for each in inputs):
             return self._computed(node, inputs)
         rule = NODES.get(node.op_type)
         if rule is None or node.domain not in ("", "ai.onnx"):
@@ -149,8 +163,10 @@ class OnnxReader(Reader):
         graph = helper.make_graph(
             [node],
             "constants",
-            [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(t.numpy().dtype), t.shape)
-             for n, t in dict(zip(names, given, strict=True)).items()],
+            [
+                helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(t.numpy().dtype), t.shape)
+                for n, t in dict(zip(names, given, strict=True)).items()
+            ],
             [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in node.output],
         )
         model = helper.make_model(graph, opset_imports=self.model.opset_import)
@@ -164,7 +180,7 @@ class OnnxReader(Reader):
         fake = target(*fakes, **{name: _map(each, lambda item: item.fake) for name, each in options.items()})
         args = [_map(each, lambda item: item.value) for each in arguments]
         self.node = SimpleNamespace(  # type: ignore[assignment]
-            meta={"val": fake}, target=f"aten.{op}.default", args=(None, *args[1:])
+            meta={"val": fake}, target=f"aten.{op}.default", args=(SimpleNamespace(users=()), *args[1:])
         )
         rule = RULES.get(op)
         if rule is None:
@@ -226,14 +242,20 @@ class OnnxReader(Reader):
 
     def _scopes(self) -> tuple[list[tuple[str, str]], str]:
         """Return path and class of the modules around the node, and the path of the node's own module."""
+        found = self._named_scopes()
+        if found and found[-1][0] not in self.containers:
+            return found[:-1], found[-1][0]
+        return found, ""
+
+    def _named_scopes(self) -> list[tuple[str, str]]:
+        """Return path and class of the modules that the node's name or its metadata tell."""
         assert self.at is not None
         known = {each.key: each.value for each in self.at.metadata_props}
         scopes = known.get("pkg.torch.onnx.name_scopes")
         if scopes:
             paths = [path for path in ast.literal_eval(scopes)[:-1] if path]
             classes = ast.literal_eval(known.get("pkg.torch.onnx.class_hierarchy", "[]"))[-1 - len(paths) : -1]
-            pairs = list(zip(paths, classes or [""] * len(paths), strict=False))
-            return pairs[:-1], pairs[-1][0] if pairs else ""
+            return list(zip(paths, classes or [""] * len(paths), strict=False))
         words = [word for word in self.at.name.split("/") if word][:-1] if self.at.name.startswith("/") else []
         found: list[tuple[str, str]] = []
         path, before = "", ""
@@ -244,7 +266,7 @@ class OnnxReader(Reader):
                 path = f"{path}.{word}" if path else word
             before = word
             found.append((path, ""))
-        return found[:-1], found[-1][0] if found else ""
+        return found
 
     def modules(self) -> tuple[tuple[Part, ...], str]:
         """Return the calls of modules around the node, and the path of the module that is its op."""

@@ -50,7 +50,7 @@ class Reader:
         self.start(name)
         self.input_names = list(input_names)
         self.tensors = {**exported.state_dict, **exported.constants}
-        self.kinds = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
+        self.kinds: dict[str, Any] = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
         self._sizes: dict[str, int] | None = None
 
     def start(self, name: str) -> None:
@@ -63,7 +63,6 @@ class Reader:
         self.inputs: dict[str, Value] = {}
         self.owners: dict[str, Call] = {}  # calls by the path of their weights
         self.freed: dict[str, View] = {}
-        self.kinds: dict[str, Any] = {}
         self.batch = BATCH
         self._inside = ""
         self.halves: dict[Any, list[View]] = {}

@@ -191,7 +191,7 @@ class _Writer:
         here = names
         for step in read.steps:
             word = here.of[step]
-            if "${" in word and isinstance(step.repeat, int):
+            if "${" in word:
                 word = _last_copy(word, step.repeat)
             words.append(word)
             inner = step.body if step.body is not None else self._template(step)
@@ -439,11 +439,15 @@ def _block_of(key: str, value: Mapping[str, Any]) -> list[str]:
     return [f"{key}:", *(f"  {name}: {flow(item)}" for name, item in value.items())]
 
 
-def _last_copy(name: str, count: int) -> str:
+def _last_copy(name: str, count: Any) -> str:
+    """Return the name of the last copy of a step whose name mentions `index`."""
     before, _, rest = name.partition("${")
     inside, _, after = rest.partition("}")
     start = int(inside.partition("+")[2] or 0)
-    return f"{before}{count - 1 + start}{after}"
+    if isinstance(count, int):
+        return f"{before}{count - 1 + start}{after}"
+    number = str(count) if start == 1 else f"{count} + {start - 1}" if start else f"{count} - 1"
+    return f"{before}${{{number}}}{after}"
 
 
 def block_inputs(block: Block) -> list[str]:
