@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from archspec.importing.layouts import CannotExpressError
+from archspec.importing.layouts import CannotExpressError, View
 
 NODES: dict[str, Callable[..., Any]] = {}
 """The rule of each op of ONNX, by its type."""
@@ -242,11 +242,24 @@ def _softmax(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
 def _arithmetic(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
     op = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}[reader.at.op_type]
     left, right = (reader.tensor(at) for at in (0, 1))
+    for x, gate in ((left, right), (right, left)):
+        if op == "mul" and _is_sigmoid_of(gate, x):
+            return reader.run("silu", x)
     if op == "add":
         joined = _bias_of_product(reader, inputs)
         if joined is not None:
             return joined
     return reader.run(op, *(_number(each) for each in (left, right)))
+
+
+def _is_sigmoid_of(gate: Any, x: Any) -> bool:
+    """Return whether a value is the sigmoid of another, laid out alike: their product is SiLU."""
+    if not isinstance(gate.value, View) or not isinstance(x.value, View):
+        return False
+    call = gate.value.value.call
+    if call is None or call.op != "sigmoid" or call.reads[0] is not x.value.value:
+        return False
+    return gate.value.arrangement() == x.value.arrangement()
 
 
 def _number(item: Any) -> Any:
