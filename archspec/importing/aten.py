@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import isqrt
 from typing import Any, TypeVar
 
 import torch
 
 from archspec.importing.layouts import Axis, CannotExpressError, View, plain
-from archspec.importing.reader import Reader, Tensor, axis_name, is_batch
+from archspec.importing.reader import MAX_BUFFER, Reader, Tensor, axis_name, is_batch
 
 RULES: dict[str, Callable[..., Any]] = {}
 """The rule of each op, by its name without overload, and without the `_` of one that works in place."""
@@ -1160,12 +1161,56 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     at = view.axis_of(dim)
     if at is None:
         raise CannotExpressError("an index along a part of an axis")
+    if numbers.numel() > MAX_BUFFER:
+        return _gather_by_axes(reader, view, dim, at, numbers)
     where = reader.view(reader.stored(index, numbers))
     shape = [*view.value.shape[:at], *where.value.shape, *view.value.shape[at + 1 :]]
     call = reader.call("gather", {"axis": at}, [view.value, where.value])
     torch_shape = (*view.shape[:dim], *where.value.shape, *view.shape[dim + 1 :])
     found = plain(call.result(shape), torch_shape, view.batch, reader.batch if _has_batch(view) else 1)
     return found.reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
+
+
+def _gather_by_axes(reader: Reader, view: View, dim: int, at: int, numbers: torch.Tensor) -> View:
+    """Read a table by row and by column, where an index over pairs of positions of an image is too large to write.
+
+    So one bias for each way in which two positions lie to each other is found by how far apart they are in height, and
+    then by how far apart in width.
+    """
+    found = _rows_and_columns(numbers, view.value.shape[at])
+    if found is None:
+        raise CannotExpressError(f"an index of {numbers.numel():,} numbers, of which a list has {MAX_BUFFER:,}")
+    rows, columns, width = found
+    value, shape = view.value, list(view.value.shape)
+    before, after = shape[:at], shape[at + 1 :]
+    sizes = [*before, shape[at] // width, width, *after]
+    value = reader.emit("reshape", {"shape": sizes}, value, sizes)
+    for number, index in enumerate((rows, columns)):
+        where = reader.view(index.flatten())
+        sizes = list(value.shape)
+        sizes[at + number] = index.numel()
+        value = reader.call("gather", {"axis": at + number}, [value, where.value]).result(sizes)
+    high, wide = rows.shape[0], columns.shape[0]
+    factors = tuple(Axis(size) for size in (high, high, wide, wide))
+    axes = (*view.axes[:at], factors[:2], factors[2:], *view.axes[at + 1 :])
+    pair = ((factors[0], factors[2]), (factors[1], factors[3]))
+    dims = (*view.dims[:dim], *pair, *view.dims[dim + 1 :])
+    return View(value, axes, dims).reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
+
+
+def _rows_and_columns(numbers: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor, int] | None:
+    """Return an index over pairs of positions as one over pairs of rows, one over pairs of columns, and the width."""
+    count = isqrt(numbers.numel())
+    if count * count != numbers.numel():
+        return None
+    for high in (each for each in range(2, count) if count % each == 0):
+        wide = count // high
+        pairs = numbers.reshape(high, wide, high, wide).permute(0, 2, 1, 3)
+        for width in (each for each in range(1, size + 1) if size % each == 0):
+            rows, columns = pairs // width, pairs % width
+            if bool((rows == rows[:, :, :1, :1]).all()) and bool((columns == columns[:1, :1]).all()):
+                return rows[:, :, 0, 0], columns[0, 0], width
+    return None
 
 
 def _without_unit_batch(view: View, dim: int) -> View:

@@ -65,11 +65,18 @@ class Reference:
 
     def _run(self, counter: FlopCounterMode) -> list[torch.Tensor]:
         inputs = self.model.inputs
+        # The counter tells modules apart by gradients, which a weight that is an input of one would need in earnest.
+        learned = [tensor for tensor in self.model.module.parameters() if tensor.requires_grad]
+        for tensor in learned:
+            tensor.requires_grad_(False)
         try:
             with torch.no_grad(), _fake(inputs) as convert, counter:
                 return tensors(self.model.module(*map(convert, inputs)))
         except Exception as error:  # whatever the network raises
             raise not_run(self.model.name, error, inputs) from error
+        finally:
+            for tensor in learned:
+                tensor.requires_grad_(True)
 
 
 @contextmanager
