@@ -30,6 +30,8 @@ class Param:
     name: str
     values: list[Any]
     default: Any = ABSENT
+    place: int = 1_000_000
+    """Where the first hole that it fills stands, among those of the template."""
 
 
 @dataclass(eq=False)
@@ -90,7 +92,7 @@ class _Solver:
         for param in self.found.params:
             self._default(param)
         self.found.sizes = frozenset(param.name for param in self.found.params if self.kinds[param] == "size")
-        self.found.params.sort(key=lambda param: param.default is not ABSENT)
+        self.found.params.sort(key=lambda param: (param.default is not ABSENT, param.place))
         return self.found
 
     # What expressions may speak of.
@@ -165,7 +167,8 @@ class _Solver:
                 name = "expand" if word == "*" else "reduce"
                 text = f"{fact} {word} "
                 break
-        param = Param(self._name(name, best.step), [rounded(value) for value in values])
+        place = self.template.holes.index(best)
+        param = Param(self._name(name, best.step), [rounded(value) for value in values], place=place)
         self.found.params.append(param)
         self.kinds[param] = self._kind(best) if text is None else "ratio"
         self.found.fills[best] = Code((text or "") + param.name)
@@ -176,8 +179,18 @@ class _Solver:
     def _name(self, argument: str, step: Step | None) -> str:
         name = {"repeat": "depth", "p": "rate"}.get(argument, argument)
         used = {param.name for param in self.found.params} | self.taken | NOT_PARAMS
-        owner = step.name.rpartition(".")[2] if step is not None and not step.name.isdigit() else ""
-        for candidate in (name, f"{owner}_{name}", f"{step.op}_{name}" if step is not None else ""):
+        owners: list[str] = []
+        here = step
+        while here is not None:
+            owners.insert(0, here.name.rpartition(".")[2])
+            here = self.template.scopes.get(here)
+        words = [word for word in owners if word and not word.isdigit()]
+        for candidate in (
+            name,
+            f"{words[-1]}_{name}" if words else "",
+            "_".join((*filter(None, owners), name)),
+            f"{step.op}_{name}" if step is not None else "",
+        ):
             valid = candidate.isidentifier() and candidate[:1].isalpha() and not keyword.iskeyword(candidate)
             if valid and candidate not in used:
                 return candidate

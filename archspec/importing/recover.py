@@ -7,7 +7,7 @@ from typing import Any
 from archspec.importing.blocks import Structure, find_blocks
 from archspec.importing.calls import Program
 from archspec.importing.normalize import normalize
-from archspec.importing.tree import Step, build_tree, walk
+from archspec.importing.tree import Made, Step, build_tree, walk
 from archspec.importing.values import Code
 from archspec.importing.writer import write
 from archspec.ops import OPS
@@ -33,11 +33,12 @@ def _name_numbers(structure: Structure) -> dict[str, Any]:
     """Make params of the numbers that people change first: the classes, and how often blocks repeat."""
     found: dict[str, Any] = {}
     taken = {param.name for block in structure.blocks.values() for param in block.params}
-    last = _last_weighted(structure)
-    if last is not None and "num_classes" not in taken:
-        name = "units" if "units" in last.arguments else "filters"
-        found["num_classes"] = last.arguments[name]
-        last.arguments[name] = Code("num_classes")
+    heads = _heads(structure)
+    sizes = {head.arguments[_size_of(head)] for head in heads}
+    if len(sizes) == 1 and "num_classes" not in taken:
+        found["num_classes"] = sizes.pop()
+        for head in heads:
+            head.arguments[_size_of(head)] = Code("num_classes")
     repeated = [step for step in walk(structure.body) if isinstance(step.repeat, int) and step.op in structure.blocks]
     for op in dict.fromkeys(step.op for step in repeated):
         steps = [step for step in repeated if step.op == op]
@@ -48,13 +49,31 @@ def _name_numbers(structure: Structure) -> dict[str, Any]:
     return found
 
 
-def _last_weighted(structure: Structure) -> Step | None:
-    """Return the layer that makes the network's only output, if its size stands there as a number."""
-    if len(structure.outputs) != 1:
-        return None
-    steps = [step for step in walk(structure.body) if step.body is None and step.op in OPS and OPS[step.op].weighted]
-    if not steps:
-        return None
-    last = steps[-1]
-    size = last.arguments.get("units", last.arguments.get("filters"))
-    return last if isinstance(size, int) and last.op in ("linear", "conv") else None
+def _size_of(head: Step) -> str:
+    return "units" if "units" in head.arguments else "filters"
+
+
+def _heads(structure: Structure) -> list[Step]:
+    """Return the layers that make the outputs, if there is one, and others in training only; those that are numbers."""
+    training = structure.tree.program.training_only
+    bodies = [structure.body]
+    for name, read in structure.outputs.items():
+        if name not in training:
+            continue
+        step = read.steps[-1] if isinstance(read, Made) else None
+        if step is None or step.op not in structure.blocks:
+            return []
+        bodies.append(structure.blocks[step.op].body)
+    if len(structure.outputs) - len(training) != 1:
+        return []
+    found = []
+    for body in bodies:
+        steps = [step for step in walk(body) if step.body is None and step.op in OPS and OPS[step.op].weighted]
+        if (
+            not steps
+            or steps[-1].op not in ("linear", "conv")
+            or not isinstance(steps[-1].arguments[_size_of(steps[-1])], int)
+        ):
+            return []
+        found.append(steps[-1])
+    return list(dict.fromkeys(found))

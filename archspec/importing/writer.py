@@ -76,7 +76,7 @@ class _Writer:
         lines += self._outputs()
         if expect:
             lines.append(f"expect: {flow(dict(expect))}")
-        return "\n".join(lines) + "\n"
+        return "\n".join(part for line in lines for part in wrapped(line)) + "\n"
 
     # Names.
 
@@ -414,6 +414,24 @@ class _Writer:
             training = name in self.structure.tree.program.training_only
             shown[name] = {"from": where, "when": "training"} if training else where
         return [f"outputs: {flow(shown)}"] if len(flow(shown)) < WIDTH - 9 else entry("outputs", shown)
+
+
+def wrapped(line: str, width: int = WIDTH) -> list[str]:
+    """Return a line in flow style as lines that are not too long, broken behind commas where that is possible."""
+    indent = len(line) - len(line.lstrip())
+    found = []
+    while len(line) > width:
+        quoted, cut = False, 0
+        for at, letter in enumerate(line[: width + 1]):
+            if letter == '"':
+                quoted = not quoted
+            elif letter == " " and not quoted and line[at - 1] == ",":
+                cut = at
+        if cut <= indent + 6:
+            break
+        found.append(line[:cut])
+        line = " " * (indent + 6) + line[cut + 1 :]
+    return [*found, line]
 
 
 MAX_IN_LINE = 6

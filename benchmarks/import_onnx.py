@@ -1,0 +1,83 @@
+"""Export networks of torchvision or of the zoo with torch's ONNX exporter, import the files again, and prove each.
+
+    python benchmarks/import_onnx.py resnet18 torchvision:mobilenet_v2 [--dynamo]
+
+A name alone is a network of the zoo, exported from the module that archspec builds. Without names it takes the networks
+of `ZOO` and `TORCHVISION`. Weights are random; `proved` compares outputs in onnxruntime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import archspec
+from archspec.errors import SpecError, UsageError
+
+ZOO = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet_v1", "mobilenet_v2", "efficientnet_b0")
+TORCHVISION = (
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3",
+    "mnasnet1_0", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50",
+    "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "vgg11_bn", "vit_b_16", "wide_resnet50_2",
+)  # fmt: skip
+
+
+def module_of(name: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """Return a network as a module in evaluation mode, and the shape of its input."""
+    library, _, called = name.rpartition(":")
+    if not library:
+        network = archspec.load(called)
+        return archspec.build(network).eval(), next(iter(network.graph.inputs.values()))
+    from rivals import torchvision
+
+    torchvision()
+    from torchvision import models
+
+    size = 299 if called == "inception_v3" else 224
+    options = {"init_weights": False, "aux_logits": False} if called in ("googlenet", "inception_v3") else {}
+    return models.get_model(called, weights=None, **options).eval(), (3, size, size)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--dynamo", action="store_true", help="torch's newer exporter")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    names = given.names or [*ZOO, *(f"torchvision:{name}" for name in TORCHVISION)]
+    proved = structured = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            torch.manual_seed(0)
+            module, shape = module_of(name)
+            path = str(Path(folder) / f"{name.replace(':', '_')}.onnx")
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                torch.onnx.export(module, (torch.randn(1, *shape),), path, dynamo=given.dynamo)
+            try:
+                found = archspec.from_onnx(path)
+            except (SpecError, UsageError) as error:
+                print(f"{name:32} failed           {str(error).splitlines()[0][:140]}")
+                continue
+            has = [word for word in ("blocks", "repeat") if f"{word}:" in found.text]
+            proved += found.proved
+            structured += found.proved and len(has) == 2
+            state = "proved" if found.proved else "failed"
+            why = "; ".join(str(check.detail)[:120] for check in found.proof.checks if not check.passed)
+            print(f"{name:32} {state:8} {found.text.count(chr(10)):5}  {' and '.join(has) or 'flat'}  {why}")
+            sys.stdout.flush()
+            Path(path).unlink()
+    print(f"\n{proved} of {len(names)} proved, {structured} with blocks and repeats")
+    return 0 if proved == len(names) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
