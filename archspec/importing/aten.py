@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, TypeVar
 
 import torch
@@ -1045,23 +1045,31 @@ def _product(reader: Reader, a: Any, b: Any, shape: Sequence[int]) -> View:
 
 @rule("einsum")
 def _einsum(reader: Reader, equation: str, operands: Sequence[Any], **_: Any) -> View:
-    """Write a product of two tensors over one letter, with letters that both have in front, as a `matmul`."""
+    """Write a sum of products of two tensors as a `matmul`: letters of one are rows or columns, those of both lead."""
     inputs, _arrow, result = equation.replace(" ", "").partition("->")
     letters = inputs.split(",")
     if len(letters) != 2 or not result or "." in equation:
         raise CannotExpressError(f"the sum {equation}")
     left, right = letters
-    shared = [letter for letter in result if letter in left and letter in right]
+    shared = [letter for letter in left if letter in right and letter in result]
     summed = [letter for letter in left if letter in right and letter not in result]
-    own = [[letter for letter in word if letter not in shared and letter not in summed] for word in letters]
-    if len(summed) != 1 or any(len(each) != 1 for each in own):
+    rows = [letter for letter in left if letter not in right]
+    columns = [letter for letter in right if letter not in left]
+    if not summed or len({*left}) < len(left) or len({*right}) < len(right) or {*rows, *columns} - {*result}:
         raise CannotExpressError(f"the sum {equation}")
     views = [reader.view(operand) for operand in operands]
-    a = views[0].permuted([left.index(letter) for letter in (*shared, *own[0], *summed)])
-    b = views[1].permuted([right.index(letter) for letter in (*shared, *summed, *own[1])])
-    order = [*shared, *own[0], *own[1]]
-    shape = tuple(views[0].shape[left.index(each)] for each in (*shared, *own[0]))
-    found = _product(reader, a, b, (*shape, views[1].shape[right.index(own[1][0])]))
+    size = {letter: views[at].shape[number] for at, word in enumerate(letters) for number, letter in enumerate(word)}
+    batched = [letter for letter in rows if any(map(is_batch, views[0].dims[left.index(letter)]))]
+    lead = [*batched, *shared]
+    rest = [letter for letter in rows if letter not in batched]
+    a = views[0].permuted([left.index(letter) for letter in (*lead, *rest, *summed)])
+    b = views[1].permuted([right.index(letter) for letter in (*shared, *summed, *columns)])
+    high, deep, wide = (prod(size[letter] for letter in group) for group in (rest, summed, columns))
+    a = _to_shape(reader, a, (*(size[letter] for letter in lead), high, deep))
+    b = _to_shape(reader, b, (*(size[letter] for letter in shared), deep, wide))
+    found = _product(reader, a, b, (*(size[letter] for letter in lead), high, wide))
+    order = [*lead, *rest, *columns]
+    found = found.reshaped([size[letter] for letter in order])
     return found.permuted([order.index(letter) for letter in result])
 
 
