@@ -13,6 +13,7 @@ from archspec.importing.tree import Made, Read, Step
 from archspec.importing.values import ABSENT, VARYING, Alternating, Code, First, Last, Linear, same
 from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED
+from archspec.shapes import half_padding
 
 
 @dataclass(eq=False)
@@ -320,7 +321,7 @@ def has_half_padding(step: Step) -> bool:
         return False
     rank = max(len(value) if isinstance(value, list) else 1 for value in (padding, kernel, dilation))
     each = [value if isinstance(value, list) else [value] * rank for value in (padding, kernel, dilation)]
-    return all(not isinstance(p, list) and p == d * (k - 1) // 2 for p, k, d in zip(*each, strict=True))
+    return all((p, p) == half_padding(k, d) for p, k, d in zip(*each, strict=True))
 
 
 def has_same_padding(step: Step) -> bool:

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from archspec.importing.layouts import Axis, CannotExpressError, View, plain
-from archspec.importing.reader import MAX_BUFFER, Reader, Tensor, axis_name, is_batch
+from archspec.importing.layouts import Axis, Batch, CannotExpressError, View, is_batch, plain, size_of
+from archspec.importing.reader import MAX_BUFFER, Reader, Tensor, axis_name
+from archspec.shapes import same_padding
 
 RULES: dict[str, Callable[..., Any]] = {}
 """The rule of each op, by its name without overload, and without the `_` of one that works in place."""
@@ -57,7 +58,7 @@ def _to_shape(reader: Reader, view: View, shape: Sequence[int]) -> View:
         return view.reshaped(shape)
     except CannotExpressError:
         pass
-    view = materialized(reader, view)
+    view = reader.spec(view)
     try:
         return view.reshaped(shape)
     except CannotExpressError:
@@ -68,11 +69,6 @@ def _to_shape(reader: Reader, view: View, shape: Sequence[int]) -> View:
         sizes = [int(size) for size in shape[1:]]
         value = reader.emit("reshape", {"shape": sizes}, view.value, sizes)
         return plain(value, shape, 0, view.shape[0])
-
-
-def materialized(reader: Reader, x: Any) -> View:
-    """Return a view that the spec's value is laid out as."""
-    return reader.spec(x)
 
 
 @rule("permute")
@@ -124,14 +120,9 @@ def _expand(reader: Reader, x: Any, *_: Any, **__: Any) -> View:
     dims = [*[()] * (len(shape) - len(view.dims)), *view.dims]
     found = []
     for at, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-        length = 1
-        for axis in dim:
-            length *= axis.size
-        if length == size:
+        if size_of(dim) == size:
             found.append(dim)
         elif at == 0 and size == reader.batch and all(is_batch(axis) for axis in dim):
-            from archspec.importing.layouts import Batch
-
             found.append((Batch(size),))
         else:
             found.append((Axis(size),))  # copies, which only broadcasting can read
@@ -156,21 +147,19 @@ def _part(reader: Reader, view: View, dim: int, op: str, arguments: dict[str, An
         raise CannotExpressError("parts of the batch")
     at = view.outermost_of(dim)
     if at is None and view.dims[dim]:
-        view = materialized(reader, view)
+        view = reader.spec(view)
         at = view.outermost_of(dim)
     if at is None:
         at = _unit_axis(view, dim)
     count = len(view.dims[dim])
     inner = view.axes[at][count:]
-    inside = 1
-    for axis in inner:
-        inside *= axis.size
+    inside = size_of(inner)
     try:
         name = axis_name(at, len(view.axes))
     except CannotExpressError:
         order = [dim, *(each for each in range(len(view.dims)) if each != dim)]
         back = [order.index(each) for each in range(len(order))]
-        moved = materialized(reader, view.permuted(order))
+        moved = reader.spec(view.permuted(order))
         return [piece.permuted(back) for piece in _part(reader, moved, 0, op, arguments, sizes)]
     given = dict(arguments)
     if op == "split" and len(set(sizes)) == 1:
@@ -229,8 +218,7 @@ def _select(reader: Reader, x: Any, dim: int, index: int) -> View:
     dim %= len(view.dims)
     size = view.shape[dim]
     index %= size
-    siblings = _selects(reader, size)
-    if siblings is not None:
+    if _selects_all(reader, size):
         key = (reader.node.args[0], dim)  # type: ignore[union-attr]
         if key not in reader.halves:
             reader.halves[key] = _part(reader, view, dim, "split", {}, [1] * size)
@@ -243,8 +231,8 @@ def _select(reader: Reader, x: Any, dim: int, index: int) -> View:
     return piece.with_dims(each for at, each in enumerate(piece.dims) if at != dim)
 
 
-def _selects(reader: Reader, size: int) -> bool | None:
-    """Return whether what is read is selected from at every place of a dimension, by as many nodes."""
+def _selects_all(reader: Reader, size: int) -> bool:
+    """Return whether the source is selected from at every place of the dimension, by as many nodes."""
     assert reader.node is not None
     source = reader.node.args[0]
     places = {
@@ -252,7 +240,7 @@ def _selects(reader: Reader, size: int) -> bool | None:
         for user in source.users  # type: ignore[union-attr]
         if user.target == reader.node.target and int(user.args[1]) == int(reader.node.args[1])  # type: ignore[arg-type]
     }
-    return True if size > 1 and places == set(range(size)) else None
+    return size > 1 and places == set(range(size))
 
 
 @rule("slice")
@@ -273,7 +261,7 @@ def _slice(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = 
         moved = folded.permuted(order)
         key: Any = (view, dim, step)
         if key not in reader.halves:
-            reader.halves[key] = _part(reader, materialized(reader, moved), 0, "split", {}, [1] * step)
+            reader.halves[key] = _part(reader, reader.spec(moved), 0, "split", {}, [1] * step)
         found: View = reader.halves[key][first].squeezed([0])
         return found
     arguments = {"start": first, **({"stop": last} if last < size else {})}
@@ -294,8 +282,8 @@ def _cat(reader: Reader, tensors: Sequence[Any], dim: int = 0) -> View:
     dim %= len(views[0].dims)
     alike = all(_same_but(view, views[0], dim) for view in views)
     if not alike or views[0].axis_of(dim) is None:
-        views = [materialized(reader, _unexpanded(view)) for view in views]
-    first = next((view for view in views if view.batch is not None and view.shape[view.batch] > 1), views[0])
+        views = [reader.spec(_unexpanded(view)) for view in views]
+    first = next((view for view in views if view.has_samples), views[0])
     at = first.axis_of(dim) if first.dims[dim] else None
     if at is None:
         at = sum(1 for each in range(dim) if each != first.batch)
@@ -320,8 +308,8 @@ def _same_but(view: View, other: View, dim: int) -> bool:
 
 @rule("stack")
 def _stack(reader: Reader, tensors: Sequence[Any], dim: int = 0) -> View:
-    views = [materialized(reader, reader.view(tensor)).unsqueezed(dim) for tensor in tensors]
-    return _cat(reader, [materialized(reader, view) for view in views], dim)
+    views = [reader.spec(tensor).unsqueezed(dim) for tensor in tensors]
+    return _cat(reader, [reader.spec(view) for view in views], dim)
 
 
 @rule("roll")
@@ -330,7 +318,7 @@ def _roll(reader: Reader, x: Any, shifts: Any, dims: Any = ()) -> View:
     shifts = shifts if isinstance(shifts, list) else [shifts]
     dims = [dim % len(view.dims) for dim in (dims if isinstance(dims, list) else [dims])]
     if any(view.axis_of(dim) is None for dim in dims):
-        view = materialized(reader, view)
+        view = reader.spec(view)
     axes = [view.axis_of(dim) for dim in dims]
     moved = [(shift, at) for shift, at in zip(shifts, axes, strict=True) if at is not None]
     if not moved:
@@ -358,7 +346,7 @@ def _pad(reader: Reader, x: Any, amounts: Sequence[int], *rest: Any) -> View:
         moved = view.permuted(order)
         if len(others) != 1:
             raise CannotExpressError("padding of an axis that is not spatial")
-        view = materialized(reader, moved).permuted([order.index(dim) for dim in range(len(order))])
+        view = reader.spec(moved).permuted([order.index(dim) for dim in range(len(order))])
         at = {view.axis_of(dim): pair for dim, pair in padded.items()}
     arguments: dict[str, Any]
     spatial = [at.get(number, [0, 0]) for number in range(1, len(view.axes))]
@@ -399,7 +387,7 @@ def _numbers(value: Any) -> list[Any]:
 
 def _image(reader: Reader, x: Any) -> View:
     """Return a view of an image, channels first, with nothing but the batch in front."""
-    view = materialized(reader, x)
+    view = reader.spec(x)
     if view.batch != 0 or len(view.dims[0]) != 1:
         raise CannotExpressError("a layer for images whose batch holds another axis")
     return view
@@ -421,7 +409,7 @@ def _conv(
     filters, _, *kernel = weight.fake.shape
     arguments: dict[str, Any] = {"kernel": kernel, "stride": _numbers(stride)}
     if isinstance(padding, str):
-        padding = [0] if padding == "valid" else _same_padding(kernel, _numbers(dilation))
+        padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, _numbers(dilation))
     padding = _numbers(padding)
     arguments["padding"] = padding
     arguments["dilation"] = _numbers(dilation)
@@ -438,10 +426,9 @@ def _conv(
     return reader.result(call, view)
 
 
-def _same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> list[Any]:
+def _same_padding(sizes: Sequence[int], kernel: Sequence[int], dilation: Sequence[int]) -> list[list[int]]:
     each = [*dilation] * (len(kernel) // len(dilation))
-    total = [d * (k - 1) for k, d in zip(kernel, each, strict=True)]
-    return [t // 2 if t % 2 == 0 else [t // 2, t - t // 2] for t in total]
+    return [list(same_padding(size, k, 1, d)) for size, k, d in zip(sizes, kernel, each, strict=True)]
 
 
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -476,7 +463,7 @@ def _linear(reader: Reader, x: Any, weight: Any, bias: Any = None) -> View:
     view = reader.view(x)
     units = reader.node.meta["val"].shape[-1]  # type: ignore[union-attr]
     if not view.axes or not view.dims[-1] or view.dims[-1] != view.axes[-1]:
-        view = materialized(reader, view)
+        view = reader.spec(view)
     named = isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))
     own = named and {t.path.rpartition(".")[2] for t in (weight, bias) if t is not None} <= {"weight", "bias"}
     shape = [*view.value.shape[:-1], units]
@@ -484,7 +471,7 @@ def _linear(reader: Reader, x: Any, weight: Any, bias: Any = None) -> View:
         path = reader.weight_path(weight, *([bias] if bias is not None else []))
         call = reader.call("linear", {"units": units, "bias": bias is not None}, [view.value], path=path, fixed=True)
     else:
-        reads = [materialized(reader, reader.view(t)).value for t in (weight, bias) if t is not None]
+        reads = [reader.spec(t).value for t in (weight, bias) if t is not None]
         call = reader.call("linear", {"units": units}, [view.value, *reads])
     new = (Axis(units),) if units > 1 else ()
     return View(call.result(shape), (*view.axes[:-1], new), (*view.dims[:-1], new))
@@ -507,7 +494,7 @@ def _batch_norm(
         raise CannotExpressError("a batch norm without running statistics")
     view = reader.view(x)
     if len(view.dims) == 2 and view.batch == 0 and len(view.dims[0]) > 1:
-        view = materialized(reader, view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
+        view = reader.spec(view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
     elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
         view = _image(reader, view)
     path = reader.owner(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
@@ -527,7 +514,7 @@ def _layer_norm(reader: Reader, x: Any, shape: Sequence[int], weight: Any = None
     view = reader.view(x)
     at = view.axis_of(len(view.dims) - 1)
     if at is None or at not in (0, len(view.axes) - 1):
-        view = materialized(reader, view)
+        view = reader.spec(view)
         at = len(view.axes) - 1
     arguments: dict[str, Any] = {"affine": weight is not None}
     if eps is not None:
@@ -662,7 +649,7 @@ def _along(reader: Reader, x: Any, dim: int) -> tuple[View, int]:
         raise CannotExpressError("an op along the batch")
     at = view.axis_of(dim)
     if at is None:
-        view = materialized(reader, view)
+        view = reader.spec(view)
         at = view.axis_of(dim)
     if at is None:
         at = _unit_axis(view, dim)
@@ -714,7 +701,7 @@ def _binary(reader: Reader, a: Any, b: Any, op: str, alpha: Any = 1) -> View:
 
 
 def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
-    free = [view for view in (left, right) if not _has_batch(view)]
+    free = [view for view in (left, right) if not view.has_samples]
     if len(free) == 1:
         other = right if free[0] is left else left
         aligned = _aligned(reader, free[0], other)
@@ -727,17 +714,13 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
         raise CannotExpressError("an operand whose batch meets another axis")
     if free:
         left, right = (_stripped(view, rank) if view in free else view for view in (left, right))
-    left, right = materialized(reader, left), materialized(reader, right)
+    left, right = reader.spec(left), reader.spec(right)
     values = [left.value, right.value]
-    like = left if _has_batch(left) or not _has_batch(right) else right
+    like = left if left.has_samples or not right.has_samples else right
     arguments: dict[str, Any] = {}
     if op != "multiply" and not free and left.value.shape != right.value.shape:
         arguments["broadcast"] = True
     return reader.result(reader.call(op, arguments, values), like)
-
-
-def _has_batch(view: View) -> bool:
-    return view.batch is not None and any(axis.size > 1 for axis in view.dims[view.batch] if is_batch(axis))
 
 
 def _aligned(reader: Reader, free: View, other: View) -> Any:
@@ -821,7 +804,7 @@ def _reduce(reader: Reader, x: Any, dims: Any = None, keep: bool = False, **_: A
     wanted = [dim % len(view.dims) for dim in _numbers(dims)]
     wanted = [dim for dim in wanted if view.dims[dim]] or wanted
     if any(view.axis_of(dim) is None for dim in wanted):
-        view = materialized(reader, view)
+        view = reader.spec(view)
     axes = [view.axis_of(dim) if view.dims[dim] else _unit_axis(view, dim) for dim in wanted]
     if any(at is None for at in axes) or any(is_batch(axis) for dim in wanted for axis in view.dims[dim]):
         raise CannotExpressError("a reduction of the batch")
@@ -883,7 +866,7 @@ def _vector_norm(reader: Reader, x: Any, order: float = 2, dims: Any = None, kee
     view = _unary(reader, x, "square")
     wanted = [dim % len(view.dims) for dim in _numbers(dims)]
     if any(view.axis_of(dim) is None for dim in wanted):
-        view = materialized(reader, view)
+        view = reader.spec(view)
     axes = [view.axis_of(dim) for dim in wanted]
     if any(at is None for at in axes):
         raise CannotExpressError("a norm over the batch")
@@ -1032,12 +1015,12 @@ def _matmul(reader: Reader, a: Any, b: Any) -> View:
 
 
 def _product(reader: Reader, a: Any, b: Any, shape: Sequence[int]) -> View:
-    left, right = materialized(reader, _unexpanded(reader.view(a))), materialized(reader, _unexpanded(reader.view(b)))
+    left, right = reader.spec(_unexpanded(reader.view(a))), reader.spec(_unexpanded(reader.view(b)))
     if min(len(left.axes), len(right.axes)) < 2:
         raise CannotExpressError("a product of vectors")
     if left.value.shape[:-2] != right.value.shape[:-2]:
         raise CannotExpressError("a product whose leading axes differ")
-    like = left if _has_batch(left) else right
+    like = left if left.has_samples else right
     if like.batch in (len(like.dims) - 1, len(like.dims) - 2):
         raise CannotExpressError("a product over the batch")
     return reader.shaped(reader.call("matmul", {}, [left.value, right.value]), shape, like)
@@ -1095,7 +1078,7 @@ def _attention(
         arguments["scale"] = scale
     heads = _heads(views)
     if heads is None:
-        views = [materialized(reader, view) for view in views]
+        views = [reader.spec(view) for view in views]
     named = {} if mask is None else {"bias": _mask(reader, mask, views[0], heads)}
     if heads is not None:
         arguments["heads"] = heads
@@ -1130,7 +1113,7 @@ def _heads(views: list[View]) -> int | None:
 
 def _mask(reader: Reader, mask: Any, queries: View, heads: int | None) -> Any:
     """Return what is added to the products, in the shape that `attention` reads: heads behind the leading axes."""
-    view = materialized(reader, _unexpanded(reader.view(mask)))
+    view = reader.spec(_unexpanded(reader.view(mask)))
     shape = list(view.value.shape)
     rank = len(queries.axes) + (1 if heads is not None else 0)
     while len(shape) > rank and shape[0] == 1:
@@ -1143,7 +1126,7 @@ def _mask(reader: Reader, mask: Any, queries: View, heads: int | None) -> Any:
 
 @rule("attention")
 def _multi_head_attention(reader: Reader, q: Any, k: Any, v: Any, heads: int, dropout: float, bias: bool) -> View:
-    views = [materialized(reader, each) for each in (q, k, v)]
+    views = [reader.spec(each) for each in (q, k, v)]
     path = reader.place()
     reads = [view.value for view in views]
     if reads[1] is reads[2]:
@@ -1163,7 +1146,7 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     numbers = reader.constant(index)
     if numbers is None or numbers.dtype is torch.bool:
         raise CannotExpressError("an index that depends on the input")
-    view = _without_unit_batch(materialized(reader, x), dim)
+    view = _without_unit_batch(reader.spec(x), dim)
     if any(is_batch(axis) for axis in view.dims[dim]):
         raise CannotExpressError("an index along the batch")
     at = view.axis_of(dim)
@@ -1175,7 +1158,7 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     shape = [*view.value.shape[:at], *where.value.shape, *view.value.shape[at + 1 :]]
     call = reader.call("gather", {"axis": at}, [view.value, where.value])
     torch_shape = (*view.shape[:dim], *where.value.shape, *view.shape[dim + 1 :])
-    found = plain(call.result(shape), torch_shape, view.batch, reader.batch if _has_batch(view) else 1)
+    found = plain(call.result(shape), torch_shape, view.batch, reader.batch if view.has_samples else 1)
     return found.reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
 
 
@@ -1224,7 +1207,7 @@ def _rows_and_columns(numbers: torch.Tensor, size: int) -> tuple[torch.Tensor, t
 def _without_unit_batch(view: View, dim: int) -> View:
     """Return a view of what has no batch without the 1 that stands for it in a dimension of other factors."""
     rest = tuple(axis for axis in view.dims[dim] if not is_batch(axis))
-    if _has_batch(view) or not rest:
+    if view.has_samples or not rest:
         return view
     return view.with_dims(rest if at == dim else each for at, each in enumerate(view.dims))
 

@@ -38,6 +38,16 @@ class Batch(Axis):
     __slots__ = ()
 
 
+def is_batch(axis: Axis) -> bool:
+    """Return whether a factor is the batch."""
+    return isinstance(axis, Batch)
+
+
+def size_of(axes: Iterable[Axis]) -> int:
+    """Return the product of factors."""
+    return prod(axis.size for axis in axes)
+
+
 Dims = tuple[tuple[Axis, ...], ...]
 Emit = Callable[[str, dict[str, Any], Value, Sequence[int]], Value]
 """Adds a call of an op with arguments to a value, whose result has a shape; returns the result."""
@@ -54,19 +64,24 @@ class View:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape as the source has it, the batch among it."""
-        return tuple(prod(axis.size for axis in dim) for dim in self.dims)
+        return tuple(map(size_of, self.dims))
 
     @property
     def batch(self) -> int | None:
         """The dimension in which the batch is."""
-        return next((at for at, dim in enumerate(self.dims) if any(isinstance(axis, Batch) for axis in dim)), None)
+        return next((at for at, dim in enumerate(self.dims) if any(map(is_batch, dim))), None)
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether it has a batch of samples, and not just one in its place."""
+        return any(is_batch(axis) and axis.size > 1 for dim in self.dims for axis in dim)
 
     @property
     def spec_dims(self) -> Dims:
         """The dimensions without the batch."""
         found = []
         for dim in self.dims:
-            rest = tuple(axis for axis in dim if not isinstance(axis, Batch))
+            rest = tuple(axis for axis in dim if not is_batch(axis))
             if len(rest) == len(dim) or rest:
                 found.append(rest)
         return tuple(found)
@@ -116,7 +131,7 @@ class View:
         for size in sizes:
             dim: list[Axis] = []
             left = size
-            while rest and isinstance(rest[0], Batch) and rest[0].size == 1 and left == 1 and not dim:
+            while rest and is_batch(rest[0]) and rest[0].size == 1 and left == 1 and not dim:
                 dim.append(rest.pop(0))
             while left > 1:
                 if not rest:
@@ -125,7 +140,7 @@ class View:
                 if left % axis.size == 0:
                     dim.append(axis)
                     left //= axis.size
-                elif axis.size % left == 0 and not isinstance(axis, Batch):
+                elif axis.size % left == 0 and not is_batch(axis):
                     outer, inner = Axis(left), Axis(axis.size // left)
                     view = view._split(axis, outer, inner)
                     dims = [tuple(_swapped(old, axis, outer, inner)) for old in dims]
@@ -189,7 +204,7 @@ def plain(value: Value, shape: Sequence[int], batch: int | None, size: int) -> V
         else:
             axes.append((Axis(length // size),))
             dims.append((Batch(size), *axes[-1]))
-    if tuple(prod(axis.size for axis in dim) for dim in axes) != value.shape:
+    if tuple(map(size_of, axes)) != value.shape:
         raise CannotExpressError(f"a result of shape {tuple(shape)}, where the spec has {value.shape}")
     return View(value, tuple(axes), tuple(dims))
 
@@ -206,18 +221,20 @@ def materialized(view: View, emit: Emit) -> View:
     want = [axis for dim in wanted for axis in dim]
     if {*have} != {*want} or len(have) != len(want):
         raise CannotExpressError(f"a view of {view.value.shape} as {view.shape}, which repeats or leaves out numbers")
-    value = view.value
-    shape = [prod(axis.size for axis in dim) for dim in wanted]
+    shape = list(map(size_of, wanted))
     named = _named(view.axes, wanted)
     if have == want:
-        value = (
-            emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
-        )
+        value = _in_shape(view.value, shape, emit)
     elif named is not None:
-        value = emit(*named, value, shape)
+        value = emit(*named, view.value, shape)
     else:
         value = _by_permute(view, wanted, emit)
     return View(value, wanted, view.dims)
+
+
+def _in_shape(value: Value, shape: list[int], emit: Emit) -> Value:
+    """Return a value in another shape, its numbers in the same order."""
+    return emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
 
 
 def named_op(view: View) -> str | None:
@@ -229,7 +246,7 @@ def named_op(view: View) -> str | None:
 def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
     """Rearrange with a `permute`, and a `reshape` before or behind it where factors of one axis part or meet."""
     value = view.value
-    shape = [prod(axis.size for axis in dim) for dim in wanted]
+    shape = list(map(size_of, wanted))
     if _same_dims(view.axes, wanted):
         left = list(range(len(view.axes)))
         order = []
@@ -240,17 +257,13 @@ def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
         return emit("permute", {"order": order}, value, shape)
     want = [axis for dim in wanted for axis in dim]
     parts = _parts([axis for axes in view.axes for axis in axes], want)
-    sizes = [prod(axis.size for axis in part) for part in parts]
+    sizes = list(map(size_of, parts))
     if sizes != list(value.shape):
         value = emit("reshape", {"shape": sizes}, value, sizes)
     order = sorted(range(len(parts)), key=lambda at: want.index(parts[at][0]))
     moved = [sizes[at] for at in order]
     value = emit("permute", {"order": order}, value, moved)
-    if moved != shape:
-        value = (
-            emit("flatten", {}, value, shape) if len(shape) == 1 else emit("reshape", {"shape": shape}, value, shape)
-        )
-    return value
+    return value if moved == shape else _in_shape(value, shape, emit)
 
 
 def _same_dims(axes: Dims, wanted: Dims) -> bool:
@@ -278,7 +291,7 @@ def _named(axes: Dims, wanted: Dims) -> tuple[str, dict[str, Any]] | None:
     if len(axes) in (3, 4) and len(wanted) == 2 and wanted == (sum(axes[1:], ()), axes[0]):
         return "to_tokens", {}
     if len(axes) == 2 and len(wanted) == 3 and wanted[0] == axes[1] and (*wanted[1], *wanted[2]) == axes[0]:
-        height, width = (prod(axis.size for axis in dim) for dim in wanted[1:])
+        height, width = map(size_of, wanted[1:])
         return "to_image", {} if height == width else {"height": height}
     if len(axes) > 1 and len(axes) == len(wanted) and axes[1:] == wanted[1:]:
         channels = axes[0]
@@ -295,7 +308,7 @@ def _named(axes: Dims, wanted: Dims) -> tuple[str, dict[str, Any]] | None:
         window = _window(wanted, axes)
         if window is not None:
             place = 0 if "channels_at" in window else 1
-            height, width = (prod(axis.size for axis in dim) for dim in wanted[place : place + 2])
+            height, width = map(size_of, wanted[place : place + 2])
             return "window_reverse", window if height == width else {**window, "height": height}
     return None
 
@@ -307,7 +320,7 @@ def _window(image: Dims, windows: Dims) -> dict[str, Any] | None:
         for at in range(1, len(rows)):
             for to in range(1, len(columns)):
                 if windows == ((*rows[:at], *columns[:to]), (*rows[at:], *columns[to:]), channels):
-                    high, wide = (prod(axis.size for axis in dim) for dim in (rows[at:], columns[to:]))
+                    high, wide = (size_of(rows[at:]), size_of(columns[to:]))
                     size: Any = high if high == wide else [high, wide]
                     return {"size": size, "channels_at": "last"} if last else {"size": size}
     return None

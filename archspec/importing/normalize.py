@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from archspec.importing.calls import Call, Program, Value
+from archspec.shapes import same_padding
 
 
 def normalize(program: Program) -> None:
@@ -102,10 +103,7 @@ def _padding(layer: Call, pairs: list[list[int]], sizes: Sequence[int]) -> Any:
 
     kernel, dilation = each("kernel", 1), each("dilation", 1)
     stride = each("stride", 1) if "stride" in arguments or layer.op != "max_pool" else kernel
-    same = []
-    for size, k, d, s in zip(sizes, kernel, dilation, stride, strict=True):
-        total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
-        same.append([total // 2, total - total // 2])
+    same = [list(same_padding(*each)) for each in zip(sizes, kernel, stride, dilation, strict=True)]
     if pairs == same:
         return "same"
     if all(before == after for before, after in pairs):

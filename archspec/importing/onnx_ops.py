@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from archspec.importing.layouts import CannotExpressError, View
+from archspec.shapes import same_padding
 
 NODES: dict[str, Callable[..., Any]] = {}
 """The rule of each op of ONNX, by its type."""
@@ -66,11 +67,8 @@ def _padded(reader: Any, x: Any, attributes: dict[str, Any], kernel: list[int], 
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         stride, dilation = attributes.get("strides", [1] * rank), attributes.get("dilations", [1] * rank)
         sizes = x.fake.shape[2:]
-        total = [
-            max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
-            for size, s, d, k in zip(sizes, stride, dilation, kernel, strict=True)
-        ]
-        small, large = [each // 2 for each in total], [each - each // 2 for each in total]
+        pairs = [same_padding(*each) for each in zip(sizes, kernel, stride, dilation, strict=True)]
+        small, large = map(list, zip(*pairs, strict=True))
         pads = [*small, *large] if auto == "SAME_UPPER" else [*large, *small]
     before, after = pads[:rank], pads[rank:]
     if before == after:

@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
 from archspec.importing.constants import SPELLED_OUT, closed_form, emit_mask
-from archspec.importing.layouts import Batch, CannotExpressError, View, materialized, named_op, plain
+from archspec.importing.layouts import CannotExpressError, View, materialized, named_op, plain
 from archspec.importing.tree import SEQUENTIAL
 from archspec.importing.values import Code
 from archspec.ops import OPS
@@ -173,7 +173,7 @@ class Reader:
         return plain(call.result(own), shape or (1,), 0 if batched else None, 1)
 
     def stored(self, index: Any, numbers: torch.Tensor) -> Any:
-        """Return the buffer of the module at hand that holds numbers, in whatever shape; the numbers if none does."""
+        """Return the buffer of this module that holds the numbers, in any shape; the numbers if there is none."""
         if isinstance(index, Tensor):
             return index
         place = self.place()
@@ -186,7 +186,7 @@ class Reader:
         return numbers
 
     def in_sequential(self) -> bool:
-        """Return whether the module at hand has a position in an `nn.Sequential`, which other names depend on."""
+        """Return whether the module is numbered in an `nn.Sequential`: the names behind it count it."""
         parts, own = self.modules()
         return bool(own) and bool(parts) and parts[-1].kind == SEQUENTIAL and own.rpartition(".")[2].isdigit()
 
@@ -261,7 +261,7 @@ class Reader:
         path: str | None = None,
         fixed: bool = False,
     ) -> Call:
-        """Add a call where the node at hand stands."""
+        """Add a call in the module that the node stands in."""
         within, own = self.modules()
         call = Call(op, _without_defaults(op, arguments), list(reads), own if path is None else path, fixed, within)
         call.where = self.line()
@@ -335,7 +335,7 @@ class Reader:
     def shaped(self, call: Call, shape: Sequence[int], like: View) -> View:
         """Return the result of a call in a shape with a batch."""
         batch = like.batch
-        size = self.batch if batch is not None and any(a.size > 1 for d in like.dims for a in d if is_batch(a)) else 1
+        size = self.batch if like.has_samples else 1
         own = []
         for at, length in enumerate(shape):
             if at != batch:
@@ -358,12 +358,12 @@ class Reader:
         return paths.pop()
 
     def place(self) -> str:
-        """Return the path of the module at hand."""
+        """Return the path of the module that the node stands in."""
         parts, own = self.modules()
         return own or (parts[-1].path if parts else "")
 
     def line(self) -> str:
-        """Return the line of the source at hand."""
+        """Return the line of the source that the node comes from, as `file.py:12`."""
         assert self.node is not None
         trace = str(self.node.meta.get("stack_trace") or "")
         lines = re.findall(r'File "([^"]+)", line (\d+)', trace)
@@ -424,11 +424,6 @@ class Tensor:
         self.path, self.kind, self.fake = path, kind, fake
 
 
-def is_batch(axis: Any) -> bool:
-    """Return whether a factor is the batch."""
-    return isinstance(axis, Batch)
-
-
 def is_random(target: Any) -> bool:
     """Return whether an op draws numbers."""
     return _name_of(target) in ("rand", "randn", "randint", "bernoulli", "randperm", "rand_like", "randn_like")
@@ -450,12 +445,8 @@ def _without_defaults(op: str, arguments: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name, given in arguments.items():
         value = _simple(given) if name in _SIZES else given
-        field = OPS[op].fields.get(name) if op in OPS else None
-        if value is None or (field is not None and type(field.default) is type(value) and field.default == value):
-            continue
-        if field is not None and field.default == value and isinstance(value, (int, float)):
-            continue
-        found[name] = value
+        if value is not None and OPS[op].fields[name].default != value:
+            found[name] = value
     return found
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from archspec.backends.numerics import evaluating
 from archspec.importing.aten import RULES
 from archspec.importing.calls import Program
 from archspec.importing.reader import NeedsValuesError, Reader
@@ -55,16 +56,10 @@ def read_module(
 def _traced(
     module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str, input_names: Sequence[str], training: bool
 ) -> Program:
-    modes = [(inner, inner.training) for inner in module.modules()]
-    module.eval()
-    module.training = training
-    try:
-        with standing_in(module), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exported = torch.export.export(module, inputs, strict=False)
-    finally:
-        for inner, mode in modes:
-            inner.training = mode
+    with evaluating(module), standing_in(module), torch.no_grad(), warnings.catch_warnings():
+        module.training = training
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(module, inputs, strict=False)
     return Reader(exported, name, module, input_names).program(RULES)
 
 
