@@ -5,32 +5,22 @@ A rule gets the reader and the arguments of the call. Tensors come as views, par
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import isqrt, prod
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from archspec.importing.layouts import Axis, Batch, CannotExpressError, View, is_batch, plain, size_of
 from archspec.importing.reader import MAX_BUFFER, Reader, Tensor, axis_name
+from archspec.importing.rules import Rule, registering
 from archspec.shapes import same_padding
 
-RULES: dict[str, Callable[..., Any]] = {}
+RULES: dict[str, Rule] = {}
 """The rule of each op, by its name without overload, and without the `_` of one that works in place."""
 
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def rule(*names: str) -> Callable[[Function], Function]:
-    """Register a rule under the names of ops."""
-
-    def register(function: Function) -> Function:
-        RULES.update(dict.fromkeys(names, function))
-        return function
-
-    return register
+rule = registering(RULES)
 
 
 def _unary(reader: Reader, x: Any, op: str, arguments: dict[str, Any] | None = None) -> View:
@@ -351,8 +341,7 @@ def _pad(reader: Reader, x: Any, amounts: Sequence[int], *rest: Any) -> View:
     arguments: dict[str, Any]
     spatial = [at.get(number, [0, 0]) for number in range(1, len(view.axes))]
     if any(min(pair) < 0 for pair in spatial) and any(max(pair) > 0 for pair in spatial):
-        cut = [-min(0, a) if a < 0 else 0 for a in amounts]
-        smaller = _pad(reader, view.with_dims(view.dims), [-each for each in cut])
+        smaller = _pad(reader, view, [min(0, a) for a in amounts])
         return _pad(reader, smaller, [max(0, a) for a in amounts], *rest)
     if any(min(pair) < 0 for pair in spatial):
         op, arguments = "crop", {"amount": [[-a, -b] for a, b in spatial]}
@@ -407,23 +396,21 @@ def _conv(
     path = reader.weight_path(weight, *([bias] if bias is not None else []))
     view = _image(reader, x)
     filters, _, *kernel = weight.fake.shape
-    arguments: dict[str, Any] = {"kernel": kernel, "stride": _numbers(stride)}
     if isinstance(padding, str):
         padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, _numbers(dilation))
-    padding = _numbers(padding)
-    arguments["padding"] = padding
-    arguments["dilation"] = _numbers(dilation)
-    arguments["bias"] = bias is not None
+    arguments: dict[str, Any] = {
+        "kernel": kernel,
+        "stride": _numbers(stride),
+        "padding": _numbers(padding),
+        "dilation": _numbers(dilation),
+        "bias": bias is not None,
+    }
     channels = view.value.shape[0]
     if groups == channels and groups > 1:
-        call = reader.call(
-            "depthwise_conv", {**arguments, "multiplier": filters // channels}, [view.value], path=path, fixed=True
-        )
+        op, arguments = "depthwise_conv", {**arguments, "multiplier": filters // channels}
     else:
-        call = reader.call(
-            "conv", {"filters": filters, **arguments, "groups": groups}, [view.value], path=path, fixed=True
-        )
-    return reader.result(call, view)
+        op, arguments = "conv", {"filters": filters, **arguments, "groups": groups}
+    return reader.result(reader.call(op, arguments, [view.value], path=path, fixed=True), view)
 
 
 def _same_padding(sizes: Sequence[int], kernel: Sequence[int], dilation: Sequence[int]) -> list[list[int]]:
@@ -540,15 +527,20 @@ def _norm_without_bias(reader: Reader, view: View, at: int, weight: Any, argumen
         return view.on(reader.call("multiply", {}, [normed, factor], path="").result(shape))
 
 
+def _normalized(reader: Reader, x: Any, op: str, arguments: dict[str, Any], weight: Any, bias: Any) -> View:
+    """Apply a norm of an image, with a factor and a constant or without."""
+    view = _image(reader, x)
+    path = reader.weight_path(weight, bias) if weight is not None else None
+    arguments = {**arguments, "affine": weight is not None}
+    call = reader.call(op, arguments, [view.value], path=path, fixed=weight is not None)
+    return view.on(call.result(view.value.shape))
+
+
 @rule("group_norm")
 def _group_norm(
     reader: Reader, x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
 ) -> View:
-    view = _image(reader, x)
-    path = reader.weight_path(weight, bias) if weight is not None else None
-    arguments = {"groups": groups, "eps": eps, "affine": weight is not None}
-    call = reader.call("group_norm", arguments, [view.value], path=path, fixed=weight is not None)
-    return view.on(call.result(view.value.shape))
+    return _normalized(reader, x, "group_norm", {"groups": groups, "eps": eps}, weight, bias)
 
 
 @rule("instance_norm")
@@ -557,11 +549,7 @@ def _instance_norm(
 ) -> View:
     if mean is not None:
         raise CannotExpressError("an instance norm with running statistics")
-    view = _image(reader, x)
-    path = reader.weight_path(weight, bias) if weight is not None else None
-    arguments = {"eps": eps, "affine": weight is not None}
-    call = reader.call("instance_norm", arguments, [view.value], path=path, fixed=weight is not None)
-    return view.on(call.result(view.value.shape))
+    return _normalized(reader, x, "instance_norm", {"eps": eps}, weight, bias)
 
 
 @rule("prelu")
@@ -647,13 +635,9 @@ def _along(reader: Reader, x: Any, dim: int) -> tuple[View, int]:
     dim %= len(view.dims)
     if any(is_batch(axis) for axis in view.dims[dim]):
         raise CannotExpressError("an op along the batch")
-    at = view.axis_of(dim)
-    if at is None:
+    if view.axis_of(dim) is None:
         view = reader.spec(view)
-        at = view.axis_of(dim)
-    if at is None:
-        at = _unit_axis(view, dim)
-    return view, at
+    return view, _axis_or_unit(view, dim)
 
 
 # Dropout.
@@ -798,38 +782,45 @@ def _pow(reader: Reader, x: Any, exponent: Any) -> View:
 @rule("mean", "sum", "amax")
 def _reduce(reader: Reader, x: Any, dims: Any = None, keep: bool = False, **_: Any) -> View:
     op = {"mean": "mean", "sum": "sum", "amax": "max"}[_name_of(reader)]
-    view = reader.view(x)
     if dims is None:
         raise CannotExpressError("a reduction of the batch")
-    wanted = [dim % len(view.dims) for dim in _numbers(dims)]
+    return _reduced(reader, reader.view(x), op, _numbers(dims), keep)
+
+
+def _reduced(reader: Reader, view: View, op: str, dims: Sequence[int], keep: bool) -> View:
+    """Reduce dimensions, each of which is one axis of the value, to size 1 or to none."""
+    wanted = [dim % len(view.dims) for dim in dims]
     wanted = [dim for dim in wanted if view.dims[dim]] or wanted
+    if any(is_batch(axis) for dim in wanted for axis in view.dims[dim]):
+        raise CannotExpressError("a reduction of the batch")
     if any(view.axis_of(dim) is None for dim in wanted):
         view = reader.spec(view)
-    axes = [view.axis_of(dim) if view.dims[dim] else _unit_axis(view, dim) for dim in wanted]
-    if any(at is None for at in axes) or any(is_batch(axis) for dim in wanted for axis in view.dims[dim]):
-        raise CannotExpressError("a reduction of the batch")
-    reduced = {int(at) for at in axes if at is not None}
+    reduced = {_axis_or_unit(view, dim) for dim in wanted}
     rank = len(view.axes)
-    dims_kept = tuple(() if at in wanted else dim for at, dim in enumerate(view.dims))
+    shape = [1 if at in reduced else size for at, size in enumerate(view.value.shape)]
     if op == "mean" and rank in (3, 4) and reduced == set(range(1, rank)):
-        shape = [view.value.shape[0], *[1] * (rank - 1)]
         value = reader.emit("global_avg_pool", {}, view.value, shape)
     else:
-        names: Any = [_axis(at, rank) for at in sorted(reduced)]
-        shape = [1 if at in reduced else size for at, size in enumerate(view.value.shape)]
-        gone = not keep and len(reduced) < rank
+        names = [_axis(at, rank) for at in sorted(reduced)]
         arguments: dict[str, Any] = {"axes": names if len(names) > 1 else names[0]}
-        if not gone:
-            arguments["keep"] = True
-        else:
+        if not keep and len(reduced) < rank:
             shape = [size for at, size in enumerate(view.value.shape) if at not in reduced]
-        value = reader.emit(op, arguments, view.value, shape)
-        if gone:
-            left = tuple(each for at, each in enumerate(view.axes) if at not in reduced)
-            return View(value, left, tuple(dim for at, dim in enumerate(view.dims) if at not in wanted))
-    axes_kept = tuple(() if at in reduced else each for at, each in enumerate(view.axes))
-    found = View(value, axes_kept, dims_kept)
+            axes = tuple(each for at, each in enumerate(view.axes) if at not in reduced)
+            left = tuple(dim for at, dim in enumerate(view.dims) if at not in wanted)
+            return View(reader.emit(op, arguments, view.value, shape), axes, left)
+        value = reader.emit(op, {**arguments, "keep": True}, view.value, shape)
+    found = View(
+        value,
+        tuple(() if at in reduced else each for at, each in enumerate(view.axes)),
+        tuple(() if at in wanted else each for at, each in enumerate(view.dims)),
+    )
     return found if keep else found.squeezed(wanted)
+
+
+def _axis_or_unit(view: View, dim: int) -> int:
+    """Return the axis of the value that a dimension is, of size 1 or larger."""
+    at = view.axis_of(dim)
+    return _unit_axis(view, dim) if at is None else at
 
 
 def _axis(at: int, rank: int) -> str | int:
@@ -849,13 +840,7 @@ def _max(reader: Reader, x: Any, dim: Any = None, keep: bool = False) -> Any:
         return _binary(reader, x, dim, "maximum" if _name_of(reader) == "max" else "minimum")
     if dim is None or _name_of(reader) == "min":
         raise CannotExpressError("a reduction of everything")
-    view, at = _along(reader, x, dim)
-    shape = list(view.value.shape)
-    shape[at] = 1
-    value = reader.emit("max", {"axes": axis_name(at, len(shape)), "keep": True}, view.value, shape)
-    axes = tuple(() if number == at else each for number, each in enumerate(view.axes))
-    dims = tuple(() if number == dim % len(view.dims) else each for number, each in enumerate(view.dims))
-    found = View(value, axes, dims)
+    found = _reduced(reader, reader.view(x), "max", [dim], keep=True)
     return [found if keep else found.squeezed([dim]), None]
 
 
@@ -863,23 +848,9 @@ def _max(reader: Reader, x: Any, dim: Any = None, keep: bool = False) -> Any:
 def _vector_norm(reader: Reader, x: Any, order: float = 2, dims: Any = None, keep: bool = False, **_: Any) -> View:
     if order != 2 or dims is None:
         raise CannotExpressError(f"a norm of order {order} over everything")
-    view = _unary(reader, x, "square")
-    wanted = [dim % len(view.dims) for dim in _numbers(dims)]
-    if any(view.axis_of(dim) is None for dim in wanted):
-        view = reader.spec(view)
-    axes = [view.axis_of(dim) for dim in wanted]
-    if any(at is None for at in axes):
-        raise CannotExpressError("a norm over the batch")
-    names = [_axis(int(at), len(view.axes)) for at in axes if at is not None]
-    shape = [1 if at in axes else size for at, size in enumerate(view.value.shape)]
-    arguments = {"axes": names if len(names) > 1 else names[0], "keep": True}
-    root = reader.emit("sqrt", {}, reader.emit("sum", arguments, view.value, shape), shape)
-    found = View(
-        root,
-        tuple(() if at in axes else each for at, each in enumerate(view.axes)),
-        tuple(() if at in wanted else each for at, each in enumerate(view.dims)),
-    )
-    return found if keep else found.squeezed(wanted)
+    total = _reduced(reader, _unary(reader, x, "square"), "sum", _numbers(dims), keep=True)
+    root = _unary(reader, total, "sqrt")
+    return root if keep else root.squeezed(_numbers(dims))
 
 
 # Pooling and sizes.
@@ -1079,18 +1050,17 @@ def _attention(
     heads = _heads(views)
     if heads is None:
         views = [reader.spec(view) for view in views]
-    named = {} if mask is None else {"bias": _mask(reader, mask, views[0], heads)}
-    if heads is not None:
+    else:
         arguments["heads"] = heads
-        call = reader.call("attention", arguments, [view.value for view in views])
-        call.named = named
+    named = {} if mask is None else {"bias": _mask(reader, mask, views[0], heads)}
+    call = reader.call("attention", arguments, [view.value for view in views])
+    call.named = named
+    if heads is not None:
         first, last = views[0], views[2]
         value = call.result([*first.value.shape[:-1], last.value.shape[-1]])
         width = Axis(last.axes[-1][-1].size)
         axes = (*first.axes[:-1], (first.axes[-1][0], width))
         return View(value, axes, (*first.dims[:-1], (width,)))
-    call = reader.call("attention", arguments, [view.value for view in views])
-    call.named = named
     return reader.result(call, views[0])
 
 

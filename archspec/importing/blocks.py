@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from archspec.importing.holes import Param, Solution, solve
 from archspec.importing.repeats import fold, grouped, pinned_steps, replaced
 from archspec.importing.tree import SEQUENTIAL, Read, Step, Tree, walk
 from archspec.importing.values import ABSENT, VARYING, code, same
+from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
 
@@ -189,7 +189,8 @@ class _Finder:
 
     def _name(self, kind: str) -> str:
         name = snake_case(kind)
-        if name in OPS or name in RESERVED or name in ("sequential", "inline", "use") or keyword.iskeyword(name):
+        fault = value_name_fault(name, {*OPS, *RESERVED, SEQUENTIAL, "inline", "use"}) or step_name_fault(name)
+        if fault is not None:
             name += "_block"
         found, number = name, 2
         while found in self.blocks:
@@ -205,16 +206,15 @@ def snake_case(name: str) -> str:
 
 
 def op_defaults(op: str) -> dict[str, Any]:
-    """Return the defaults of an op's arguments."""
-    return (
-        {}
-        if op not in OPS
-        else {
-            name: field.default
-            for name, field in OPS[op].fields.items()
-            if not field.internal and isinstance(field.default, (int, float, str, bool))
-        }
-    )
+    """Return the defaults of an op's arguments; none for what is not an op."""
+    if op not in OPS:
+        return {}
+    fields = OPS[op].fields.items()
+    return {
+        name: field.default
+        for name, field in fields
+        if not field.internal and isinstance(field.default, (int, float, str, bool))
+    }
 
 
 def _without_positions(scope: Step) -> None:

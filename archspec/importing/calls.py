@@ -97,5 +97,4 @@ class Program:
     missing: list[Missing] = field(default_factory=list)
     training_only: frozenset[str] = frozenset()
     reference: str = ""
-    description: str = ""
     keys: tuple[str, ...] = ()

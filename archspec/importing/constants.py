@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isqrt, prod
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from archspec.importing.calls import Call, Value
+from archspec.importing.calls import Value
 from archspec.importing.layouts import View, plain
 from archspec.importing.values import Code
 
-
-class Writes(Protocol):
-    """What writes calls where a node of the source stands."""
-
-    def call(
-        self,
-        op: str,
-        arguments: dict[str, Any],
-        reads: Sequence[Value | int | float],
-        *,
-        path: str | None = None,
-        fixed: bool = False,
-    ) -> Call:
-        """Add a call."""
-
-    def place(self) -> str:
-        """Return the path of the module at hand."""
-
+Write = Callable[[str, dict[str, Any], Sequence[Value | int], Sequence[int], str], Value]
+"""Adds a call of an op with arguments and operands, whose result has a shape, under a name; returns the result."""
 
 SPELLED_OUT = 200
 """How many numbers a spec may spell out where there is a shorter way."""
@@ -198,16 +182,16 @@ def _literal(table: torch.Tensor) -> str:
 # Masks of shifted windows.
 
 
-def emit_mask(reader: Writes, numbers: torch.Tensor) -> View | None:
+def emit_mask(write: Write, numbers: torch.Tensor) -> View | None:
     """Write a mask that keeps apart the regions within windows, as ops on a label for each row and each column.
 
     Args:
-        reader: Writes the calls.
+        write: Adds a call.
         numbers: For each window and each pair of its tokens: 0 within a region, some other number across; axes of size
             1 may stand in front and between.
 
     Returns:
-        The mask in the shape of the source; None if the numbers are no such mask.
+        The mask in the shape of the source, or None if the numbers are not a mask of this kind.
     """
     shape = tuple(numbers.shape)
     if len(shape) < 3 or shape[-1] != shape[-2] or not numbers.is_floating_point():
@@ -222,7 +206,7 @@ def emit_mask(reader: Writes, numbers: torch.Tensor) -> View | None:
     found = next((each for each in _grids(windows, tokens) if _keeps_apart(mask, across, *each)), None)
     if found is None:
         return None
-    return _emit(reader, shape, across, *found, *_boundaries(mask, *found))
+    return _emit(write, shape, across, *found, *_boundaries(mask, *found))
 
 
 def _grids(windows: int, tokens: int) -> Iterator[tuple[int, int, int, int]]:
@@ -265,7 +249,7 @@ def _regions(size: int, starts: Sequence[int]) -> torch.Tensor:
 
 
 def _emit(
-    reader: Writes,
+    write: Write,
     shape: tuple[int, ...],
     across: float,
     down: int,
@@ -278,13 +262,11 @@ def _emit(
     batched = shape[0] == 1
     own = list(shape[1:] if batched else shape)
     height, width = down * high, over * wide
-    place = reader.place()
 
-    def step(op: str, arguments: dict[str, Any], reads: Sequence[Any], size: Sequence[int], name: str = "") -> Any:
-        path = f"{place}.{name}" if name and place else name
-        return reader.call(op, arguments, list(reads), path=path).result(size)
+    def step(op: str, arguments: dict[str, Any], reads: Sequence[Any], size: Sequence[int], name: str = "") -> Value:
+        return write(op, arguments, reads, size, name)
 
-    def buffer(name: str, text: str, size: Sequence[int]) -> Any:
+    def buffer(name: str, text: str, size: Sequence[int]) -> Value:
         return step("buffer", {"values": Code(text), "persistent": False}, [], size, name)
 
     row = buffer("rows", f"[[[{_label(rows, len(columns) + 1)}]] for i in range({height})]", [height, 1, 1])

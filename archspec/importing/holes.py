@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations, count, pairwise
 from typing import Any
 
 from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
 from archspec.importing.tree import Step
 from archspec.importing.values import ABSENT, VARYING, Code, alike, rounded, same
+from archspec.names import value_name_fault
 from archspec.program.steps import RESERVED
 from archspec.shapes import Shape
 
@@ -44,30 +44,21 @@ class Solution:
     conditions: dict[Step, Code] = field(default_factory=dict)
 
 
-def solve(
-    template: Template,
-    uses: Sequence[Step],
-    sizes: Mapping[str, Collection[str]],
-    taken: frozenset[str] = frozenset(),
-) -> Solution:
+def solve(template: Template, uses: Sequence[Step], sizes: Mapping[str, Collection[str]]) -> Solution:
     """Find params for a template, expressions for its holes, and conditions for steps that only some uses have.
 
     Args:
         template: What the uses have in common.
         uses: The scopes.
         sizes: For each block that is known, which of its params count channels or features.
-        taken: Names that no param may have.
     """
-    return _Solver(template, uses, sizes, taken).solution()
+    return _Solver(template, uses, sizes).solution()
 
 
 class _Solver:
-    def __init__(
-        self, template: Template, uses: Sequence[Step], sizes: Mapping[str, Collection[str]], taken: frozenset[str]
-    ) -> None:
+    def __init__(self, template: Template, uses: Sequence[Step], sizes: Mapping[str, Collection[str]]) -> None:
         self.template = template
         self.uses = uses
-        self.taken = taken
         self.sizes_of_blocks = sizes
         self.found = Solution()
         self.kinds: dict[Param, str] = {}
@@ -178,7 +169,7 @@ class _Solver:
 
     def _name(self, argument: str, step: Step | None) -> str:
         name = {"repeat": "depth", "p": "rate"}.get(argument, argument)
-        used = {param.name for param in self.found.params} | self.taken | NOT_PARAMS
+        taken = {param.name for param in self.found.params} | NOT_PARAMS
         owners: list[str] = []
         here = step
         while here is not None:
@@ -191,13 +182,9 @@ class _Solver:
             "_".join((*filter(None, owners), name)),
             f"{step.op}_{name}" if step is not None else "",
         ):
-            valid = candidate.isidentifier() and candidate[:1].isalpha() and not keyword.iskeyword(candidate)
-            if valid and candidate not in used:
+            if value_name_fault(candidate, taken) is None:
                 return candidate
-        number = 2
-        while f"{name}_{number}" in used:
-            number += 1
-        return f"{name}_{number}"
+        return next(found for number in count(2) if (found := f"{name}_{number}") not in taken)
 
     # Conditions.
 
@@ -259,28 +246,18 @@ class _Solver:
         for value in param.values:
             if value is not ABSENT and not any(same(value, seen) for _, seen in counts):
                 counts.append((sum(same(value, other) for other in param.values), value))
-        count, value = max(counts, key=lambda entry: entry[0])
+        most, value = max(counts, key=lambda entry: entry[0])
         if isinstance(value, bool):
             param.default = value
         elif any(each is ABSENT for each in param.values):
             param.default = 0.0 if isinstance(value, float) else value
-        elif count >= 3 and count * 2 > len(param.values) and not isinstance(value, VARYING):
+        elif most >= 3 and most * 2 > len(param.values) and not isinstance(value, VARYING):
             param.default = value
 
 
-def _filled(values: Sequence[Any]) -> list[Any]:
-    """Return the values with those that do not matter as the nearest one before that does."""
-    found = []
-    last = next(value for value in values if value is not ABSENT)
-    for value in values:
-        last = last if value is ABSENT else value
-        found.append(last)
-    return found
-
-
 def _changes(values: Sequence[Any]) -> int:
-    filled = _filled(values)
-    return sum(not same(a, b) for a, b in pairwise(filled))
+    """Count how often a value differs from the one before it, among those that matter."""
+    return sum(not same(a, b) for a, b in pairwise(value for value in values if value is not ABSENT))
 
 
 def _ratios(values: Sequence[Any], sizes: Sequence[Any]) -> tuple[str, list[Any]] | None:

@@ -6,28 +6,18 @@ attributes, and returns what `reader.run` makes of the op of torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from archspec.importing.layouts import CannotExpressError, View
+from archspec.importing.rules import Rule, registering
 from archspec.shapes import same_padding
 
-NODES: dict[str, Callable[..., Any]] = {}
+NODES: dict[str, Rule] = {}
 """The rule of each op of ONNX, by its type."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def node(*names: str) -> Callable[[Function], Function]:
-    """Register a rule under types of nodes."""
-
-    def register(function: Function) -> Function:
-        NODES.update(dict.fromkeys(names, function))
-        return function
-
-    return register
+node = registering(NODES)
 
 
 def _ints(value: Any) -> list[int]:
@@ -47,6 +37,12 @@ def _get(inputs: list[Any], at: int) -> Any:
 # Layers with weights.
 
 
+def _weights(reader: Any, path: str, *tensors: Any) -> list[Any]:
+    """Return the weight and the bias of the layer at a path, each None if there is none."""
+    named = zip(("weight", "bias"), tensors, strict=False)
+    return [None if each is None else reader.weight(each, f"{path}.{name}") for name, each in named]
+
+
 @node("Conv")
 def _conv(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
     weight = _constant(inputs[1], "a weight")
@@ -54,7 +50,7 @@ def _conv(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
     path = reader.layer(1, 2)
     rank = weight.ndim - 2
     x, pads = _padded(reader, inputs[0], attributes, list(weight.shape[2:]))
-    weights = [reader.weight(weight, 1, "weight", path), reader.weight(bias, 2, "bias", path)]
+    weights = _weights(reader, path, weight, bias)
     stride, dilation = _ints(attributes.get("strides", [1] * rank)), _ints(attributes.get("dilations", [1] * rank))
     return reader.run(f"conv{rank}d", x, *weights, stride, pads, dilation, attributes.get("group", 1))
 
@@ -89,8 +85,7 @@ def _conv_transpose(reader: Any, inputs: list[Any], attributes: dict[str, Any]) 
     return reader.run(
         {1: "conv_transpose1d", 2: "conv_transpose2d", 3: "conv_transpose3d"}[rank],
         inputs[0],
-        reader.weight(weight, 1, "weight", path),
-        reader.weight(bias, 2, "bias", path),
+        *_weights(reader, path, weight, bias),
         _ints(attributes.get("strides", [1] * rank)),
         pads[:rank],
         _ints(attributes.get("output_padding", [0] * rank)),
@@ -109,8 +104,7 @@ def _gemm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
 
 def _linear(reader: Any, x: Any, weight: torch.Tensor, bias: Any, places: tuple[int, ...]) -> Any:
     path = reader.layer(*places)
-    weights = [reader.weight(weight.contiguous(), 1, "weight", path), reader.weight(bias, 2, "bias", path)]
-    return reader.run("linear", x, *weights)
+    return reader.run("linear", x, *_weights(reader, path, weight.contiguous(), bias))
 
 
 @node("MatMul")
@@ -126,7 +120,7 @@ def _batch_norm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> A
     path = reader.layer(1, 2, 3)
     names = ("weight", "bias", "running_mean", "running_var")
     weights = [
-        reader.weight(_constant(inputs[at], "a statistic"), at, name, path) for at, name in enumerate(names, start=1)
+        reader.weight(_constant(inputs[at], "a statistic"), f"{path}.{name}") for at, name in enumerate(names, start=1)
     ]
     momentum = round(1 - attributes.get("momentum", 0.9), 6)
     return reader.run("batch_norm", inputs[0], *weights, False, momentum, _float(attributes, "epsilon", 1e-5), False)
@@ -142,22 +136,22 @@ def _layer_norm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> A
     x = inputs[0]
     axis = attributes.get("axis", -1) % x.fake.ndim
     path = reader.layer(1, 2)
-    weights = [reader.weight(_get(inputs, 1), 1, "weight", path), reader.weight(_get(inputs, 2), 2, "bias", path)]
+    weights = _weights(reader, path, _get(inputs, 1), _get(inputs, 2))
     return reader.run("layer_norm", x, list(x.fake.shape[axis:]), *weights, _float(attributes, "epsilon", 1e-5))
 
 
 @node("InstanceNormalization")
 def _instance_norm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
     path = reader.layer(1, 2)
-    weights = [reader.weight(inputs[1], 1, "weight", path), reader.weight(inputs[2], 2, "bias", path)]
+    weights = _weights(reader, path, inputs[1], inputs[2])
     eps = _float(attributes, "epsilon", 1e-5)
     return reader.run("instance_norm", inputs[0], *weights, None, None, True, 0.1, eps, False)
 
 
 @node("PRelu")
 def _prelu(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
-    path = reader.layer(1)
-    return reader.run("prelu", inputs[0], reader.weight(_constant(inputs[1], "a slope").flatten(), 1, "weight", path))
+    slope = _constant(inputs[1], "a slope").flatten()
+    return reader.run("prelu", inputs[0], *_weights(reader, reader.layer(1), slope))
 
 
 # Element by element.

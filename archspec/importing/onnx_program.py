@@ -93,17 +93,7 @@ class OnnxReader(Reader):
                 self.items[given.name] = self._input(given)
         for node in self.model.graph.node:
             self.at = node
-            try:
-                results = self._node(node)
-            except StopError:
-                results = [Unknown()] * len(node.output)
-            except CannotExpressError as error:
-                self.missing.append(Missing(f"`{node.op_type}`", self.place(), node.name, str(error)))
-                results = [Unknown()] * len(node.output)
-            except Exception as error:  # torch refuses what the file says
-                why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                self.missing.append(Missing(f"`{node.op_type}`", self.place(), node.name, why))
-                results = [Unknown()] * len(node.output)
+            results = self._results(node)
             for output, result in zip(node.output, results, strict=False):
                 self.items[output] = result
         outputs = {}
@@ -128,6 +118,21 @@ class OnnxReader(Reader):
         return Item(torch.empty(shape, device="meta"), plain(value, shape, 0, BATCH))
 
     # Nodes.
+
+    def _results(self, node: onnx.NodeProto) -> list[Any]:
+        """Return what a node gives; unknown values where that could not be expressed, and why once."""
+        why = ""
+        try:
+            return self._node(node)
+        except StopError:
+            pass
+        except CannotExpressError as error:
+            why = str(error)
+        except Exception as error:  # torch refuses what the file says
+            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if why:
+            self.missing.append(Missing(f"`{node.op_type}`", self.place(), node.name, why))
+        return [Unknown()] * len(node.output)
 
     def _node(self, node: onnx.NodeProto) -> list[Any]:
         from onnx import helper
@@ -192,23 +197,11 @@ class OnnxReader(Reader):
             result = result[0]
         return Item(fake, self._flattened(result))
 
-    def weight(self, tensor: torch.Tensor | None, position: int, name: str, path: str) -> Item | None:
-        """Return an initialiser as a weight of the layer at a path."""
-        if tensor is None:
-            return None
-        del position
-        self.state[f"{path}.{name}"] = tensor
-        fake = torch.empty(tensor.shape, device="meta", dtype=tensor.dtype)
-        return Item(fake, Tensor(f"{path}.{name}", InputKind.PARAMETER, fake))
-
-    def free(self, tensor: torch.Tensor, source: str) -> Item:
-        """Return an initialiser that no layer owns as a parameter of its own."""
-        path = source if re.fullmatch(r"[A-Za-z_][\w.]*", source) else ""
-        fake = torch.empty(tensor.shape, device="meta", dtype=tensor.dtype)
-        if not path or path in self.paths or tensor.dtype != torch.float32:
-            return Item(fake, tensor)
-        self.state[path] = tensor
-        return Item(fake, Tensor(path, InputKind.PARAMETER, fake))
+    def weight(self, tensor: torch.Tensor, key: str) -> Item:
+        """Return an initialiser as a learned tensor with a key in the state_dict."""
+        self.state[key] = tensor
+        fake = _fake(tensor)
+        return Item(fake, Tensor(key, InputKind.PARAMETER, fake))
 
     def tensor(self, position: int) -> Item:
         """Return an operand: what is computed, or a tensor of the file."""
@@ -217,14 +210,15 @@ class OnnxReader(Reader):
         item = self.item(name)
         if isinstance(item, Item):
             return item
-        if item.numel() == 1 or name not in self.tensors:
-            return Item(torch.empty(item.shape, device="meta", dtype=item.dtype), item)
-        return self.free(item, name)
+        learned = name in self.tensors and item.numel() > 1 and item.dtype == torch.float32
+        if learned and re.fullmatch(r"[A-Za-z_][\w.]*", name) and name not in self.paths:
+            return self.weight(item, name)
+        return Item(_fake(item), item)
 
     # Places.
 
     def layer(self, *inputs: int) -> str:
-        """Return the path of the layer at hand, whose weights are among its inputs."""
+        """Return the path of the layer that the node is; `inputs` are the places of its weights."""
         assert self.at is not None
         for position in inputs:
             if position < len(self.at.input):
@@ -277,11 +271,11 @@ class OnnxReader(Reader):
         return parts, own
 
     def line(self) -> str:
-        """Return the name of the node at hand."""
+        """Return the name of the node."""
         return self.at.name if self.at is not None else ""
 
     def in_sequential(self) -> bool:
-        """Return whether the module at hand has a position; a file does not tell."""
+        """Return whether the module is numbered in an `nn.Sequential`: False, since a file does not tell."""
         return False
 
     def constant(self, value: Any) -> Any:
@@ -291,6 +285,11 @@ class OnnxReader(Reader):
     def view(self, value: Any) -> View:
         """Return a value as a view."""
         return super().view(value.value if isinstance(value, Item) else value)
+
+
+def _fake(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor of the same shape and type without numbers."""
+    return torch.empty(tensor.shape, device="meta", dtype=tensor.dtype)
 
 
 def _map(value: Any, change: Any) -> Any:

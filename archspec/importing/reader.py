@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from archspec.importing.calls import Call, Missing, Part, Program, Value
 from archspec.importing.constants import SPELLED_OUT, closed_form, emit_mask
 from archspec.importing.layouts import CannotExpressError, View, materialized, named_op, plain
+from archspec.importing.rules import Rule
 from archspec.importing.tree import SEQUENTIAL
 from archspec.importing.values import Code
 from archspec.ops import OPS
@@ -34,9 +35,6 @@ class NeedsValuesError(Exception):
 
 class Unknown:
     """The value of a node that could not be expressed; what reads it cannot be either."""
-
-
-Rule = Callable[..., Any]
 
 
 class Reader:
@@ -151,7 +149,7 @@ class Reader:
         first = numbers.flatten()[0].item()
         equal = bool((numbers == first).all())
         if not equal and not persistent and numbers.numel() > SPELLED_OUT:
-            mask = emit_mask(self, numbers)
+            mask = emit_mask(self._write, numbers)
             if mask is not None:
                 return mask
         if not equal and numbers.numel() > MAX_BUFFER:
@@ -171,6 +169,13 @@ class Reader:
             arguments["persistent"] = False
         call = self.call("buffer", arguments, [], path=path, fixed=bool(path) and persistent)
         return plain(call.result(own), shape or (1,), 0 if batched else None, 1)
+
+    def _write(
+        self, op: str, arguments: dict[str, Any], reads: Sequence[Value | int], shape: Sequence[int], name: str
+    ) -> Value:
+        place = self.place()
+        path = f"{place}.{name}" if name and place else name
+        return self.call(op, arguments, list(reads), path=path).result(shape)
 
     def stored(self, index: Any, numbers: torch.Tensor) -> Any:
         """Return the buffer of this module that holds the numbers, in any shape; the numbers if there is none."""

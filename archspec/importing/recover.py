@@ -69,11 +69,8 @@ def _heads(structure: Structure) -> list[Step]:
     found = []
     for body in bodies:
         steps = [step for step in walk(body) if step.body is None and step.op in OPS and OPS[step.op].weighted]
-        if (
-            not steps
-            or steps[-1].op not in ("linear", "conv")
-            or not isinstance(steps[-1].arguments[_size_of(steps[-1])], int)
-        ):
+        last = steps[-1] if steps else None
+        if last is None or last.op not in ("linear", "conv") or not isinstance(last.arguments[_size_of(last)], int):
             return []
-        found.append(steps[-1])
+        found.append(last)
     return list(dict.fromkeys(found))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import networkx as nx
 
-from archspec.importing.calls import Call, Missing, Part, Program, Value
+from archspec.importing.calls import Call, Part, Program, Value
 from archspec.ops import OPS
 from archspec.shapes import Shape
 
@@ -92,7 +92,6 @@ class Tree:
     program: Program
     body: list[Step]
     outputs: dict[str, Read]
-    missing: list[Missing] = field(default_factory=list)
     register: tuple[str, ...] = ()
 
 
@@ -109,9 +108,7 @@ def build_tree(program: Program) -> Tree:
     calls = _live(program)
     within = {call: _scopes_of(call) for call in calls}
     within = _with_missing_levels(calls, within)
-    missing: list[Missing] = []
-    root = _arrange(calls, within, 0, missing)
-    return _Reads(program, root).tree(missing)
+    return _Reads(program, _arrange(calls, within, 0)).tree()
 
 
 def _live(program: Program) -> list[Call]:
@@ -209,12 +206,10 @@ class _Scope:
     items: list[_Scope | Call]
 
 
-def _arrange(
-    calls: list[Call], within: dict[Call, tuple[Part, ...]], depth: int, missing: list[Missing]
-) -> list[_Scope | Call]:
+def _arrange(calls: list[Call], within: dict[Call, tuple[Part, ...]], depth: int) -> list[_Scope | Call]:
     """Group the calls of one scope by the scopes within it, each of them contiguous."""
     keys = {call: within[call][depth] if len(within[call]) > depth else None for call in calls}
-    calls = _contiguous(calls, keys, missing)
+    calls = _contiguous(calls, keys)
     items: list[_Scope | Call] = []
     run: list[Call] = []
     for at, call in enumerate(calls):
@@ -224,12 +219,12 @@ def _arrange(
             continue
         run.append(call)
         if at + 1 == len(calls) or keys[calls[at + 1]] != key:
-            items.append(_Scope(key, _arrange(run, within, depth + 1, missing)))
+            items.append(_Scope(key, _arrange(run, within, depth + 1)))
             run = []
     return items
 
 
-def _contiguous(calls: list[Call], keys: dict[Call, Part | None], missing: list[Missing]) -> list[Call]:
+def _contiguous(calls: list[Call], keys: dict[Call, Part | None]) -> list[Call]:
     """Return the calls in an order in which those of each scope stand together."""
     runs: dict[Part, int] = {}
     for at, call in enumerate(calls):
@@ -237,12 +232,15 @@ def _contiguous(calls: list[Call], keys: dict[Call, Part | None], missing: list[
         if key is not None and (at == 0 or keys[calls[at - 1]] != key):
             runs[key] = runs.get(key, 0) + 1
     for key in [key for key, count in runs.items() if count > 1]:
-        calls = _gather(calls, keys, key, missing)
+        calls = _gather(calls, keys, key)
     return calls
 
 
-def _gather(calls: list[Call], keys: dict[Call, Part | None], key: Part, missing: list[Missing]) -> list[Call]:
-    """Move what stands between the calls of a scope before them or behind them, or into the scope."""
+def _gather(calls: list[Call], keys: dict[Call, Part | None], key: Part) -> list[Call]:
+    """Move what stands between the calls of a scope before them or behind them, or into the scope.
+
+    What has weights elsewhere and can move neither way cuts the scope in two, which the proof of the keys will tell.
+    """
     members = [at for at, call in enumerate(calls) if keys[call] == key]
     first, last = members[0], members[-1]
     segment = calls[first : last + 1]
@@ -264,11 +262,9 @@ def _gather(calls: list[Call], keys: dict[Call, Part | None], key: Part, missing
             front.append(call)
         elif call not in before:
             back.append(call)
-        elif keys[call] is None and not call.fixed:
-            keys[call] = key
-            inside.append(call)
         else:
-            missing.append(Missing(f"`{key.path}`", call.path, call.where, "its calls stand among those of another"))
+            if keys[call] is None and not call.fixed:
+                keys[call] = key
             inside.append(call)
     return [*calls[:first], *front, *inside, *back, *calls[last + 1 :]]
 
@@ -282,11 +278,10 @@ class _Reads:
     def __init__(self, program: Program, items: list[_Scope | Call]) -> None:
         self.program = program
         self.steps: dict[Call, tuple[Step, ...]] = {}
-        self.calls: dict[Step, Call] = {}
         self.given: dict[Step | None, list[Value]] = {None: list(program.inputs.values())}
         self.body = self._steps(items, "", ())
 
-    def tree(self, missing: list[Missing]) -> Tree:
+    def tree(self) -> Tree:
         for call, place in self.steps.items():
             step = place[-1]
             step.reads = [self._read(read, place[:-1]) for read in call.reads]
@@ -302,7 +297,7 @@ class _Reads:
                 step.shape = last.shape
         outputs = {name: self._read(value, ()) for name, value in self.program.outputs.items()}
         register = self._register(self.body, "")
-        return Tree(self.program, self.body, outputs, [*self.program.missing, *missing], register)
+        return Tree(self.program, self.body, outputs, register)
 
     def _register(self, body: list[Step], path: str) -> tuple[str, ...]:
         """Return the names of weighted steps in the order of the source's keys, if they run in another order."""
@@ -324,7 +319,6 @@ class _Reads:
                 step.inputs = tuple(read.shape for read in item.reads if isinstance(read, Value))
                 step.shape = item.results[0].shape
                 self.steps[item] = (*around, step)
-                self.calls[step] = item
                 if item.shares is not None:
                     step.op, step.fixed = "use", False
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 
 class Code(str):
@@ -18,6 +18,11 @@ class First(NamedTuple):
     first: Any
     rest: Any
 
+    @property
+    def code(self) -> str:
+        """The expression, of `index`."""
+        return f"{code(self.first)} if index == 0 else {code(self.rest)}"
+
 
 class Last(NamedTuple):
     """One value for all copies but the last."""
@@ -26,12 +31,32 @@ class Last(NamedTuple):
     last: Any
     count: Any
 
+    @property
+    def code(self) -> str:
+        """The expression, of `index`."""
+        return f"{code(self.last)} if index == {code(self.count)} - 1 else {code(self.rest)}"
+
 
 class Linear(NamedTuple):
     """A value that grows by the same step from copy to copy."""
 
     start: Any
     step: Any
+
+    @property
+    def code(self) -> str:
+        """The expression, of `index`."""
+        start, step = self
+        if not isinstance(step, (int, float)):
+            return f"{code(start)} + {code(step)} * index"
+        factor = "index" if step == 1 else f"{rounded(step)!r} * index"
+        if isinstance(start, Code):
+            return f"{start} + {factor}" if step >= 0 else f"{start} - {-step!r} * index"
+        if not start:
+            return factor
+        if step and isinstance(start, float) and abs(start / step - round(start / step)) < 1e-4:
+            return f"{rounded(step)!r} * (index + {round(start / step)})"
+        return f"{factor} + {rounded(start)!r}"
 
 
 class Alternating(NamedTuple):
@@ -40,14 +65,23 @@ class Alternating(NamedTuple):
     even: Any
     odd: Any
 
+    @property
+    def code(self) -> str:
+        """The expression, of `index`."""
+        return f"{code(self.even)} if index % 2 == 0 else {code(self.odd)}"
+
 
 class Listed(NamedTuple):
     """A value for each copy."""
 
     values: tuple[Any, ...]
 
+    @property
+    def code(self) -> str:
+        """The expression, of `index`."""
+        return f"[{', '.join(map(code, self.values))}][index]"
 
-Varying: TypeAlias = First | Last | Linear | Alternating | Listed
+
 VARYING = (First, Last, Linear, Alternating, Listed)
 
 
@@ -154,33 +188,11 @@ def code(value: Any) -> str:
     """Return a value as an expression has it."""
     if isinstance(value, Code):
         return str(value)
-    if isinstance(value, First):
-        return f"{code(value.first)} if index == 0 else {code(value.rest)}"
-    if isinstance(value, Last):
-        return f"{code(value.last)} if index == {code(value.count)} - 1 else {code(value.rest)}"
-    if isinstance(value, Linear):
-        return _linear(value)
-    if isinstance(value, Alternating):
-        return f"{code(value.even)} if index % 2 == 0 else {code(value.odd)}"
-    if isinstance(value, Listed):
-        return f"[{', '.join(map(code, value.values))}][index]"
+    if isinstance(value, VARYING):
+        return value.code
     if isinstance(value, list):
         return f"[{', '.join(map(code, value))}]"
     return repr(value)
-
-
-def _linear(value: Linear) -> str:
-    start, step = value
-    if isinstance(step, (int, float)):
-        factor = "index" if step == 1 else f"{rounded(step)!r} * index"
-        if isinstance(start, Code):
-            return f"{start} + {factor}" if step >= 0 else f"{start} - {Linear(0, -step).step!r} * index"
-        if not start:
-            return factor
-        if step and isinstance(start, float) and abs(start / step - round(start / step)) < 1e-4:
-            return f"{rounded(step)!r} * (index + {round(start / step)})"
-        return f"{factor} + {rounded(start)!r}"
-    return f"{code(start)} + {code(step)} * index"
 
 
 def rounded(value: Any) -> Any:

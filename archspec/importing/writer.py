@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from archspec.importing.blocks import Block, Structure, op_defaults
 from archspec.importing.tree import Input, Made, Read, Step, walk
 from archspec.importing.values import ABSENT, VARYING, Code, same, text
+from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
 from archspec.report.yaml_text import WIDTH, entry, flow
-
-FREE = frozenset({"parameter", "buffer"})
 
 
 @dataclass(eq=False)
@@ -28,15 +27,14 @@ class _Names:
     scope: Step | None = None
 
 
-def write(structure: Structure, params: Mapping[str, Any], expect: Mapping[str, Any] | None = None) -> str:
+def write(structure: Structure, params: Mapping[str, Any]) -> str:
     """Return the text of a spec.
 
     Args:
         structure: Blocks and steps, in which expressions mention `params`.
         params: The params of the network.
-        expect: Figures that must hold.
     """
-    return _Writer(structure, params).text(expect)
+    return _Writer(structure, params).text()
 
 
 class _Writer:
@@ -50,11 +48,10 @@ class _Writer:
         for block in structure.blocks.values():
             self._name_all(block.body, block_inputs(block), None, None)
 
-    def text(self, expect: Mapping[str, Any] | None) -> str:
+    def text(self) -> str:
         program = self.structure.tree.program
         lines = [f"name: {program.name}"]
-        for key, value in (("description", program.description), ("reference", program.reference)):
-            lines += entry(key, value) if value else []
+        lines += entry("reference", program.reference) if program.reference else []
         shapes = {name: list(value.shape) for name, value in program.inputs.items()}
         lines += entry("input", next(iter(shapes.values())) if len(shapes) == 1 else shapes)
         if self.params:
@@ -74,8 +71,6 @@ class _Writer:
         lines.append("layers:")
         lines += [f"  {line}" for line in self._steps(self.structure.body)]
         lines += self._outputs()
-        if expect:
-            lines.append(f"expect: {flow(dict(expect))}")
         return "\n".join(part for line in lines for part in wrapped(line)) + "\n"
 
     # Names.
@@ -128,8 +123,7 @@ class _Writer:
             elif isinstance(step.op, Code):
                 auto = None
             else:
-                earlier = {names.of[other] for other in body[: body.index(step)]}
-                auto = self._peek(str(step.op), earlier | {*inputs}, counts)
+                auto = _next_name(str(step.op), {*inputs, *names.of.values()}, counts)
             own_name = step.fixed and not step.position
             if auto in taken and not own_name and (not positional or auto != step.name):
                 op = "" if positional else str(step.op)
@@ -157,20 +151,9 @@ class _Writer:
             else:
                 names.of[step] = auto or ""
             if not positional and auto is not None and step not in names.written:
-                counts[str(step.op)] = self._number(str(step.op), auto)
+                counts[str(step.op)] = 1 if auto == step.op else int(auto.rpartition("_")[2])
             if step.body is not None:
                 self._name_all(step.body, ["input"], names, step)
-
-    def _number(self, op: str, name: str) -> int:
-        return 1 if name == op else int(name.rpartition("_")[2])
-
-    def _peek(self, op: str, taken: set[str], counts: dict[str, int]) -> str:
-        number = counts.get(op, 0)
-        while True:
-            number += 1
-            name = op if number == 1 else f"{op}_{number}"
-            if name not in taken:
-                return name
 
     # Reads.
 
@@ -235,13 +218,12 @@ class _Writer:
         return run
 
     def _inline(self, run: list[Step], body: list[Step]) -> list[str]:
-        head: dict[str, Any] = {"when": text(run[0].when)}
         inner = []
         for step in run:
             when, step.when = step.when, None
             inner.append(self._data(body, body.index(step)))
             step.when = when
-        return self._step_lines({"inline": {**head, "layers": inner}})
+        return self._step_lines({"inline": {"when": text(run[0].when), "layers": inner}})
 
     def _data(self, body: list[Step], at: int) -> Any:
         """Return a step as YAML has it."""
@@ -311,7 +293,7 @@ class _Writer:
 
     def _from(self, body: list[Step], at: int, names: _Names) -> dict[str, Any]:
         step = body[at]
-        if step.op in FREE:
+        if step.op_is_free:
             return {}
         if not step.reads:
             before = _before(body, at)
@@ -474,15 +456,17 @@ def block_inputs(block: Block) -> list[str]:
 
 
 def _wish(step: Step) -> str:
+    """Return what a step may be called: as in the source, else like its op; empty if neither will do."""
     name = step.name.rpartition(".")[2]
-    usable = name.isidentifier() and name.isascii() and name[:1].isalpha() and not keyword.iskeyword(name)
-    return (
-        name
-        if usable and name not in RESERVED
-        else ""
-        if step.body is not None or isinstance(step.op, Code)
-        else str(step.op)
-    )
+    if (value_name_fault(name, RESERVED) or step_name_fault(name)) is None:
+        return name
+    return "" if step.body is not None or isinstance(step.op, Code) else str(step.op)
+
+
+def _next_name(op: str, taken: set[str], counts: Mapping[str, int]) -> str:
+    """Return the name that a step without one gets: its op, from the second on with a number."""
+    names = (op if number == 1 else f"{op}_{number}" for number in count(counts.get(op, 0) + 1))
+    return next(name for name in names if name not in taken)
 
 
 def _is_counted(body: Sequence[Step], step: Step, taken: set[str]) -> bool:
@@ -515,7 +499,7 @@ def _all_bodies(body: list[Step]) -> Iterator[list[Step]]:
 def _before(body: Sequence[Step], at: int) -> Read:
     """Return what a step reads that does not say."""
     for step in reversed(body[:at]):
-        if step.op not in FREE:
+        if not step.op_is_free:
             return Made((step,))
     return Input(0)
 
