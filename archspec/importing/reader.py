@@ -38,7 +38,7 @@ class Unknown:
 
 
 class Reader:
-    """Walks the nodes of an exported program and writes calls. Rules of `aten.py` do so for each op."""
+    """Walks the nodes of an exported program and writes calls. The rules of `aten` do so for each op."""
 
     def __init__(
         self, exported: ExportedProgram, name: str, module: nn.Module | None, input_names: Sequence[str]

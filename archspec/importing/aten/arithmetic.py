@@ -1,0 +1,204 @@
+"""Rules of arithmetic between tensors and numbers, with broadcasting, and of sums and means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from archspec.importing.aten.common import (
+    RULES,
+    as_list,
+    axis_or_unit,
+    op_name,
+    rule,
+    unary,
+    unexpanded,
+)
+from archspec.importing.layouts import CannotExpressError, View, is_batch
+from archspec.importing.reader import Reader, Tensor, axis_name
+
+# Arithmetic.
+
+
+def binary(reader: Reader, a: Any, b: Any, op: str, alpha: Any = 1) -> View:
+    """Apply an op to two tensors, or to a tensor and a number; `alpha` is a factor of the second."""
+    if isinstance(b, torch.Tensor) and b.numel() == 1:
+        b = b.item()
+    if isinstance(a, torch.Tensor) and a.numel() == 1:
+        a = a.item()
+    if alpha != 1:
+        b = b * alpha if isinstance(b, (int, float)) else binary(reader, b, alpha, "multiply")
+    if isinstance(a, (int, float)) or isinstance(b, (int, float)):
+        view = reader.view(b if isinstance(a, (int, float)) else a)
+        number: Any = a if isinstance(a, (int, float)) else b
+        if not isinstance(a, (int, float)) and number == {"add": 0, "subtract": 0, "multiply": 1, "divide": 1}.get(op):
+            return view
+        reads: list[Any] = [number, view.value] if isinstance(a, (int, float)) else [view.value, number]
+        if isinstance(a, (int, float)) and op in ("add", "multiply"):
+            reads = reads[::-1]
+        return view.on(reader.call(op, {}, reads).result(view.value.shape))
+    left, right = unexpanded(reader.view(a)), unexpanded(reader.view(b))
+    if left.arrangement() == right.arrangement() and left.value.shape == right.value.shape:
+        return left.on(reader.call(op, {}, [left.value, right.value]).result(left.value.shape))
+    return _broadcast(reader, left, right, op)
+
+
+def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
+    free = [view for view in (left, right) if not view.has_samples]
+    if len(free) == 1:
+        other = right if free[0] is left else left
+        aligned = _aligned(reader, free[0], other)
+        if aligned is not None:
+            values = [aligned if free[0] is left else left.value, aligned if free[0] is right else right.value]
+            return other.on(reader.call(op, {}, values).result(other.value.shape))
+    # A rank that is missing is an axis of size 1 in front.
+    rank = max(len(left.dims), len(right.dims))
+    if not free and len(left.dims) != len(right.dims):
+        raise CannotExpressError("an operand whose batch meets another axis")
+    if free:
+        left, right = (_stripped(view, rank) if view in free else view for view in (left, right))
+    left, right = reader.spec(left), reader.spec(right)
+    values = [left.value, right.value]
+    like = left if left.has_samples or not right.has_samples else right
+    arguments: dict[str, Any] = {}
+    if op != "multiply" and not free and left.value.shape != right.value.shape:
+        arguments["broadcast"] = True
+    return reader.result(reader.call(op, arguments, values), like)
+
+
+def _aligned(reader: Reader, free: View, other: View) -> Any:
+    """Return a free tensor laid out as the value of a view of the same arrangement, if that fits without copies."""
+    if not other.is_plain and len(free.axes) == 1 and sum(1 for dim in free.dims if dim and not is_batch(dim[0])) == 1:
+        # one number for each step along one axis
+        offset = len(other.dims) - len(free.dims)
+        dim = next(at for at, each in enumerate(free.dims) if each and not is_batch(each[0])) + offset
+        at = other.axis_of(dim) if dim >= 0 else None
+        if at is not None and other.value.shape[at] == free.value.shape[0]:
+            behind = len(other.axes) - 1 - at
+            if not behind:
+                return free.value
+            shape = [free.value.shape[0], *[1] * behind]
+            return reader.emit("reshape", {"shape": shape}, free.value, shape)
+    return None
+
+
+def _stripped(view: View, rank: int) -> View:
+    """Return a free tensor without dimensions of size 1 in front that stand for the batch."""
+    dims = list(view.dims)
+    while len(dims) > rank - 1 and view.shape[len(view.dims) - len(dims)] == 1:
+        dims.pop(0)
+    if len(dims) > rank - 1:
+        raise CannotExpressError("a free tensor with a number for each sample")
+    return view.with_dims(dims)
+
+
+for _name, _op in (
+    ("mul", "multiply"),
+    ("multiply", "multiply"),
+    ("maximum", "maximum"),
+    ("minimum", "minimum"),
+):
+    RULES[_name] = lambda reader, a, b, op=_op: binary(reader, a, b, op)
+
+
+@rule("div", "divide", "true_divide")
+def _div(reader: Reader, a: Any, b: Any, **options: Any) -> View:
+    if options.get("rounding_mode"):
+        raise CannotExpressError("a division that rounds")
+    return binary(reader, a, b, "divide")
+
+
+@rule("add", "add_")
+def _add(reader: Reader, a: Any, b: Any, alpha: Any = 1) -> View:
+    return binary(reader, a, b, "add", alpha)
+
+
+@rule("sub", "subtract")
+def _sub(reader: Reader, a: Any, b: Any, alpha: Any = 1) -> View:
+    return binary(reader, a, b, "subtract", alpha)
+
+
+@rule("addcmul")
+def _addcmul(reader: Reader, x: Any, a: Any, b: Any, *, value: Any = 1) -> View:
+    return binary(reader, x, binary(reader, a, b, "multiply"), "add", value)
+
+
+@rule("rsub")
+def _rsub(reader: Reader, a: Any, b: Any, alpha: Any = 1) -> View:
+    return binary(reader, b, a, "subtract", alpha)
+
+
+@rule("pow")
+def _pow(reader: Reader, x: Any, exponent: Any) -> View:
+    if not isinstance(exponent, (int, float)):
+        raise CannotExpressError("a power of tensors")
+    return unary(reader, x, "square") if exponent == 2 else unary(reader, x, "pow", {"exponent": exponent})
+
+
+# Sums and means.
+
+
+@rule("mean", "sum", "amax")
+def _reduce(reader: Reader, x: Any, dims: Any = None, keep: bool = False, **_: Any) -> View:
+    op = {"mean": "mean", "sum": "sum", "amax": "max"}[op_name(reader)]
+    if dims is None:
+        raise CannotExpressError("a reduction of the batch")
+    return _reduced(reader, reader.view(x), op, as_list(dims), keep)
+
+
+def _reduced(reader: Reader, view: View, op: str, dims: Sequence[int], keep: bool) -> View:
+    """Reduce dimensions, each of which is one axis of the value, to size 1 or to none."""
+    wanted = [dim % len(view.dims) for dim in dims]
+    wanted = [dim for dim in wanted if view.dims[dim]] or wanted
+    if any(is_batch(axis) for dim in wanted for axis in view.dims[dim]):
+        raise CannotExpressError("a reduction of the batch")
+    if any(view.axis_of(dim) is None for dim in wanted):
+        view = reader.spec(view)
+    reduced = {axis_or_unit(view, dim) for dim in wanted}
+    rank = len(view.axes)
+    shape = [1 if at in reduced else size for at, size in enumerate(view.value.shape)]
+    if op == "mean" and rank in (3, 4) and reduced == set(range(1, rank)):
+        value = reader.emit("global_avg_pool", {}, view.value, shape)
+    else:
+        names = [_axis(at, rank) for at in sorted(reduced)]
+        arguments: dict[str, Any] = {"axes": names if len(names) > 1 else names[0]}
+        if not keep and len(reduced) < rank:
+            shape = [size for at, size in enumerate(view.value.shape) if at not in reduced]
+            axes = tuple(each for at, each in enumerate(view.axes) if at not in reduced)
+            left = tuple(dim for at, dim in enumerate(view.dims) if at not in wanted)
+            return View(reader.emit(op, arguments, view.value, shape), axes, left)
+        value = reader.emit(op, {**arguments, "keep": True}, view.value, shape)
+    found = View(
+        value,
+        tuple(() if at in reduced else each for at, each in enumerate(view.axes)),
+        tuple(() if at in wanted else each for at, each in enumerate(view.dims)),
+    )
+    return found if keep else found.squeezed(wanted)
+
+
+def _axis(at: int, rank: int) -> str | int:
+    try:
+        return axis_name(at, rank)
+    except CannotExpressError:
+        return at
+
+
+@rule("max", "min")
+def _max(reader: Reader, x: Any, dim: Any = None, keep: bool = False) -> Any:
+    if isinstance(dim, (View, Tensor)):
+        return binary(reader, x, dim, "maximum" if op_name(reader) == "max" else "minimum")
+    if dim is None or op_name(reader) == "min":
+        raise CannotExpressError("a reduction of everything")
+    found = _reduced(reader, reader.view(x), "max", [dim], keep=True)
+    return [found if keep else found.squeezed([dim]), None]
+
+
+@rule("linalg_vector_norm")
+def _vector_norm(reader: Reader, x: Any, order: float = 2, dims: Any = None, keep: bool = False, **_: Any) -> View:
+    if order != 2 or dims is None:
+        raise CannotExpressError(f"a norm of order {order} over everything")
+    total = _reduced(reader, unary(reader, x, "square"), "sum", as_list(dims), keep=True)
+    root = unary(reader, total, "sqrt")
+    return root if keep else root.squeezed(as_list(dims))

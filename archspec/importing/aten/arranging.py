@@ -1,0 +1,82 @@
+"""Rules of ops that only rearrange numbers, or leave them as they are: views, transposes, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from archspec.importing.aten.common import (
+    rule,
+    to_shape,
+)
+from archspec.importing.layouts import Axis, Batch, View, is_batch, size_of
+from archspec.importing.reader import Reader
+
+
+@rule("contiguous", "clone", "alias", "detach", "lift_fresh_copy", "lift_fresh", "detach_", "_to_copy", "to", "type_as")
+def _same(_reader: Reader, x: Any, *_: Any, **__: Any) -> Any:
+    return x
+
+
+@rule("view", "reshape", "_unsafe_view", "_reshape_alias", "flatten", "unflatten", "reshape_as", "view_as")
+def _reshape(reader: Reader, x: Any, *_: Any) -> View:
+    assert reader.node is not None
+    return to_shape(reader, reader.view(x), tuple(reader.node.meta["val"].shape))
+
+
+@rule("permute")
+def _permute(reader: Reader, x: Any, order: Sequence[int]) -> View:
+    view = reader.view(x)
+    return view.permuted([at % len(view.dims) for at in order])
+
+
+@rule("transpose", "swapaxes", "swapdims")
+def _transpose(reader: Reader, x: Any, a: int, b: int) -> View:
+    view = reader.view(x)
+    order = list(range(len(view.dims)))
+    order[a], order[b] = order[b], order[a]
+    return view.permuted(order)
+
+
+@rule("t", "numpy_T", "mT")
+def _t(reader: Reader, x: Any) -> View:
+    return _transpose(reader, x, -2, -1) if len(reader.view(x).dims) > 1 else reader.view(x)
+
+
+@rule("movedim")
+def _movedim(reader: Reader, x: Any, source: Any, destination: Any) -> View:
+    view = reader.view(x)
+    sources = [at % len(view.dims) for at in (source if isinstance(source, list) else [source])]
+    targets = [at % len(view.dims) for at in (destination if isinstance(destination, list) else [destination])]
+    rest = [at for at in range(len(view.dims)) if at not in sources]
+    for source_at, target in sorted(zip(sources, targets, strict=True), key=lambda pair: pair[1]):
+        rest.insert(target, source_at)
+    return view.permuted(rest)
+
+
+@rule("unsqueeze")
+def _unsqueeze(reader: Reader, x: Any, dim: int) -> View:
+    return reader.view(x).unsqueezed(dim)
+
+
+@rule("squeeze")
+def _squeeze(reader: Reader, x: Any, dim: Any = None) -> View:
+    dims = None if dim is None else dim if isinstance(dim, list) else [dim]
+    return reader.view(x).squeezed(dims)
+
+
+@rule("expand", "expand_as", "broadcast_to")
+def _expand(reader: Reader, x: Any, *_: Any, **__: Any) -> View:
+    assert reader.node is not None
+    view = reader.view(x)
+    shape = tuple(reader.node.meta["val"].shape)
+    dims = [*[()] * (len(shape) - len(view.dims)), *view.dims]
+    found = []
+    for at, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        if size_of(dim) == size:
+            found.append(dim)
+        elif at == 0 and size == reader.batch and all(is_batch(axis) for axis in dim):
+            found.append((Batch(size),))
+        else:
+            found.append((Axis(size),))  # copies, which only broadcasting can read
+    return view.with_dims(found)

@@ -1,0 +1,143 @@
+"""Rules of products of matrices and of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from archspec.importing.aten.common import (
+    rule,
+    to_shape,
+    unexpanded,
+)
+from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch
+from archspec.importing.reader import Reader
+
+
+@rule("matmul", "bmm", "mm")
+def _matmul(reader: Reader, a: Any, b: Any) -> View:
+    assert reader.node is not None
+    return _product(reader, a, b, tuple(reader.node.meta["val"].shape))
+
+
+def _product(reader: Reader, a: Any, b: Any, shape: Sequence[int]) -> View:
+    left, right = reader.spec(unexpanded(reader.view(a))), reader.spec(unexpanded(reader.view(b)))
+    if min(len(left.axes), len(right.axes)) < 2:
+        raise CannotExpressError("a product of vectors")
+    if left.value.shape[:-2] != right.value.shape[:-2]:
+        raise CannotExpressError("a product whose leading axes differ")
+    like = left if left.has_samples else right
+    if like.batch in (len(like.dims) - 1, len(like.dims) - 2):
+        raise CannotExpressError("a product over the batch")
+    return reader.shaped(reader.call("matmul", {}, [left.value, right.value]), shape, like)
+
+
+@rule("einsum")
+def _einsum(reader: Reader, equation: str, operands: Sequence[Any], **_: Any) -> View:
+    """Write a sum of products of two tensors as a `matmul`: letters of one are rows or columns, those of both lead."""
+    inputs, _arrow, result = equation.replace(" ", "").partition("->")
+    letters = inputs.split(",")
+    if len(letters) != 2 or not result or "." in equation:
+        raise CannotExpressError(f"the sum {equation}")
+    left, right = letters
+    shared = [letter for letter in left if letter in right and letter in result]
+    summed = [letter for letter in left if letter in right and letter not in result]
+    rows = [letter for letter in left if letter not in right]
+    columns = [letter for letter in right if letter not in left]
+    if not summed or len({*left}) < len(left) or len({*right}) < len(right) or {*rows, *columns} - {*result}:
+        raise CannotExpressError(f"the sum {equation}")
+    views = [reader.view(operand) for operand in operands]
+    size = {letter: views[at].shape[number] for at, word in enumerate(letters) for number, letter in enumerate(word)}
+    batched = [letter for letter in rows if any(map(is_batch, views[0].dims[left.index(letter)]))]
+    lead = [*batched, *shared]
+    rest = [letter for letter in rows if letter not in batched]
+    a = views[0].permuted([left.index(letter) for letter in (*lead, *rest, *summed)])
+    b = views[1].permuted([right.index(letter) for letter in (*shared, *summed, *columns)])
+    high, deep, wide = (prod(size[letter] for letter in group) for group in (rest, summed, columns))
+    a = to_shape(reader, a, (*(size[letter] for letter in lead), high, deep))
+    b = to_shape(reader, b, (*(size[letter] for letter in shared), deep, wide))
+    found = _product(reader, a, b, (*(size[letter] for letter in lead), high, wide))
+    order = [*lead, *rest, *columns]
+    found = found.reshaped([size[letter] for letter in order])
+    return found.permuted([order.index(letter) for letter in result])
+
+
+@rule("scaled_dot_product_attention")
+def _attention(
+    reader: Reader,
+    q: Any,
+    k: Any,
+    v: Any,
+    mask: Any = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> View:
+    views = [unexpanded(reader.view(each)) for each in (q, k, v)]
+    if enable_gqa:
+        raise CannotExpressError("attention with fewer heads of keys than of queries")
+    default = views[0].shape[-1] ** -0.5
+    arguments: dict[str, Any] = {"causal": causal, "dropout": dropout}
+    if scale is not None and abs(scale - default) > 1e-9:
+        arguments["scale"] = scale
+    heads = _heads(views)
+    if heads is None:
+        views = [reader.spec(view) for view in views]
+    else:
+        arguments["heads"] = heads
+    named = {} if mask is None else {"bias": _mask(reader, mask, views[0], heads)}
+    call = reader.call("attention", arguments, [view.value for view in views])
+    call.named = named
+    if heads is not None:
+        first, last = views[0], views[2]
+        value = call.result([*first.value.shape[:-1], last.value.shape[-1]])
+        width = Axis(last.axes[-1][-1].size)
+        axes = (*first.axes[:-1], (first.axes[-1][0], width))
+        return View(value, axes, (*first.dims[:-1], (width,)))
+    return reader.result(call, views[0])
+
+
+def _heads(views: list[View]) -> int | None:
+    """Return into how many heads queries, keys and values are split, if their values hold them side by side."""
+    found = set()
+    for view in views:
+        if len(view.axes) < 2 or len(view.axes[-1]) != 2 or len(view.dims) < 3:
+            return None
+        heads, width = view.axes[-1]
+        if view.dims[-3] != (heads,) or view.dims[-1] != (width,) or view.dims[-2] != view.axes[-2]:
+            return None
+        before = tuple(dim for dim in view.dims[:-3])
+        rest = View(view.value, view.axes, before).spec_dims
+        if rest != view.axes[:-2]:
+            return None
+        found.add(heads.size)
+    return found.pop() if len(found) == 1 else None
+
+
+def _mask(reader: Reader, mask: Any, queries: View, heads: int | None) -> Any:
+    """Return what is added to the products, in the shape that `attention` reads: heads behind the leading axes."""
+    view = reader.spec(unexpanded(reader.view(mask)))
+    shape = list(view.value.shape)
+    rank = len(queries.axes) + (1 if heads is not None else 0)
+    while len(shape) > rank and shape[0] == 1:
+        shape.pop(0)
+    shape = [*[1] * (rank - len(shape)), *shape]
+    if shape != list(view.value.shape):
+        return reader.emit("reshape", {"shape": shape}, view.value, shape)
+    return view.value
+
+
+@rule("attention")
+def _multi_head_attention(reader: Reader, q: Any, k: Any, v: Any, heads: int, dropout: float, bias: bool) -> View:
+    views = [reader.spec(each) for each in (q, k, v)]
+    path = reader.place()
+    reads = [view.value for view in views]
+    if reads[1] is reads[2]:
+        reads = reads[:1] if reads[0] is reads[1] else reads[:2]
+    call = reader.call(
+        "multi_head_attention", {"heads": heads, "bias": bias, "dropout": dropout}, reads, path=path, fixed=True
+    )
+    return views[0].on(call.result(views[0].value.shape))

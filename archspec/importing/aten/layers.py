@@ -1,0 +1,193 @@
+"""Rules of layers with weights: convolutions, linear layers, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from archspec.importing.aten.common import (
+    as_list,
+    image,
+    rule,
+)
+from archspec.importing.layouts import Axis, CannotExpressError, View
+from archspec.importing.reader import Reader, Tensor
+from archspec.shapes import same_padding
+
+
+@rule("conv1d", "conv2d", "conv3d")
+def _conv(
+    reader: Reader,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> View:
+    path = reader.weight_path(weight, *([bias] if bias is not None else []))
+    view = image(reader, x)
+    filters, _, *kernel = weight.fake.shape
+    if isinstance(padding, str):
+        padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, as_list(dilation))
+    arguments: dict[str, Any] = {
+        "kernel": kernel,
+        "stride": as_list(stride),
+        "padding": as_list(padding),
+        "dilation": as_list(dilation),
+        "bias": bias is not None,
+    }
+    channels = view.value.shape[0]
+    if groups == channels and groups > 1:
+        op, arguments = "depthwise_conv", {**arguments, "multiplier": filters // channels}
+    else:
+        op, arguments = "conv", {"filters": filters, **arguments, "groups": groups}
+    return reader.result(reader.call(op, arguments, [view.value], path=path, fixed=True), view)
+
+
+def _same_padding(sizes: Sequence[int], kernel: Sequence[int], dilation: Sequence[int]) -> list[list[int]]:
+    each = [*dilation] * (len(kernel) // len(dilation))
+    return [list(same_padding(size, k, 1, d)) for size, k, d in zip(sizes, kernel, each, strict=True)]
+
+
+@rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _conv_transpose(
+    reader: Reader,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> View:
+    path = reader.weight_path(weight, *([bias] if bias is not None else []))
+    view = image(reader, x)
+    arguments = {
+        "filters": weight.fake.shape[1] * groups,
+        "kernel": list(weight.fake.shape[2:]),
+        "stride": as_list(stride),
+        "padding": as_list(padding),
+        "output_padding": as_list(output_padding),
+        "dilation": as_list(dilation),
+        "groups": groups,
+        "bias": bias is not None,
+    }
+    return reader.result(reader.call("conv_transpose", arguments, [view.value], path=path, fixed=True), view)
+
+
+@rule("linear")
+def _linear(reader: Reader, x: Any, weight: Any, bias: Any = None) -> View:
+    view = reader.view(x)
+    units = reader.node.meta["val"].shape[-1]  # type: ignore[union-attr]
+    if not view.axes or not view.dims[-1] or view.dims[-1] != view.axes[-1]:
+        view = reader.spec(view)
+    named = isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))
+    own = named and {t.path.rpartition(".")[2] for t in (weight, bias) if t is not None} <= {"weight", "bias"}
+    shape = [*view.value.shape[:-1], units]
+    if own and weight.path.endswith(".weight"):
+        path = reader.weight_path(weight, *([bias] if bias is not None else []))
+        call = reader.call("linear", {"units": units, "bias": bias is not None}, [view.value], path=path, fixed=True)
+    else:
+        reads = [reader.spec(t).value for t in (weight, bias) if t is not None]
+        call = reader.call("linear", {"units": units}, [view.value, *reads])
+    new = (Axis(units),) if units > 1 else ()
+    return View(call.result(shape), (*view.axes[:-1], new), (*view.dims[:-1], new))
+
+
+@rule("batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
+def _batch_norm(
+    reader: Reader,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
+) -> View:
+    if mean is None:
+        raise CannotExpressError("a batch norm without running statistics")
+    view = reader.view(x)
+    if len(view.dims) == 2 and view.batch == 0 and len(view.dims[0]) > 1:
+        view = reader.spec(view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
+    elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
+        view = image(reader, view)
+    path = reader.owner(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
+    arguments = {"eps": eps, "momentum": momentum, "affine": weight is not None}
+    call = reader.call("batch_norm", arguments, [view.value], path=path, fixed=True)
+    return view.on(call.result(view.value.shape))
+
+
+@rule("layer_norm", "rms_norm", "_fused_rms_norm")
+def _layer_norm(reader: Reader, x: Any, shape: Sequence[int], weight: Any = None, *rest: Any) -> View:
+    name = str(reader.node.target)  # type: ignore[union-attr]
+    op = "rms_norm" if "rms" in name else "layer_norm"
+    bias = rest[0] if op == "layer_norm" and rest else None
+    eps = rest[-1] if op == "rms_norm" and rest else rest[1] if len(rest) > 1 else 1e-5
+    if len(shape) != 1:
+        raise CannotExpressError("a layer norm over several axes")
+    view = reader.view(x)
+    at = view.axis_of(len(view.dims) - 1)
+    if at is None or at not in (0, len(view.axes) - 1):
+        view = reader.spec(view)
+        at = len(view.axes) - 1
+    arguments: dict[str, Any] = {"affine": weight is not None}
+    if eps is not None:
+        arguments["eps"] = eps
+    if at and at == len(view.axes) - 1:
+        arguments["axis"] = "last"
+    if bias is None and weight is not None and op == "layer_norm":
+        return _norm_without_bias(reader, view, at, weight, arguments)
+    path = reader.weight_path(*(t for t in (weight, bias) if t is not None)) if weight is not None else None
+    call = reader.call(op, arguments, [view.value], path=path, fixed=weight is not None)
+    return view.on(call.result(view.value.shape))
+
+
+def _norm_without_bias(reader: Reader, view: View, at: int, weight: Any, arguments: dict[str, Any]) -> View:
+    """Write a layer norm that has a factor and no constant: the norm, and the factor as a tensor of its module."""
+    shape = view.value.shape
+    with reader.inside(reader.weight_path(weight)):
+        normed = reader.call("layer_norm", {**arguments, "affine": False}, [view.value], path="").result(shape)
+        factor = reader.view(weight).value
+        behind = len(view.axes) - 1 - at
+        if behind:
+            factor = reader.emit("reshape", {"shape": [shape[at], *[1] * behind]}, factor, [shape[at], *[1] * behind])
+        return view.on(reader.call("multiply", {}, [normed, factor], path="").result(shape))
+
+
+def _normalized(reader: Reader, x: Any, op: str, arguments: dict[str, Any], weight: Any, bias: Any) -> View:
+    """Apply a norm of an image, with a factor and a constant or without."""
+    view = image(reader, x)
+    path = reader.weight_path(weight, bias) if weight is not None else None
+    arguments = {**arguments, "affine": weight is not None}
+    call = reader.call(op, arguments, [view.value], path=path, fixed=weight is not None)
+    return view.on(call.result(view.value.shape))
+
+
+@rule("group_norm")
+def _group_norm(
+    reader: Reader, x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+) -> View:
+    return _normalized(reader, x, "group_norm", {"groups": groups, "eps": eps}, weight, bias)
+
+
+@rule("instance_norm")
+def _instance_norm(
+    reader: Reader, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, use: bool, m: float, eps: float, *_: Any
+) -> View:
+    if mean is not None:
+        raise CannotExpressError("an instance norm with running statistics")
+    return _normalized(reader, x, "instance_norm", {"eps": eps}, weight, bias)
+
+
+@rule("prelu")
+def _prelu(reader: Reader, x: Any, weight: Any) -> View:
+    view = image(reader, x)
+    arguments = {"num_parameters": weight.fake.shape[0]}
+    call = reader.call("prelu", arguments, [view.value], path=reader.weight_path(weight), fixed=True)
+    return view.on(call.result(view.value.shape))
