@@ -89,7 +89,7 @@ CONVOLUTION_BAD = [
     bad("value", "padding: expected a pair [before, after], got a list of 3", IMAGE, kernel=1, padding=[[1, 1, 1], 0]),
     bad("limit", "exceeds the limit", IMAGE, kernel=10**30),
     bad("type", "bias: expected true or false, got the text 'no'", IMAGE, kernel=1, bias="no"),
-    TWO_INPUTS,
+    bad("shape", "weight: expected a free tensor, got 12x9x8", IMAGE, IMAGE, kernel=1),
 ]
 
 
@@ -175,6 +175,8 @@ SAMPLES: dict[str, Samples] = {
             good(IMAGE, filters=7, kernel=[2, 3], dilation=2, stride=2, padding="same"),
             good(IMAGE, filters=7, kernel=3, padding=5),
             good(VOLUME, filters=6, kernel=3, padding=2, dilation=2, groups=3, bias=False),
+            good(IMAGE, (6, 4, 3, 3), filters=6, kernel=3, groups=3, stride=2)._replace(leads=(Lead.BATCH, Lead.NONE)),
+            good(LINE, (5, 12, 1), (5,), filters=5)._replace(leads=(Lead.BATCH, Lead.NONE, Lead.NONE)),
         ],
         [
             *with_filters(CONVOLUTION_BAD),
@@ -214,6 +216,7 @@ SAMPLES: dict[str, Samples] = {
             *WINDOW_GOOD,
             good(IMAGE, kernel=3, padding=1, multiplier=2, bias=False),
             good(VOLUME, kernel=3, dilation=2, padding="half"),
+            good(IMAGE, (12, 1, 3, 3), (12,), kernel=3)._replace(leads=(Lead.BATCH, Lead.NONE, Lead.NONE)),
         ],
         [
             *CONVOLUTION_BAD,
@@ -227,6 +230,7 @@ SAMPLES: dict[str, Samples] = {
             good(LINE, filters=5, kernel=3),
             good(LINE, filters=5, kernel=4, stride=3, padding=2, output_padding=2),
             good(IMAGE, filters=6, kernel=2, stride=2),
+            good(IMAGE, (12, 2, 2, 2), filters=6, kernel=2, stride=2, groups=3)._replace(leads=(Lead.BATCH, Lead.NONE)),
             good(IMAGE, filters=6, kernel=[2, 3], stride=[2, 1], padding=[1, 0], groups=3, bias=False),
             good(IMAGE, filters=6, kernel=3, stride=2, padding="half", output_padding=[1, 0]),
             good(IMAGE, filters=6, kernel=3, dilation=3, output_padding=2),

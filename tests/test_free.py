@@ -214,6 +214,24 @@ layers:
             *("type", 4, "linear: expected floats, got the integers of 4", "`2.0`"),
         ),
         (
+            "  - parameter: {name: w, shape: [4, 8, 3]}\n  - conv: {from: [input, w], filters: 4, kernel: 3}\n",
+            *("shape", 4, "weight: expected [4, 8, 3, 3], got 4x8x3 (w)", ""),
+        ),
+        (
+            "  - relu\n  - conv: {from: [input, relu], filters: 4}\n",
+            *("shape", 4, "weight: expected a free tensor, got 8x4x4 (relu)", "merge what it is to read"),
+        ),
+        (
+            "  - parameter: {name: w, shape: [4, 8, 2, 2]}\n"
+            "  - conv: {from: [input, w], filters: 4, kernel: 2, padding: same}\n",
+            *("value", 4, "padding: expected the same number on both sides", "put a `pad` before it"),
+        ),
+        (
+            "  - parameter: {name: w, shape: [4, 8, 1, 1]}\n  - parameter: {name: b, shape: [4]}\n"
+            "  - conv: {from: [input, w, b], filters: 4, bias: false}\n",
+            *("argument", 5, "expected no third input, since `bias` is false", ""),
+        ),
+        (
             "  - parameter: {name: t, shape: [3]}\n  - buffer: {name: i, values: [0, 1]}\n  - neg: {name: n, from: i}\n"
             "  - gather: {name: q, from: [t, n]}\n  - relu: {from: input}\n  - multiply: [relu, q]\n",
             *("type", 6, "gather: expected an index of integers, got what is computed of free tensors", "no point"),
@@ -238,6 +256,44 @@ def test_errors(layers: str, code: str, place: int, message: str, help: str) -> 
     assert (first.code, first.span and first.span.line) == (code, place)
     assert message in first.message
     assert help in (first.help or "")
+
+
+STANDARDIZED = """\
+input: [4, 6, 6]
+layers:
+  - parameter: {{name: own, shape: {shape}, init: {{normal: 1}}}}
+  - parameter: {{name: offset, shape: [6], init: {{normal: 1}}}}
+  - reshape: {{name: rows, from: own, shape: {rows}}}
+  - layer_norm: {{name: standard, from: rows, axis: last, affine: false}}
+  - reshape: {{name: weight, from: standard, shape: {shape}}}
+  - {op}: {{name: layer, from: [input, weight, offset], {arguments}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "arguments", "made"),
+    [
+        (
+            "conv",
+            [6, 2, 3, 3],
+            "filters: 6, kernel: 3, stride: 2, padding: 1, groups: 2",
+            "Conv2d(4, 6, 3, 2, 1, 1, 2)",
+        ),
+        ("conv_transpose", [4, 6, 3, 3], "filters: 6, kernel: 3, stride: 2", "ConvTranspose2d(4, 6, 3, 2)"),
+        ("linear", [6, 6], "units: 6", "Linear(6, 6)"),
+    ],
+)
+def test_a_layer_is_given_weights_that_are_computed(op: str, shape: list[int], arguments: str, made: str) -> None:
+    """It computes what torch's own module computes with these weights, and owns none itself."""
+    rows = [shape[0], torch.Size(shape[1:]).numel()]
+    network, module = build(STANDARDIZED.format(op=op, shape=shape, rows=rows, arguments=arguments))
+    assert [*module.state_dict()] == ["own", "offset"]
+    layer = eval(f"torch.nn.{made}")
+    weight = torch.nn.functional.layer_norm(module.own.flatten(1), rows[1:]).reshape(shape)
+    layer.load_state_dict({"weight": weight, "bias": module.offset})
+    x = torch.randn(2, 4, 6, 6)
+    torch.testing.assert_close(module(x), layer(x))
+    assert archspec.verify(network).passed
 
 
 def test_an_output_depends_on_the_input() -> None:

@@ -19,6 +19,7 @@ from archspec.errors import CODES, Complaint
 from archspec.ops import FAMILIES, OPS
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import REQUIRED, Float, Int, arg
+from archspec.ops.given_weights import TakesWeights
 from archspec.report.op_reference import example
 from archspec.schema import SCOPES, STEP_KEYS
 from archspec.shapes import Lead, Shape
@@ -64,7 +65,8 @@ def test_samples_cover_the_op(op: str) -> None:
     """Each argument is set to something, each rank occurs, and what is required is left out once."""
     cls, samples = OPS[op], SAMPLES[op]
     assert {name for use in samples.good for name in use.arguments} == set(cls.fields)
-    assert {len(shape) - 1 for use in samples.good for shape in use.inputs} == set(cls.ranks)
+    read = [use.inputs[:1] if issubclass(cls, TakesWeights) else use.inputs for use in samples.good]
+    assert {len(shape) - 1 for shapes in read for shape in shapes} == set(cls.ranks)
     missing = {f"missing argument `{name}`" for name, field in cls.fields.items() if field.default is REQUIRED}
     assert all(any(text in use.message for use in samples.bad) for text in missing)
 

@@ -201,7 +201,12 @@ ERRORS = [
     ),
     ("use: {step: head, form: input}", "argument", "use: unknown argument `form`", "did you mean `from`?"),
     ("use", "argument", "use: missing argument `step`", "`use: NAME` applies the step NAME again"),
-    ("use: {step: head, from: [input, relu]}", "argument", "use: `head`: conv: expected one input, got 2", ""),
+    (
+        "use: {step: head, from: [input, relu]}",
+        "shape",
+        "use: `head`: conv: weight: expected a free tensor, got 8x32x32",
+        "merge what it is to read",
+    ),
     ("reuse: head", "op", "unknown op `reuse`", "`use: NAME` applies the step NAME again"),
 ]
 

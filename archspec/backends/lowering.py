@@ -274,8 +274,8 @@ def _fitted(scope: _Scope, node: Node, reads: tuple[int, ...]) -> tuple[int, ...
     found = list(reads)
     for position, number in enumerate(reads):
         fit = node.op.fits(position)
-        if fit == "unsqueeze":
-            found[position] = scope.add(Step(node.name, "torch.unsqueeze", (number,), (("dim", 0),)))
+        if fit in ("unsqueeze", "squeeze"):
+            found[position] = scope.add(Step(node.name, f"torch.{fit}", (number,), (("dim", 0),)))
         elif fit == "expand":
             batched = reads[node.op.leads.index(Lead.BATCH)]
             axes = len(node.op.inputs[position])

@@ -225,6 +225,13 @@ class _Alignment:
         given = [reads for reads in lists if reads is not None]
         if any(len(reads) != len(given[0]) for reads in given):
             raise DoNotAlignError(f"{step.op}: reads")
+        for at in range(len(given[0])):
+            if all(isinstance(reads[at], (int, float)) for reads in given):
+                found = self._unify(
+                    [ABSENT if r is None else r[at] for r in lists], FACTORS.get(step.op, "number"), step
+                )
+                for reads in given:
+                    reads[at] = found
         if all(_same_reads(reads, given[0]) for reads in given):
             return list(given[0])
         for candidate in _orders(max(given, key=lambda reads: sum(isinstance(read, Made) for read in reads)), step):
@@ -284,6 +291,9 @@ class _Alignment:
                 members = self.found.members[step]
                 self._check_results(step.body, [m.body if m is not None else None for m in members])
 
+
+FACTORS = {"multiply": "factor", "divide": "divisor", "add": "offset", "subtract": "offset"}
+"""What a number among the operands of an op is called as a param."""
 
 COMMUTATIVE = frozenset({"add", "multiply"})
 

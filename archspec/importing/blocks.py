@@ -252,6 +252,7 @@ def _fill(template: Template, solution: Solution) -> None:
     for step in walk(template.body):
         step.arguments = {name: _filled(value, fills) for name, value in step.arguments.items()}
         step.repeat = _filled(step.repeat, fills)
+        step.map_reads(lambda read: _filled(read, fills))
         if isinstance(step.op, Hole):
             step.op = fills[step.op]
         if step in solution.conditions:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, count, pairwise
 from typing import Any
 
-from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
+from archspec.importing.alignment import FACTORS, PLAIN_ACTIVATIONS, Hole, Template
 from archspec.importing.tree import Step
 from archspec.importing.values import ABSENT, VARYING, Code, alike, rounded, same
 from archspec.names import value_name_fault
@@ -114,7 +114,22 @@ class _Solver:
         """Return the values that may stand in a hole, by the expressions for them: those of its own kind."""
         kind = self._kind(hole)
         found = {param.name: param.values for param in self.found.params if self.kinds[param] == kind}
-        return {**found, **self._facts(hole.step)} if kind == "size" else found
+        if kind != "size":
+            return found
+        found.update(self._facts(hole.step))
+        return {**found, **self._of_weights(found)} if hole.argument == "shape" else found
+
+    def _of_weights(self, sizes: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Return what the shapes of given weights hold besides: a kernel, and channels times its area."""
+        found = {}
+        for kernel in self.found.params:
+            if self.kinds[kernel] == "kernel" and all(isinstance(value, int) for value in kernel.values):
+                found[kernel.name] = kernel.values
+                for name, values in sizes.items():
+                    if ABSENT not in values:
+                        area = [size * side * side for size, side in zip(values, kernel.values, strict=True)]
+                        found[f"{name} * {kernel.name} ** 2"] = area
+        return found
 
     def _kind(self, hole: Hole) -> str:
         if hole.argument in SIZES:
@@ -149,7 +164,9 @@ class _Solver:
                 if other is not hole and self._kind(other) == self._kind(hole)
             )
 
-        best = max(holes, key=lambda hole: (explained(hole), -_changes(hole.values)))
+        # What a shape holds follows from what is meant by it: from `filters`, or a `kernel`.
+        named = [hole for hole in holes if hole.argument != "shape"] or holes
+        best = max(named, key=lambda hole: (explained(hole), -_changes(hole.values)))
         name, values, text = best.argument, best.values, None
         for fact, sizes in self._facts(best.step).items() if self._kind(best) == "size" else ():
             ratio = _ratios(values, sizes)
@@ -159,7 +176,9 @@ class _Solver:
                 text = f"{fact} {word} "
                 break
         place = self.template.holes.index(best)
-        param = Param(self._name(name, best.step), [rounded(value) for value in values], place=place)
+        if best.argument not in FACTORS.values():  # those are part of what is computed, to the last bit
+            values = [rounded(value) for value in values]
+        param = Param(self._name(name, best.step), values, place=place)
         self.found.params.append(param)
         self.kinds[param] = self._kind(best) if text is None else "ratio"
         self.found.fills[best] = Code((text or "") + param.name)

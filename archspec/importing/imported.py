@@ -295,6 +295,7 @@ def _written(
         program = _sketch(program)
     head = "".join(f"# {line}\n" for line in ["A sketch. Missing:", *(f"  {printable(str(each))}" for each in missing)])
     head = head if missing else ""
+    found = None
     if not options.flat:
         try:
             text = head + recover(program)
@@ -306,4 +307,9 @@ def _written(
                 return found
             options.tell("this proof failed: one step a layer instead, without blocks and repeats")
     text = head + recover(program, flat=True)
-    return Imported(program.name, text, prove_it(text), missing, flat=True, weights=weights)
+    flat = Imported(program.name, text, prove_it(text), missing, flat=True, weights=weights)
+    return flat if found is None or _failures(flat) < _failures(found) else found
+
+
+def _failures(imported: Imported) -> int:
+    return sum(not check.passed for check in imported.proof.checks)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
-from archspec.importing.calls import Call, Program, Value
+from archspec.importing.calls import Call, Part, Program, Value
 from archspec.shapes import same_padding
 
 
@@ -80,7 +81,12 @@ def padding_at_its_layer(program: Program) -> None:
         if len(found) != 1 or result in outputs or "mode" in pad.arguments or not isinstance(read, Value):
             continue
         layer = found[0]
-        if layer.op not in fitting or layer.arguments.get("padding", 0) != 0 or layer.arguments.get("ceil_mode"):
+        if (
+            layer.op not in fitting
+            or len(layer.reads) > 1
+            or layer.arguments.get("padding", 0) != 0
+            or layer.arguments.get("ceil_mode")
+        ):
             continue
         pairs = _pairs(pad.arguments["padding"], len(read.shape) - 1)
         layer.arguments["padding"] = _padding(layer, pairs, read.shape[1:])
@@ -112,6 +118,21 @@ def _padding(layer: Call, pairs: list[list[int]], sizes: Sequence[int]) -> Any:
     return pairs
 
 
+def free_tensors_in_order(program: Program) -> None:
+    """Put the parameters and buffers of each module in the order of the source's keys: they read nothing."""
+    place = {key: number for number, key in enumerate(program.keys)}
+    scopes: dict[tuple[Part, ...], list[Call]] = {}
+    for call in program.calls:
+        if call.op in ("parameter", "buffer") and call.path in place:
+            scopes.setdefault(call.within, []).append(call)
+    for calls in scopes.values():
+        if all(place[one.path] < place[other.path] for one, other in pairwise(calls)):
+            continue
+        program.calls = [call for call in program.calls if call is calls[0] or call not in calls]
+        at = program.calls.index(calls[0])
+        program.calls[at : at + 1] = sorted(calls, key=lambda call: place[call.path])
+
+
 def _readers(program: Program) -> dict[Value, list[Call]]:
     """Return the calls that read each value."""
     found: dict[Value, list[Call]] = {}
@@ -122,4 +143,9 @@ def _readers(program: Program) -> dict[Value, list[Call]]:
     return found
 
 
-RULES: tuple[Callable[[Program], None], ...] = (padding_at_its_layer, concat_of_concat, concat_at_its_layer)
+RULES: tuple[Callable[[Program], None], ...] = (
+    padding_at_its_layer,
+    concat_of_concat,
+    concat_at_its_layer,
+    free_tensors_in_order,
+)

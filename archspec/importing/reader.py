@@ -221,7 +221,7 @@ class Reader:
 
     def _flattened(self, result: Any) -> Any:
         """Write a `flatten` where the source has it, rather than where its result is read; so a module of its own."""
-        if not isinstance(result, View) or result.is_plain or result.value.call is None:
+        if not isinstance(result, View) or result.is_plain or result.value.call is None or not result.has_samples:
             return result
         if self.in_sequential():
             return materialized(result, self.emit)

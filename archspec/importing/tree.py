@@ -37,7 +37,8 @@ class Made:
     result: int | None = None
 
 
-Read: TypeAlias = "Input | Made | int | float"
+Read: TypeAlias = "Input | Made | int | float | Any"
+"""What a step reads. A number may become a hole of a template, and then an expression."""
 
 
 @dataclass(eq=False)

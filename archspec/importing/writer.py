@@ -158,8 +158,8 @@ class _Writer:
     # Reads.
 
     def _reference(self, read: Read, names: _Names) -> Any:
-        if isinstance(read, (int, float)):
-            return read
+        if isinstance(read, (int, float, Code)):
+            return text(read)
         if isinstance(read, Input):
             if names.scope is None:
                 return names.inputs[read.index]

@@ -388,8 +388,8 @@ class Op:
         """Return what torch has to do with an input before the op reads it, for want of a batch.
 
         Returns:
-            `unsqueeze` for an axis of size 1 in place of the batch, `expand` for copies along the batch of the others;
-            empty for nothing.
+            `unsqueeze` for an axis of size 1 in place of the batch, `squeeze` to take such an axis away, `expand` for
+            copies along the batch of the others; empty for nothing.
         """
         if not self.leads or self.leads[position] is Lead.BATCH or self.broadcasts:
             return ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
-from archspec.ops.base import Call, Op
+from archspec.ops.base import Call
 from archspec.ops.fields import Bool, Int, Padding, Sizes, arg
+from archspec.ops.given_weights import TakesWeights
 from archspec.ops.initial import UNIFORM_BY_FAN
 from archspec.ops.windows import (
     DILATION_WORDS,
@@ -30,7 +32,7 @@ GROUP_WORDS = ("group", "num_groups", "n_groups", "cardinality")
 BIAS_WORDS = ("use_bias", "with_bias", "has_bias", "bias_term", "biases")
 
 
-class _Convolution(Op):
+class _Convolution(TakesWeights):
     """What the convolutions share. Abstract."""
 
     wants = gives = "image"
@@ -40,6 +42,8 @@ class _Convolution(Op):
     color = "#cfe2f3"
     overwritable = True
 
+    function: ClassVar[str] = "F.conv*d"
+    """The function that is called where it is given weights."""
     kernel: Shape
     stride: Shape
     padding: tuple[Pair, ...]
@@ -56,6 +60,12 @@ class _Convolution(Op):
         """How many groups the channels are split into."""
         raise NotImplementedError
 
+    def check_given(self) -> None:
+        super().check_given()
+        if self.is_given_weights and not symmetric(self.padding):
+            message = "padding: expected the same number on both sides of an axis where the weights are given"
+            raise self.error("value", message, "padding", "put a `pad` before it")
+
     def check_groups(self) -> None:
         """Check that both channel counts divide into the groups, as torch.nn.Conv2d does."""
         for channels, of in ((self.channels, "input channels"), (self.out_channels, "filters")):
@@ -69,9 +79,10 @@ class _Convolution(Op):
         axes = zip(self.spatial, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         out = tuple(window_out(*axis) for axis in axes)
         check_output(self, out, self.kernel, self.padding, self.dilation)
+        self.check_given()
         return (self.out_channels, *out)
 
-    def weights(self) -> dict[str, Shape]:
+    def own_weights(self) -> dict[str, Shape]:
         weight = {"weight": (self.out_channels, self.channels // self.group_count, *self.kernel)}
         return {**weight, "bias": (self.out_channels,)} if self.bias else weight
 
@@ -81,17 +92,26 @@ class _Convolution(Op):
     def calls(self) -> tuple[Call, ...]:
         even = symmetric(self.padding)
         arguments: dict[str, Any] = {
-            "in_channels": self.channels,
-            "out_channels": self.out_channels,
-            "kernel_size": one_or_all(self.kernel),
             "stride": one_or_all(self.stride),
             "padding": one_or_all(tuple(low for low, _ in self.padding)) if even else 0,
             "dilation": one_or_all(self.dilation),
             "groups": self.group_count,
+        }
+        conv = self.call(arguments)
+        return (conv,) if even else (pad_call(self.padding), conv)
+
+    def call(self, arguments: Mapping[str, Any]) -> Call:
+        """Return the call of its module, or of the function where it is given weights, with these arguments."""
+        if self.is_given_weights:
+            return Call(self.function.replace("*", str(self.rank)), arguments)
+        own = {
+            "in_channels": self.channels,
+            "out_channels": self.out_channels,
+            "kernel_size": one_or_all(self.kernel),
+            **arguments,
             "bias": self.bias,
         }
-        conv = Call(self.torch_name, arguments)
-        return (conv,) if even else (pad_call(self.padding), conv)
+        return Call(self.torch_name, own)
 
     def summary(self) -> str:
         groups = f", {self.group_count} groups" if self.group_count > 1 else ""
@@ -99,7 +119,11 @@ class _Convolution(Op):
 
 
 class Conv(_Convolution):
-    """Convolution over one to three spatial axes (torch.nn.Conv1d, Conv2d, Conv3d)."""
+    """Convolution over one to three spatial axes (torch.nn.Conv1d, Conv2d, Conv3d).
+
+    With `from: [x, weight]`, or `[x, weight, bias]`, it has no weights of its own, but reads free tensors, or what is
+    computed from such, as weights that are standardised: `[filters, channels / groups, *kernel]` and `[filters]`.
+    """
 
     op = "conv"
     torch = "nn.Conv*d"
@@ -175,6 +199,7 @@ class ConvTranspose(_Convolution):
 
     op = "conv_transpose"
     torch = "nn.ConvTranspose*d"
+    function = "F.conv_transpose*d"
     also_called = (
         *("deconv", "deconvolution", "deconv1d", "deconv2d", "deconv3d", "upconv", "up_conv", "upconvolution"),
         *("convtranspose", "convtranspose1d", "convtranspose2d", "convtranspose3d", "conv_transpose1d"),
@@ -222,9 +247,10 @@ class ConvTranspose(_Convolution):
         out = tuple(size - low - high + extra for size, (low, high), extra in trims)
         if min(out) < 1:
             raise self.error("shape", f"the padding leaves no output: {shape_text(out)}", "padding")
+        self.check_given()
         return (self.filters, *out)
 
-    def weights(self) -> dict[str, Shape]:
+    def own_weights(self) -> dict[str, Shape]:
         weight = {"weight": (self.channels, self.filters // self.groups, *self.kernel)}
         return {**weight, "bias": (self.filters,)} if self.bias else weight
 
@@ -233,17 +259,13 @@ class ConvTranspose(_Convolution):
 
     def calls(self) -> tuple[Call, ...]:
         arguments: dict[str, Any] = {
-            "in_channels": self.channels,
-            "out_channels": self.filters,
-            "kernel_size": one_or_all(self.kernel),
             "stride": one_or_all(self.stride),
             "padding": one_or_all(tuple(low for low, _ in self.padding)),
             "output_padding": one_or_all(self.output_padding),
             "groups": self.groups,
-            "bias": self.bias,
             "dilation": one_or_all(self.dilation),
         }
-        return (Call(self.torch_name, arguments),)
+        return (self.call(arguments),)
 
 
 OPS = (Conv, DepthwiseConv, ConvTranspose)

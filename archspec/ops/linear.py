@@ -5,11 +5,12 @@ from __future__ import annotations
 from archspec.errors import Complaint
 from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import Bool, Float, Int, arg
+from archspec.ops.given_weights import TakesWeights
 from archspec.ops.initial import UNIFORM_BY_FAN
-from archspec.shapes import Lead, Shape, elements, shape_text
+from archspec.shapes import Shape, elements, shape_text
 
 
-class Linear(Op):
+class Linear(TakesWeights):
     """Fully connected layer: every unit reads all features, that is the last axis (torch.nn.Linear).
 
     With `from: [x, weight]`, or `[x, weight, bias]`, it has no weights of its own, but reads free tensors of the shapes
@@ -18,10 +19,6 @@ class Linear(Op):
 
     op = "linear"
     torch = "nn.Linear"
-    counts = (1, 2, 3)
-    operand_names = ("x", "weight", "bias")
-    reads_parts = False
-    commutative = False
     also_called = (
         *("dense", "fc", "fully_connected", "fullyconnected", "full", "inner_product", "innerproduct", "gemm"),
         *("affine", "dense_layer", "linear_layer", "fc_layer", "lin"),
@@ -56,23 +53,8 @@ class Linear(Op):
         return self.input[-1]
 
     def infer(self) -> Shape:
-        expected = ((self.units, self.features), (self.units,))
-        for place, shape in enumerate(self.inputs[1:], start=1):
-            name, wanted = self.operand_names[place], expected[place - 1]
-            if not self.leads or self.leads[place] is not Lead.NONE:
-                help = (
-                    "merge what it is to read: `add`, `multiply` or `concat`; a weight that is given is a `parameter` "
-                    "without `batch: true`, or elementwise work on one"
-                )
-                raise self.error("shape", f"{name}: expected a free tensor, got {self.operand(place)}", "from", help)
-            if shape != wanted:
-                raise self.error("shape", f"{name}: expected {list(wanted)}, got {self.operand(place)}", "from")
-        if len(self.inputs) == 3 and not self.bias:
-            raise self.error("argument", "expected no third input, since `bias` is false", "from")
+        self.check_given()
         return (*self.input[:-1], self.units)
-
-    def fits(self, position: int) -> str:
-        return "" if position else super().fits(0)
 
     def surprise(self) -> Complaint | None:
         if self.input[-1] != 1 or elements(self.input) == 1:
@@ -80,9 +62,7 @@ class Linear(Op):
         message = f"it reads the last axis of {shape_text(self.input)}, which has a single value"
         return self.error("shape", message, help="put `- flatten` before it")
 
-    def weights(self) -> dict[str, Shape]:
-        if len(self.inputs) > 1:
-            return {}
+    def own_weights(self) -> dict[str, Shape]:
         weight: dict[str, Shape] = {"weight": (self.units, self.features)}
         return {**weight, "bias": (self.units,)} if self.bias else weight
 
@@ -90,7 +70,7 @@ class Linear(Op):
         return elements(self.output) * self.features
 
     def calls(self) -> tuple[Call, ...]:
-        if len(self.inputs) > 1:
+        if self.is_given_weights:
             return (Call("F.linear"),)
         arguments = {"in_features": self.features, "out_features": self.units, "bias": self.bias}
         return (Call(self.torch_name, arguments),)

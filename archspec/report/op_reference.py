@@ -42,7 +42,8 @@ def op_table(op: type[Op]) -> Table:
     elif op.operand_names:
         names = " or ".join(f"[{', '.join(op.operand_names[:count])}]" for count in op.counts[1:] or (op.arity,))
         default = "-" if op.counts else "required"
-        table.rows.append(("from", "names of steps", default, f"what it reads: {names}, or the parts of a `split`"))
+        parts = ", or the parts of a `split`" if op.reads_parts else ""
+        table.rows.append(("from", "names of steps", default, f"what it reads: {names}{parts}"))
     for name, field in op.fields.items():
         if field.internal:
             continue

@@ -16,7 +16,7 @@ from archspec.importing.aten.common import (
     unary,
     unexpanded,
 )
-from archspec.importing.layouts import CannotExpressError, View, is_batch
+from archspec.importing.layouts import CannotExpressError, View, is_batch, plain
 from archspec.importing.reader import Reader, Tensor, axis_name
 
 # Arithmetic.
@@ -53,6 +53,8 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
         if aligned is not None:
             values = [aligned if free[0] is left else left.value, aligned if free[0] is right else right.value]
             return other.on(reader.call(op, {}, values).result(other.value.shape))
+    if len(free) == 2:
+        return _of_free(reader, left, right, op)
     # A rank that is missing is an axis of size 1 in front.
     rank = max(len(left.dims), len(right.dims))
     if not free and len(left.dims) != len(right.dims):
@@ -66,6 +68,19 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
     if op != "multiply" and not free and left.value.shape != right.value.shape:
         arguments["broadcast"] = True
     return reader.result(reader.call(op, arguments, values), like)
+
+
+def _of_free(reader: Reader, left: View, right: View, op: str) -> View:
+    """Apply an op to two free tensors, of which one is stretched, or both."""
+    shape = tuple(torch.broadcast_shapes(left.shape, right.shape))  # type: ignore[no-untyped-call]
+    batched = left.batch == 0 and len(left.dims) == len(shape) or right.batch == 0 and len(right.dims) == len(shape)
+    if batched:
+        left, right = (view if view.batch == 0 else _stripped(view, len(shape)) for view in (left, right))
+    values = [reader.spec(view).value for view in (left, right)]
+    own = shape[1:] if batched else shape
+    stretched = op != "multiply" and own not in (value.shape for value in values)
+    call = reader.call(op, {"broadcast": True} if stretched else {}, values)
+    return plain(call.result(own), shape, 0 if batched else None, 1)
 
 
 def _aligned(reader: Reader, free: View, other: View) -> Any:

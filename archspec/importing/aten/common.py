@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from archspec.importing.layouts import CannotExpressError, View, is_batch, plain
-from archspec.importing.reader import Reader
+from archspec.importing.reader import Reader, Tensor
 from archspec.importing.rules import Rule, registering
 
 RULES: dict[str, Rule] = {}
 """The rule of each op, by its name without overload, and without the `_` of one that works in place."""
 
 rule = registering(RULES)
+
+
+def shape_of(tensor: Any) -> tuple[int, ...]:
+    """Return the shape of a tensor as the source has it: of a weight, of a constant, or of what is computed."""
+    if isinstance(tensor, Tensor):
+        return tuple(tensor.fake.shape)
+    return tuple(tensor.shape)
 
 
 def unary(reader: Reader, x: Any, op: str, arguments: dict[str, Any] | None = None) -> View:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
+from torch.export.graph_signature import InputKind
+
+from archspec.importing.aten.arithmetic import binary
 from archspec.importing.aten.common import (
     as_list,
     image,
     rule,
+    shape_of,
+    to_shape,
 )
+from archspec.importing.calls import Call, Value
 from archspec.importing.layouts import Axis, CannotExpressError, View
 from archspec.importing.reader import Reader, Tensor
 from archspec.shapes import same_padding
@@ -26,9 +33,8 @@ def _conv(
     dilation: Any = 1,
     groups: int = 1,
 ) -> View:
-    path = reader.weight_path(weight, *([bias] if bias is not None else []))
     view = image(reader, x)
-    filters, _, *kernel = weight.fake.shape
+    filters, _, *kernel = shape_of(weight)
     if isinstance(padding, str):
         padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, as_list(dilation))
     arguments: dict[str, Any] = {
@@ -36,14 +42,35 @@ def _conv(
         "stride": as_list(stride),
         "padding": as_list(padding),
         "dilation": as_list(dilation),
-        "bias": bias is not None,
     }
     channels = view.value.shape[0]
     if groups == channels and groups > 1:
         op, arguments = "depthwise_conv", {**arguments, "multiplier": filters // channels}
     else:
         op, arguments = "conv", {"filters": filters, **arguments, "groups": groups}
-    return reader.result(reader.call(op, arguments, [view.value], path=path, fixed=True), view)
+    return reader.result(_layer(reader, op, arguments, view, weight, bias), view)
+
+
+def _layer(reader: Reader, op: str, arguments: dict[str, Any], view: View, weight: Any, bias: Any) -> Call:
+    """Add the call of a layer that owns its weights, or that is given them where they are no module's own."""
+    given = [tensor for tensor in (weight, bias) if tensor is not None]
+    if all(isinstance(tensor, Tensor) and tensor.kind is InputKind.PARAMETER for tensor in given):
+        names = [tensor.path.rpartition(".")[2] for tensor in given]
+        if names == ["weight", "bias"][: len(names)] and len({tensor.path.rpartition(".")[0] for tensor in given}) == 1:
+            path = reader.weight_path(*given)
+            arguments = {**arguments, "bias": bias is not None}
+            return reader.call(op, arguments, [view.value], path=path, fixed=True)
+    return reader.call(op, arguments, [view.value, *(_given(reader, tensor) for tensor in given)])
+
+
+def _given(reader: Reader, tensor: Any) -> Value:
+    """Return a weight that is computed, or that no module of a layer has, as a free tensor in torch's own shape."""
+    view = reader.spec(tensor)
+    if view.has_samples:
+        raise CannotExpressError("a layer whose weights depend on the input")
+    if view.value.shape != shape_of(tensor):
+        raise CannotExpressError("a layer whose weights have one filter, and are computed")
+    return view.value
 
 
 def _same_padding(sizes: Sequence[int], kernel: Sequence[int], dilation: Sequence[int]) -> list[list[int]]:
@@ -63,19 +90,18 @@ def _conv_transpose(
     groups: int = 1,
     dilation: Any = 1,
 ) -> View:
-    path = reader.weight_path(weight, *([bias] if bias is not None else []))
     view = image(reader, x)
+    _, filters, *kernel = shape_of(weight)
     arguments = {
-        "filters": weight.fake.shape[1] * groups,
-        "kernel": list(weight.fake.shape[2:]),
+        "filters": filters * groups,
+        "kernel": kernel,
         "stride": as_list(stride),
         "padding": as_list(padding),
         "output_padding": as_list(output_padding),
         "dilation": as_list(dilation),
         "groups": groups,
-        "bias": bias is not None,
     }
-    return reader.result(reader.call("conv_transpose", arguments, [view.value], path=path, fixed=True), view)
+    return reader.result(_layer(reader, "conv_transpose", arguments, view, weight, bias), view)
 
 
 @rule("linear")
@@ -84,15 +110,8 @@ def _linear(reader: Reader, x: Any, weight: Any, bias: Any = None) -> View:
     units = reader.node.meta["val"].shape[-1]  # type: ignore[union-attr]
     if not view.axes or not view.dims[-1] or view.dims[-1] != view.axes[-1]:
         view = reader.spec(view)
-    named = isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))
-    own = named and {t.path.rpartition(".")[2] for t in (weight, bias) if t is not None} <= {"weight", "bias"}
     shape = [*view.value.shape[:-1], units]
-    if own and weight.path.endswith(".weight"):
-        path = reader.weight_path(weight, *([bias] if bias is not None else []))
-        call = reader.call("linear", {"units": units, "bias": bias is not None}, [view.value], path=path, fixed=True)
-    else:
-        reads = [reader.spec(t).value for t in (weight, bias) if t is not None]
-        call = reader.call("linear", {"units": units}, [view.value, *reads])
+    call = _layer(reader, "linear", {"units": units}, view, weight, bias)
     new = (Axis(units),) if units > 1 else ()
     return View(call.result(shape), (*view.axes[:-1], new), (*view.dims[:-1], new))
 
@@ -110,9 +129,9 @@ def _batch_norm(
     eps: float,
     *_: Any,
 ) -> View:
-    if mean is None:
-        raise CannotExpressError("a batch norm without running statistics")
     view = reader.view(x)
+    if mean is None:
+        return _standardized(reader, view, weight, bias, eps)
     if len(view.dims) == 2 and view.batch == 0 and len(view.dims[0]) > 1:
         view = reader.spec(view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
     elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
@@ -121,6 +140,20 @@ def _batch_norm(
     arguments = {"eps": eps, "momentum": momentum, "affine": weight is not None}
     call = reader.call("batch_norm", arguments, [view.value], path=path, fixed=True)
     return view.on(call.result(view.value.shape))
+
+
+def _standardized(reader: Reader, view: View, weight: Any, bias: Any, eps: float) -> View:
+    """Write a batch norm over a batch of one, without running statistics: how weights are standardised."""
+    if view.has_samples or view.shape[0] != 1:
+        raise CannotExpressError("a batch norm without running statistics")
+    shape = view.shape
+    rows = reader.spec(to_shape(reader, view, (shape[1], prod(shape[2:]))))
+    arguments = {"eps": eps, "affine": False, "axis": "last"}
+    found = rows.on(reader.call("layer_norm", arguments, [rows.value]).result(rows.value.shape))
+    for op, tensor in (("multiply", weight), ("add", bias)):
+        if tensor is not None:
+            found = binary(reader, found, to_shape(reader, reader.view(tensor), (shape[1], 1)), op)
+    return to_shape(reader, found, shape)
 
 
 @rule("layer_norm", "rms_norm", "_fused_rms_norm")

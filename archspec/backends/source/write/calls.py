@@ -153,7 +153,7 @@ class CallWriter:
                 axes = len(slot.shape) if slot.shape is not None else len(slot.sizes)
                 found.append(Text(f"{doc.flat()}.expand({', '.join([f'{batched}.shape[0]', *['-1'] * axes])})"))
             else:
-                found.append(Text(f"{doc.flat()}.unsqueeze(0)") if fit else doc)
+                found.append(Text(f"{_indexed(doc)}.{fit}(0)") if fit else doc)
         return found
 
 
