@@ -179,6 +179,80 @@ def _literal(table: torch.Tensor) -> str:
     return f"[{', '.join(str(number) for number in table.numpy())}]"
 
 
+# Grids in which each channel tells of the row or of the column.
+
+
+def emit_grid(write: Write, numbers: torch.Tensor) -> View | None:
+    """Write an encoding of positions by a table for the rows and one for the columns, as sines of them are.
+
+    Args:
+        write: Adds a call.
+        numbers: `[tokens, channels]` of a grid of tokens, or `[channels, height, width]`; axes of size 1 may stand in
+            front. Each channel depends on the row alone, or on the column.
+
+    Returns:
+        The encoding in the shape of the source, or None if the numbers are none of this kind.
+    """
+    shape = tuple(numbers.shape)
+    own = numbers.reshape([size for at, size in enumerate(shape) if size > 1 or any(n > 1 for n in shape[:at])])
+    if not numbers.is_floating_point() or own.dim() not in (2, 3):
+        return None
+    if own.dim() == 3:
+        found = _channels_by_place(own.permute(1, 2, 0))
+        sizes = [(own.shape[1], own.shape[2])]
+    else:
+        tokens = own.shape[0]
+        grids = [(high, tokens // high) for high in _divisors(tokens) if 1 < high < tokens]
+        sizes = [size for size in grids if _channels_by_place(own.reshape(*size, -1)) is not None][:1]
+        found = _channels_by_place(own.reshape(*sizes[0], -1)) if sizes else None
+    if found is None:
+        return None
+    (height, width), last = sizes[0], own.dim() == 2
+    image = own.reshape(height, width, -1) if last else own.permute(1, 2, 0)
+
+    def laid_out(part: torch.Tensor) -> list[Any]:
+        return shortest(part if last else part.permute(2, 0, 1))
+
+    whole = [height, width, 1] if last else [1, height, width]
+    zeros = write("buffer", {"values": 0.0, "shape": whole, "persistent": False}, [], whole, "everywhere")
+    parts = []
+    for word, start, stop in found:
+        part = image[:, :1, start:stop] if word == "rows" else image[:1, :, start:stop]
+        size = list(part.shape) if last else [part.shape[2], *part.shape[:2]]
+        table = write("buffer", {"values": laid_out(part), "persistent": False}, [], size, "")
+        full = [height, width, stop - start] if last else [stop - start, height, width]
+        parts.append(write("add", {"broadcast": True}, [table, zeros], full, ""))
+    value = parts[0]
+    full = list(image.shape) if last else list(own.shape)
+    if len(parts) > 1:
+        value = write("concat", {"axis": "last" if last else "channels"}, parts, full, "")
+    batched = shape[0] == 1
+    wanted = list(shape[1:] if batched else shape)
+    if wanted != full:
+        value = write("reshape", {"shape": wanted}, [value], wanted, "")
+    return plain(value, shape, 0 if batched else None, 1)
+
+
+def _channels_by_place(image: torch.Tensor) -> list[tuple[str, int, int]] | None:
+    """Return the runs of channels of `[height, width, channels]` that depend on `rows` or on `columns`, and where."""
+    rows = (image == image[:, :1]).all(0).all(0)
+    columns = (image == image[:1]).all(0).all(0)
+    if not bool((rows | columns).all()):
+        return None
+    words = ["rows" if row else "columns" for row in rows.tolist()]
+    starts = [at for at, word in enumerate(words) if not at or word != words[at - 1]]
+    return [(words[start], start, stop) for start, stop in zip(starts, [*starts[1:], len(words)], strict=True)]
+
+
+def shortest(numbers: torch.Tensor) -> list[Any]:
+    """Return numbers as nested lists, each in as few digits as its type needs."""
+    if numbers.dtype is not torch.float32:
+        return list(numbers.tolist())
+    if numbers.dim() > 1:
+        return [shortest(row) for row in numbers]
+    return [float(str(number)) for number in numbers.numpy()]
+
+
 # Masks of shifted windows.
 
 

@@ -14,6 +14,7 @@ from math import prod
 from typing import Any
 
 from archspec.importing.calls import Value
+from archspec.ops.fields import MAX_AXES
 
 
 class CannotExpressError(Exception):
@@ -257,6 +258,9 @@ def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
         return emit("permute", {"order": order}, value, shape)
     want = [axis for dim in wanted for axis in dim]
     parts = _parts([axis for axes in view.axes for axis in axes], want)
+    if len(parts) > MAX_AXES:
+        value = _by_turns(value, parts, want, emit)
+        return value if list(value.shape) == shape else _in_shape(value, shape, emit)
     sizes = list(map(size_of, parts))
     if sizes != list(value.shape):
         value = emit("reshape", {"shape": sizes}, value, sizes)
@@ -264,6 +268,27 @@ def _by_permute(view: View, wanted: Dims, emit: Emit) -> Value:
     moved = [sizes[at] for at in order]
     value = emit("permute", {"order": order}, value, moved)
     return value if moved == shape else _in_shape(value, shape, emit)
+
+
+def _by_turns(value: Value, parts: list[tuple[Axis, ...]], want: list[Axis], emit: Emit) -> Value:
+    """Rearrange more factors than a value may have axes: one run of them after the other is moved to its place."""
+    wanted = sorted(parts, key=lambda part: want.index(part[0]))
+    for at, part in enumerate(wanted):
+        now = parts.index(part)
+        if now == at:
+            continue
+        end = now + 1
+        while end < len(parts) and parts[end] is wanted[at + end - now]:
+            end += 1
+        runs = [parts[:at], parts[at:now], parts[now:end], parts[end:]]
+        sizes = [prod(map(size_of, run)) for run in runs if run]
+        if sizes != list(value.shape):
+            value = emit("reshape", {"shape": sizes}, value, sizes)
+        order = [*range(bool(at)), bool(at) + 1, int(bool(at)), *range(bool(at) + 2, len(sizes))]
+        moved = [sizes[place] for place in order]
+        value = emit("permute", {"order": order}, value, moved)
+        parts = [*runs[0], *runs[2], *runs[1], *runs[3]]
+    return value
 
 
 def _same_dims(axes: Dims, wanted: Dims) -> bool:

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
-from archspec.importing.constants import SPELLED_OUT, closed_form, emit_mask
+from archspec.importing.constants import SPELLED_OUT, closed_form, emit_grid, emit_mask, shortest
 from archspec.importing.layouts import CannotExpressError, View, materialized, named_op, plain
 from archspec.importing.rules import Rule
 from archspec.importing.tree import SEQUENTIAL
@@ -152,6 +152,12 @@ class Reader:
             mask = emit_mask(self._write, numbers)
             if mask is not None:
                 return mask
+        if not equal and not persistent and numbers.numel() > MAX_BUFFER:
+            if len(shape) > 1 and shape[0] == self.batch and bool((numbers == numbers[:1]).all()):
+                return self._buffer(numbers[:1], path, persistent)  # for each sample the same
+            grid = emit_grid(self._write, numbers)
+            if grid is not None:
+                return grid
         if not equal and numbers.numel() > MAX_BUFFER:
             raise CannotExpressError(f"a constant of {numbers.numel():,} numbers, of which a list has {MAX_BUFFER:,}")
         batched = len(shape) > 1 and shape[0] == 1
@@ -162,7 +168,7 @@ class Reader:
         else:
             stored = numbers[0] if batched else numbers
             text = closed_form(stored) if stored.numel() > SPELLED_OUT else None
-            arguments["values"] = stored.tolist() if text is None else Code(text)
+            arguments["values"] = shortest(stored) if text is None else Code(text)
         if batched:
             arguments["batch"] = True
         if not persistent:
@@ -341,6 +347,8 @@ class Reader:
         """Return the result of a call in a shape with a batch."""
         batch = like.batch
         size = self.batch if like.has_samples else 1
+        if batch is not None and not like.has_samples and shape[batch] == self.batch * like.shape[batch]:
+            size = self.batch  # a constant that the source has once for each sample
         own = []
         for at, length in enumerate(shape):
             if at != batch:

@@ -196,8 +196,10 @@ class Divide(EqualShapes):
     commutative = False
 
 
-class Multiply(Elementwise):
+class Multiply(EqualShapes):
     """Product of several steps; axes of size 1 stretch to those of one operand, as for a gate (*).
+
+    With `broadcast`, all operands stretch to each other, as a column and a row do.
 
     Source: Squeeze-and-Excitation Networks, https://arxiv.org/abs/1709.01507
     """
@@ -213,6 +215,8 @@ class Multiply(Elementwise):
         return True
 
     def joined(self, positions: Sequence[int]) -> Shape:
+        if self.broadcast:
+            return super().joined(positions)
         full = max((self.inputs[n] for n in positions), key=elements)
         for n in positions:
             shape = self.inputs[n]

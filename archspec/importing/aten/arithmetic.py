@@ -65,7 +65,8 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
     values = [left.value, right.value]
     like = left if left.has_samples or not right.has_samples else right
     arguments: dict[str, Any] = {}
-    if op != "multiply" and not free and left.value.shape != right.value.shape:
+    one, other = left.value.shape, right.value.shape
+    if not free and one != other and (op != "multiply" or tuple(map(max, one, other)) not in (one, other)):
         arguments["broadcast"] = True
     return reader.result(reader.call(op, arguments, values), like)
 
@@ -171,6 +172,8 @@ def _reduced(reader: Reader, view: View, op: str, dims: Sequence[int], keep: boo
         raise CannotExpressError("a reduction of the batch")
     if any(view.axis_of(dim) is None for dim in wanted):
         view = reader.spec(view)
+    if len(wanted) == 1 and isinstance(_axis(axis_or_unit(view, wanted[0]), len(view.axes)), int):
+        return _reduced_at_the_end(reader, view, op, wanted[0], keep)
     reduced = {axis_or_unit(view, dim) for dim in wanted}
     rank = len(view.axes)
     shape = [1 if at in reduced else size for at, size in enumerate(view.value.shape)]
@@ -191,6 +194,14 @@ def _reduced(reader: Reader, view: View, op: str, dims: Sequence[int], keep: boo
         tuple(() if at in wanted else each for at, each in enumerate(view.dims)),
     )
     return found if keep else found.squeezed(wanted)
+
+
+def _reduced_at_the_end(reader: Reader, view: View, op: str, dim: int, keep: bool) -> View:
+    """Reduce an axis that has no name: as the last one, which has."""
+    others = [at for at in range(len(view.dims)) if at != dim]
+    moved = reader.spec(view.permuted([*others, dim]))
+    found = _reduced(reader, moved, op, [len(others)], keep=False)
+    return found.unsqueezed(dim) if keep else found
 
 
 def _axis(at: int, rank: int) -> str | int:

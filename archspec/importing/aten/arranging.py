@@ -9,6 +9,7 @@ from archspec.importing.aten.common import (
     rule,
     to_shape,
 )
+from archspec.importing.aten.parts import cat
 from archspec.importing.layouts import Axis, Batch, View, is_batch, size_of
 from archspec.importing.reader import Reader
 
@@ -63,6 +64,20 @@ def _unsqueeze(reader: Reader, x: Any, dim: int) -> View:
 def _squeeze(reader: Reader, x: Any, dim: Any = None) -> View:
     dims = None if dim is None else dim if isinstance(dim, list) else [dim]
     return reader.view(x).squeezed(dims)
+
+
+@rule("repeat", "tile")
+def _repeat(reader: Reader, x: Any, counts: Sequence[int]) -> View:
+    view = reader.view(x)
+    for _ in range(len(counts) - len(view.dims)):
+        view = view.unsqueezed(0)
+    counts = [*[1] * (len(view.dims) - len(counts)), *counts]
+    if not view.has_samples and counts[0] == reader.batch and view.shape[0] == 1:
+        counts[0] = 1  # for each sample the same
+    for dim, count in enumerate(counts):
+        if count > 1:
+            view = cat(reader, [view] * count, dim)
+    return view
 
 
 @rule("expand", "expand_as", "broadcast_to")

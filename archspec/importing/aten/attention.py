@@ -11,7 +11,7 @@ from archspec.importing.aten.common import (
     to_shape,
     unexpanded,
 )
-from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch
+from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, size_of
 from archspec.importing.reader import Reader
 
 
@@ -22,15 +22,63 @@ def _matmul(reader: Reader, a: Any, b: Any) -> View:
 
 
 def _product(reader: Reader, a: Any, b: Any, shape: Sequence[int]) -> View:
-    left, right = reader.spec(unexpanded(reader.view(a))), reader.spec(unexpanded(reader.view(b)))
-    if min(len(left.axes), len(right.axes)) < 2:
+    left, right = unexpanded(reader.view(a)), unexpanded(reader.view(b))
+    if min(len(left.dims), len(right.dims)) < 2:
         raise CannotExpressError("a product of vectors")
+    if not right.has_samples and not any(right.dims[:-2]):
+        return _product_with_weight(reader, left, right)
+    if _leading(left) == _leading(right):
+        return _product_of_equals(reader, left, right, shape)
+    return _product_of_folded(reader, left, right)
+
+
+def _leading(view: View) -> list[int]:
+    """Return the sizes of the axes before the last two, without the batch."""
+    return [size_of(dim) for dim in view.spec_dims[:-2]]
+
+
+def _product_of_equals(reader: Reader, left: View, right: View, shape: Sequence[int]) -> View:
+    left, right = reader.spec(left), reader.spec(right)
     if left.value.shape[:-2] != right.value.shape[:-2]:
         raise CannotExpressError("a product whose leading axes differ")
     like = left if left.has_samples else right
     if like.batch in (len(like.dims) - 1, len(like.dims) - 2):
         raise CannotExpressError("a product over the batch")
     return reader.shaped(reader.call("matmul", {}, [left.value, right.value]), shape, like)
+
+
+def _product_with_weight(reader: Reader, left: View, right: View) -> View:
+    """Write a product with a matrix that no sample has a part in as the linear layer that it is."""
+    weight = right.with_dims((right.dims[-1], right.dims[-2]))
+    if not left.dims[-1] or left.axes[-1:] != left.dims[-1:]:
+        left = reader.spec(left)
+    units = weight.shape[0]
+    call = reader.call("linear", {"units": units}, [left.value, reader.spec(weight).value])
+    new = (Axis(units),) if units > 1 else ()
+    return View(call.result([*left.value.shape[:-1], units]), (*left.axes[:-1], new), (*left.dims[:-1], new))
+
+
+def _product_of_folded(reader: Reader, left: View, right: View) -> View:
+    """Write a product in which one matrix meets several: these side by side, as the rows or the columns of one."""
+    rank = max(len(left.dims), len(right.dims))
+    left, right = (view.with_dims([*[()] * (rank - len(view.dims)), *view.dims]) for view in (left, right))
+    sizes = list(zip(left.shape, right.shape, strict=True))
+    lead = range(rank - 2)
+    alone = [at for at in lead if not right.has_samples and any(map(is_batch, left.dims[at])) and sizes[at][1] == 1]
+    shared = [at for at in lead if at not in alone and sizes[at][0] == sizes[at][1]]
+    rows = [at for at in lead if at not in (*alone, *shared) and sizes[at][1] == 1]
+    columns = [at for at in lead if at not in (*alone, *shared) and sizes[at][0] == 1]
+    if len(alone) + len(shared) + len(rows) + len(columns) < len(lead) or left.has_samples < right.has_samples:
+        raise CannotExpressError("a product whose leading axes differ")
+    before, high, wide = ([max(sizes[at]) for at in some] for some in ((*alone, *shared), rows, columns))
+    a = left.permuted([*alone, *shared, *columns, *rows, rank - 2, rank - 1])
+    b = right.permuted([*alone, *shared, *rows, rank - 2, *columns, rank - 1])
+    a = to_shape(reader, a, (*before, prod(high) * left.shape[-2], left.shape[-1]))
+    b = to_shape(reader, b, (*before[len(alone) :], right.shape[-2], prod(wide) * right.shape[-1]))
+    found = _product_of_equals(reader, a, b, (*a.shape[:-1], b.shape[-1]))
+    found = to_shape(reader, found, (*before, *high, left.shape[-2], *wide, right.shape[-1]))
+    order = [*alone, *shared, *rows, rank - 2, *columns, rank - 1]
+    return found.permuted([order.index(at) for at in range(rank)])
 
 
 @rule("einsum")

@@ -80,6 +80,19 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def images_side_by_side(reader: Reader, x: Any) -> View | None:
+    """Return a view of several images of each sample, as heads have them: channels first, then which image it is.
+
+    The view keeps the images in the dimension of the batch. None where the batch is alone there.
+    """
+    view = reader.spec(x)
+    if view.batch != 0 or len(view.dims[0]) == 1 or len(view.dims) not in (3, 4):
+        return None
+    samples, several = view.dims[0][:1], view.dims[0][1:]
+    moved = reader.spec(view.with_dims([samples, view.dims[1], several, *view.dims[2:]]))
+    return moved.with_dims([(*samples, *several), moved.dims[1], *moved.dims[3:]])
+
+
 def image(reader: Reader, x: Any) -> View:
     """Return a view of an image, channels first, with nothing but the batch in front."""
     view = reader.spec(x)

@@ -12,12 +12,13 @@ from archspec.importing.aten.arithmetic import binary
 from archspec.importing.aten.common import (
     as_list,
     image,
+    images_side_by_side,
     rule,
     shape_of,
     to_shape,
 )
 from archspec.importing.calls import Call, Value
-from archspec.importing.layouts import Axis, CannotExpressError, View
+from archspec.importing.layouts import Axis, CannotExpressError, View, size_of
 from archspec.importing.reader import Reader, Tensor
 from archspec.shapes import same_padding
 
@@ -33,8 +34,12 @@ def _conv(
     dilation: Any = 1,
     groups: int = 1,
 ) -> View:
-    view = image(reader, x)
     filters, _, *kernel = shape_of(weight)
+    several = images_side_by_side(reader, x)
+    if several is not None and not isinstance(padding, str):
+        given = (as_list(each) * (len(kernel) if len(as_list(each)) == 1 else 1) for each in (stride, padding, dilation))
+        return _conv_of_several(reader, several, weight, bias, *given, groups)
+    view = image(reader, x)
     if isinstance(padding, str):
         padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, as_list(dilation))
     arguments: dict[str, Any] = {
@@ -49,6 +54,41 @@ def _conv(
     else:
         op, arguments = "conv", {"filters": filters, **arguments, "groups": groups}
     return reader.result(_layer(reader, op, arguments, view, weight, bias), view)
+
+
+def _conv_of_several(
+    reader: Reader,
+    view: View,
+    weight: Any,
+    bias: Any,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> View:
+    """Write a convolution of several images of each sample as one over an axis more, along which its window is 1."""
+    filters, channels, *kernel = shape_of(weight)
+    own = reader.spec(weight)
+    if own.value.shape != (filters, channels, *kernel):
+        raise CannotExpressError("a layer whose weights have one filter, and are computed")
+    shape = [filters, channels, 1, *kernel]
+    given = [reader.emit("reshape", {"shape": shape}, own.value, shape)]
+    given += [_given(reader, bias)] if bias is not None else []
+    arguments = {
+        "filters": filters,
+        "kernel": [1, *kernel],
+        "stride": [1, *stride],
+        "padding": [0, *padding],
+        "dilation": [1, *dilation],
+        "groups": groups,
+    }
+    assert reader.node is not None
+    sizes = tuple(reader.node.meta["val"].shape)[1:]
+    several = view.axes[1]
+    call = reader.call("conv", arguments, [view.value, *given])
+    new = tuple((Axis(size),) if size > 1 else () for size in sizes)
+    value = call.result([sizes[0], size_of(several), *sizes[1:]])
+    return View(value, (new[0], several, *new[1:]), (view.dims[0], *new))
 
 
 def _layer(reader: Reader, op: str, arguments: dict[str, Any], view: View, weight: Any, bias: Any) -> Call:
@@ -135,7 +175,7 @@ def _batch_norm(
     if len(view.dims) == 2 and view.batch == 0 and len(view.dims[0]) > 1:
         view = reader.spec(view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
     elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
-        view = image(reader, view)
+        view = images_side_by_side(reader, view) or image(reader, view)
     path = reader.owner(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
     arguments = {"eps": eps, "momentum": momentum, "affine": weight is not None}
     call = reader.call("batch_norm", arguments, [view.value], path=path, fixed=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
+
+import torch
 
 from archspec.importing.aten.common import (
     RULES,
+    axis_or_unit,
     rule,
     to_shape,
     unexpanded,
@@ -111,7 +115,7 @@ def _selects_all(reader: Reader, size: int) -> bool:
 
 
 @rule("slice")
-def _slice(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = None, step: int = 1) -> View:
+def slice_of(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = None, step: int = 1) -> View:
     view = reader.view(x)
     dim %= len(view.dims)
     size = view.shape[dim]
@@ -135,13 +139,33 @@ def _slice(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = 
     return _part(reader, view, dim, "slice", arguments, [last - first])[0]
 
 
+@rule("unfold")
+def _unfold(reader: Reader, x: Any, dim: int, size: int, step: int) -> View:
+    """Write windows along a dimension, that may overlap, as rows found by an index."""
+    view = reader.view(x)
+    dim %= len(view.dims)
+    if any(is_batch(axis) for axis in view.dims[dim]):
+        raise CannotExpressError("windows along the batch")
+    if view.axis_of(dim) is None:
+        view = reader.spec(view)
+    at = axis_or_unit(view, dim)
+    count = (view.shape[dim] - size) // step + 1
+    index = (step * torch.arange(count)[:, None] + torch.arange(size)).flatten()
+    where = reader.view(index)
+    shape = [*view.value.shape[:at], count * size, *view.value.shape[at + 1 :]]
+    value = reader.call("gather", {"axis": at}, [view.value, where.value]).result(shape)
+    outer, inner = ((Axis(each),) if each > 1 else () for each in (count, size))
+    axes = (*view.axes[:at], (*outer, *inner), *view.axes[at + 1 :])
+    return View(value, axes, (*view.dims[:dim], outer, *view.dims[dim + 1 :], inner))
+
+
 @rule("narrow")
 def _narrow(reader: Reader, x: Any, dim: int, start: int, length: int) -> View:
-    return _slice(reader, x, dim, start, start + length)
+    return slice_of(reader, x, dim, start, start + length)
 
 
 @rule("cat", "concat")
-def _cat(reader: Reader, tensors: Sequence[Any], dim: int = 0) -> View:
+def cat(reader: Reader, tensors: Sequence[Any], dim: int = 0) -> View:
     assert reader.node is not None
     views = [reader.view(tensor) for tensor in tensors]
     if len(views) == 1:
@@ -176,7 +200,7 @@ def _same_but(view: View, other: View, dim: int) -> bool:
 @rule("stack")
 def _stack(reader: Reader, tensors: Sequence[Any], dim: int = 0) -> View:
     views = [reader.spec(tensor).unsqueezed(dim) for tensor in tensors]
-    return _cat(reader, [reader.spec(view) for view in views], dim)
+    return cat(reader, [reader.spec(view) for view in views], dim)
 
 
 @rule("roll")
@@ -194,6 +218,11 @@ def _roll(reader: Reader, x: Any, shifts: Any, dims: Any = ()) -> View:
     return view.on(reader.emit("roll", arguments, view.value, view.value.shape))
 
 
+def _are_spatial(view: View, places: Iterable[int | None]) -> bool:
+    """Return whether axes of a value are spatial ones, which `pad` takes."""
+    return len(view.axes) in (2, 3, 4) and all(place for place in places)
+
+
 @rule("constant_pad_nd", "pad")
 def _pad(reader: Reader, x: Any, amounts: Sequence[int], *rest: Any) -> View:
     mode, value = "constant", 0.0
@@ -205,16 +234,28 @@ def _pad(reader: Reader, x: Any, amounts: Sequence[int], *rest: Any) -> View:
     pairs = [list(pair) for pair in zip(amounts[::2], amounts[1::2], strict=True)]
     padded = {len(view.dims) - 1 - number: pair for number, pair in enumerate(pairs) if any(pair)}
     at = {view.axis_of(dim): pair for dim, pair in padded.items()}
-    if None in at or 0 in at or len(view.axes) not in (2, 3, 4):
-        # The padded dimensions last, all others in front.
+    if not _are_spatial(view, at):
+        view = reader.spec(view)
+        at = {view.axis_of(dim): pair for dim, pair in padded.items()}
+    if not _are_spatial(view, at):
+        # The padded dimensions last, all others in front, as one.
         batch = view.batch
         others = [dim for dim in range(len(view.dims)) if dim not in padded and dim != batch]
-        order = [*([batch] if batch is not None else []), *others, *sorted(padded)]
-        moved = view.permuted(order)
-        if len(others) != 1:
+        if not others:
             raise CannotExpressError("padding of an axis that is not spatial")
-        view = reader.spec(moved).permuted([order.index(dim) for dim in range(len(order))])
-        at = {view.axis_of(dim): pair for dim, pair in padded.items()}
+        order = [*([batch] if batch is not None else []), *others, *sorted(padded)]
+        back = [order.index(dim) for dim in range(len(order))]
+        if len(others) == 1:
+            view = reader.spec(view.permuted(order)).permuted(back)
+            at = {view.axis_of(dim): pair for dim, pair in padded.items()}
+        else:
+            moved = view.permuted(order)
+            sizes = [view.shape[dim] for dim in others]
+            start = len(order) - len(padded) - len(others)
+            folded = to_shape(reader, moved, (*moved.shape[:start], prod(sizes), *moved.shape[start + len(others) :]))
+            given = [number for dim in sorted(padded, reverse=True) for number in padded[dim]]
+            found = _pad(reader, folded, given, *rest)
+            return found.reshaped((*found.shape[:start], *sizes, *found.shape[start + 1 :])).permuted(back)
     arguments: dict[str, Any]
     spatial = [at.get(number, [0, 0]) for number in range(1, len(view.axes))]
     if any(min(pair) < 0 for pair in spatial) and any(max(pair) > 0 for pair in spatial):

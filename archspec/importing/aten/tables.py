@@ -13,6 +13,7 @@ from archspec.importing.aten.common import (
     op_name,
     rule,
 )
+from archspec.importing.aten.parts import cat, slice_of
 from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, plain
 from archspec.importing.reader import MAX_BUFFER, Reader
 
@@ -50,6 +51,9 @@ def _gather_by_axes(reader: Reader, view: View, dim: int, at: int, numbers: torc
     """
     found = _rows_and_columns(numbers, view.value.shape[at])
     if found is None:
+        bordered = _gather_with_borders(reader, view, dim, at, numbers)
+        if bordered is not None:
+            return bordered
         raise CannotExpressError(f"an index of {numbers.numel():,} numbers, of which a list has {MAX_BUFFER:,}")
     rows, columns, width = found
     value, shape = view.value, list(view.value.shape)
@@ -67,6 +71,30 @@ def _gather_by_axes(reader: Reader, view: View, dim: int, at: int, numbers: torc
     pair = ((factors[0], factors[2]), (factors[1], factors[3]))
     dims = (*view.dims[:dim], *pair, *view.dims[dim + 1 :])
     return View(value, axes, dims).reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
+
+
+def _gather_with_borders(reader: Reader, view: View, dim: int, at: int, numbers: torch.Tensor) -> View | None:
+    """Read a table as `_gather_by_axes` does where a class token stands before the positions of the image."""
+    count = isqrt(numbers.numel())
+    if count * count != numbers.numel():
+        return None
+    pairs = numbers.reshape(count, count)
+    inside = int(pairs[1:, 1:].max()) + 1  # the table has rows of its own for the class token
+    if _rows_and_columns(pairs[1:, 1:], inside) is None:
+        return None
+
+    def found(part: torch.Tensor) -> View:
+        where = reader.view(part.flatten())
+        sizes = [*view.value.shape[:at], part.numel(), *view.value.shape[at + 1 :]]
+        value = reader.call("gather", {"axis": at}, [view.value, where.value]).result(sizes)
+        flat = plain(value, (*view.shape[:dim], part.numel(), *view.shape[dim + 1 :]), view.batch, reader.batch)
+        return flat.reshaped((*view.shape[:dim], *part.shape, *view.shape[dim + 1 :]))
+
+    table = slice_of(reader, view, dim, 0, inside)
+    inner = _gather_by_axes(reader, table, dim, at, pairs[1:, 1:])
+    below = cat(reader, [found(pairs[1:, :1]), inner], dim + 1)
+    whole = cat(reader, [found(pairs[:1]), below], dim)
+    return whole.reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
 
 
 def _rows_and_columns(numbers: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor, int] | None:
@@ -111,6 +139,36 @@ def _zero(reader: Reader, x: Any) -> None:
         left = part.target(left, *part.args[1:], **part.kwargs)
     left.zero_()
     reader.values[base] = binary(reader, reader.values[base], kept, "multiply")
+
+
+@rule("copy")
+def _copy(reader: Reader, x: Any, source: Any, *_: Any) -> View:
+    """Write over a part of a tensor: what reads it from here on reads its other parts and the new one side by side."""
+    node = reader.node
+    assert node is not None
+    parts: list[Any] = []
+    base: Any = node.args[0]
+    while str(base.target).startswith("aten.slice."):
+        parts.append(base)
+        base = base.args[0]
+    if any(len(part.args) > 4 for part in parts) or not isinstance(reader.values.get(base), View):
+        raise CannotExpressError("numbers that are written over")
+
+    def written(old: View, slices: Sequence[Any]) -> View:
+        if not slices:
+            return reader.view(source)
+        _, dim, start, stop = (*slices[0].args, None)[:4]
+        dim %= len(old.dims)
+        size = old.shape[dim]
+        first = min(size, start + size if start < 0 else start)
+        last = size if stop is None else min(size, stop + size if stop < 0 else stop)
+        middle = written(slice_of(reader, old, dim, first, last), slices[1:])
+        pieces = [slice_of(reader, old, dim, 0, first)] if first else []
+        pieces += [middle, *([slice_of(reader, old, dim, last, size)] if last < size else [])]
+        return cat(reader, pieces, dim) if len(pieces) > 1 else middle
+
+    reader.values[base] = written(reader.view(reader.values[base]), parts[::-1])
+    return reader.view(source)
 
 
 @rule("index_select")
