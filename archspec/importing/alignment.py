@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.importing.tree import Made, Read, Step
-from archspec.importing.values import ABSENT, VARYING, Alternating, Code, First, Last, Linear, same
+from archspec.importing.values import ABSENT, VARYING, Alternating, Code, Exact, First, Last, Linear, same
 from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED
 from archspec.shapes import half_padding
@@ -227,9 +227,8 @@ class _Alignment:
             raise DoNotAlignError(f"{step.op}: reads")
         for at in range(len(given[0])):
             if all(isinstance(reads[at], (int, float)) for reads in given):
-                found = self._unify(
-                    [ABSENT if r is None else r[at] for r in lists], FACTORS.get(step.op, "number"), step
-                )
+                numbers = [ABSENT if reads is None else _exact(reads[at]) for reads in lists]
+                found = self._unify(numbers, _FACTORS.get(step.op, "number"), step)
                 for reads in given:
                     reads[at] = found
         if all(_same_reads(reads, given[0]) for reads in given):
@@ -292,7 +291,11 @@ class _Alignment:
                 self._check_results(step.body, [m.body if m is not None else None for m in members])
 
 
-FACTORS = {"multiply": "factor", "divide": "divisor", "add": "offset", "subtract": "offset"}
+def _exact(number: Any) -> Any:
+    return Exact(number) if isinstance(number, float) else number
+
+
+_FACTORS = {"multiply": "factor", "divide": "divisor", "add": "offset", "subtract": "offset"}
 """What a number among the operands of an op is called as a param."""
 
 COMMUTATIVE = frozenset({"add", "multiply"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, count, pairwise
 from typing import Any
 
-from archspec.importing.alignment import FACTORS, PLAIN_ACTIVATIONS, Hole, Template
+from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
 from archspec.importing.tree import Step
 from archspec.importing.values import ABSENT, VARYING, Code, alike, rounded, same
 from archspec.names import value_name_fault
@@ -176,9 +176,7 @@ class _Solver:
                 text = f"{fact} {word} "
                 break
         place = self.template.holes.index(best)
-        if best.argument not in FACTORS.values():  # those are part of what is computed, to the last bit
-            values = [rounded(value) for value in values]
-        param = Param(self._name(name, best.step), values, place=place)
+        param = Param(self._name(name, best.step), [rounded(value) for value in values], place=place)
         self.found.params.append(param)
         self.kinds[param] = self._kind(best) if text is None else "ratio"
         self.found.fills[best] = Code((text or "") + param.name)

@@ -215,9 +215,9 @@ def materialized(view: View, emit: Emit) -> View:
 
     Raises: CannotExpressError if no op can arrange it so.
     """
-    if view.is_plain:
-        return view
     wanted = view.spec_dims
+    if view.is_plain or not wanted and view.value.shape == (1,):
+        return view
     have = [axis for axes in view.axes for axis in axes]
     want = [axis for dim in wanted for axis in dim]
     if {*have} != {*want} or len(have) != len(want):

@@ -20,6 +20,7 @@ from archspec.importing.rules import Rule
 from archspec.importing.tree import SEQUENTIAL
 from archspec.importing.values import Code
 from archspec.ops import OPS
+from archspec.ops.fields import MAX_AXES
 from archspec.shapes import SPATIAL_AXES
 
 BATCH = 2
@@ -133,11 +134,9 @@ class Reader:
             return self._buffer(numbers, tensor.path if tensor.kind is InputKind.BUFFER else "", persistent)
         shape = tuple(tensor.fake.shape)
         batched = len(shape) > 1 and shape[0] == 1
-        arguments: dict[str, Any] = {"shape": list(shape[1:] if batched else shape) or [1]}
+        arguments: dict[str, Any] = {"shape": list(shape[1:] if batched else shape)}
         if batched:
             arguments["batch"] = True
-        if not shape:
-            raise CannotExpressError("a parameter without axes")
         call = self.call("parameter", arguments, [], path=tensor.path, fixed=True)
         value = call.result(arguments["shape"])
         return plain(value, shape, 0 if batched else None, 1)
@@ -332,7 +331,20 @@ class Reader:
 
     def spec(self, value: Any) -> View:
         """Return a view that the spec's value is laid out as."""
-        return materialized(self.view(value), self._layout)
+        return materialized(self._copied(self.view(value)), self._layout)
+
+    def _copied(self, view: View) -> View:
+        """Return a view whose copies, where it has such within a dimension, are made: by zeros that stretch it."""
+        own = {axis for axes in view.axes for axis in axes}
+        copies = [axis for dim in view.spec_dims for axis in dim if axis not in own]
+        if not copies or len(copies) + len(view.axes) > MAX_AXES:
+            return view
+        sizes, behind = [axis.size for axis in copies], list(view.value.shape)
+        shape, spread = [*[1] * len(copies), *behind], [*sizes, *[1] * len(behind)]
+        value = self._layout("reshape", {"shape": shape}, view.value, shape)
+        zeros = self.call("buffer", {"values": 0.0, "shape": spread, "persistent": False}, [], path="")
+        call = self.call("add", {"broadcast": True}, [value, zeros.result(spread)], path="")
+        return View(call.result([*sizes, *behind]), (*((axis,) for axis in copies), *view.axes), view.dims)
 
     def _layout(self, op: str, arguments: dict[str, Any], value: Value, shape: Sequence[int]) -> Value:
         return self.call(op, arguments, [value], path="").result(shape)

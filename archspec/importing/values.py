@@ -12,6 +12,12 @@ class Code(str):
     __slots__ = ()
 
 
+class Exact(float):
+    """A number that is part of what is computed: to be written to the last bit, where a rate may be rounded."""
+
+    __slots__ = ()
+
+
 class First(NamedTuple):
     """One value for the first copy, another for the rest."""
 
@@ -131,7 +137,7 @@ def same(left: Any, right: Any) -> bool:
 
 def alike(left: Any, right: Any) -> bool:
     """Return whether two values are the same, floats but for the noise of single precision."""
-    if isinstance(left, float) and isinstance(right, float):
+    if isinstance(left, float) and isinstance(right, float) and not isinstance(left, Exact):
         return abs(left - right) <= _RELATIVE * max(abs(left), abs(right))
     return same(left, right)
 
@@ -142,7 +148,7 @@ def _is_number(value: Any) -> bool:
 
 def _line(known: Sequence[tuple[int, Any]]) -> Linear | None:
     """Return the line through numbers at places, if there is one."""
-    if not all(_is_number(value) for _, value in known):
+    if not all(_is_number(value) and not isinstance(value, Exact) for _, value in known):
         return None
     (first, start), (last, end) = known[0], known[-1]
     if all(isinstance(value, int) for _, value in known):
@@ -197,7 +203,7 @@ def code(value: Any) -> str:
 
 def rounded(value: Any) -> Any:
     """Return a float without the noise of single precision."""
-    if not isinstance(value, float):
+    if not isinstance(value, float) or isinstance(value, Exact):
         return value
     short = float(f"{value:.6g}")
     return short if abs(short - value) <= _RELATIVE * abs(value) else value

@@ -224,7 +224,7 @@ class Op:
                 except Complaint as error:
                     raise self.error(error.code, f"{name}: {error.message}", name, error.help) from None
         self.output = self.infer()
-        if max(self.output) >= LIMIT:
+        if max(self.output, default=0) >= LIMIT:
             raise self.error("limit", f"the output {shape_text(self.output)} exceeds the limit of 2**63")
 
     @classmethod
@@ -261,7 +261,7 @@ class Op:
             help = None if self.rank else "the input has only features; `linear` reads those"
             message = f"expected an input of {axes}, channels first, got {shape_text(self.input)}"
             raise self.error("shape", message, help=help)
-        if any(min(shape) < 1 for shape in self.inputs):
+        if any(min(shape, default=1) < 1 for shape in self.inputs):
             raise self.error(
                 "shape", f"expected inputs that are not empty, got {' and '.join(map(shape_text, self.inputs))}"
             )

@@ -263,18 +263,19 @@ class Integers(Kind):
     takes_lists = True
     example = "[2]"
 
-    def __init__(self, minimum: int | None = None) -> None:
+    def __init__(self, minimum: int | None = None, fewest: int = 1) -> None:
         self.element = Int(minimum)
+        self.fewest = fewest
 
     def parse(self, value: object, rank: int) -> tuple[int, ...]:
         if not isinstance(value, list | tuple):
             raise self.refuse(value)
-        if not 1 <= len(value) <= MAX_AXES:
-            raise Complaint("shape", f"expected 1 to {MAX_AXES} axes, got {len(value)}")
+        if not self.fewest <= len(value) <= MAX_AXES:
+            raise Complaint("shape", f"expected {self.fewest} to {MAX_AXES} axes, got {len(value)}")
         return tuple(self.element.parse(item, rank) for item in value)
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "array", "items": self.element.schema(), "minItems": 1, "maxItems": MAX_AXES}
+        return {"type": "array", "items": self.element.schema(), "minItems": self.fewest, "maxItems": MAX_AXES}
 
 
 PaddingValue = str | tuple[tuple[int, int], ...]

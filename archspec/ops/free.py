@@ -144,7 +144,9 @@ class Parameter(FreeTensor):
     )
     example = "{name: gamma, shape: [64, 1, 1], init: 1}"
 
-    shape: Shape = arg(Integers(1), "its shape, without the batch", also_called=("size", "dims"))
+    shape: Shape = arg(
+        Integers(1, fewest=0), "its shape, without the batch; `[]` is a single number", also_called=("size", "dims")
+    )
     init: Any = arg(
         Start(),
         "what it starts from: a number, `zeros`, `ones`, `{normal: std}` or `{trunc_normal: std}`",

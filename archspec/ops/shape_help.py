@@ -30,6 +30,8 @@ def bring(shape: Shape, goal: Shape) -> tuple[Step, ...] | None:
     """Return at most two steps that turn a value of `shape` into one of `goal`; None if there are no good ones."""
     if shape == goal:
         return ()
+    if not shape or not goal:  # a single number
+        return None
     if len(shape) != len(goal):
         return _to_rank(shape, goal)
     if len(shape) == 1:

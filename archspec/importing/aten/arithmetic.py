@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -65,8 +66,8 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
     values = [left.value, right.value]
     like = left if left.has_samples or not right.has_samples else right
     arguments: dict[str, Any] = {}
-    one, other = left.value.shape, right.value.shape
-    if not free and one != other and (op != "multiply" or tuple(map(max, one, other)) not in (one, other)):
+    shapes = left.value.shape, right.value.shape
+    if not free and shapes[0] != shapes[1] and (op != "multiply" or tuple(map(max, *shapes)) not in shapes):
         arguments["broadcast"] = True
     return reader.result(reader.call(op, arguments, values), like)
 
@@ -162,6 +163,21 @@ def _reduce(reader: Reader, x: Any, dims: Any = None, keep: bool = False, **_: A
     if dims is None:
         raise CannotExpressError("a reduction of the batch")
     return _reduced(reader, reader.view(x), op, as_list(dims), keep)
+
+
+@rule("var")
+def _var(reader: Reader, x: Any, dims: Any = None, unbiased: Any = None, keep: bool = False, **options: Any) -> View:
+    """Write a variance as the mean of the squares of the differences from the mean."""
+    keep = options.get("keepdim", keep)
+    correction = options.get("correction", 1 if unbiased is None else int(unbiased))
+    if dims is None:
+        raise CannotExpressError("a reduction of the batch")
+    view = reader.view(x)
+    centre = _reduced(reader, view, "mean", as_list(dims), keep=True)
+    apart = unary(reader, binary(reader, view, centre, "subtract"), "square")
+    count = prod(view.shape[dim] for dim in as_list(dims))
+    found = _reduced(reader, apart, "mean", as_list(dims), keep)
+    return binary(reader, found, count / (count - correction), "multiply") if correction else found
 
 
 def _reduced(reader: Reader, view: View, op: str, dims: Sequence[int], keep: bool) -> View:

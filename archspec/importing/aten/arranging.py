@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from archspec.importing.aten.common import (
@@ -22,7 +23,10 @@ def _same(_reader: Reader, x: Any, *_: Any, **__: Any) -> Any:
 @rule("view", "reshape", "_unsafe_view", "_reshape_alias", "flatten", "unflatten", "reshape_as", "view_as")
 def _reshape(reader: Reader, x: Any, *_: Any) -> View:
     assert reader.node is not None
-    return to_shape(reader, reader.view(x), tuple(reader.node.meta["val"].shape))
+    view, shape = reader.view(x), tuple(reader.node.meta["val"].shape)
+    if not view.has_samples and prod(shape) == reader.batch * prod(view.shape) and shape[0] == reader.batch:
+        shape = (1, *shape[1:])  # the source has for each sample what is the same for all
+    return to_shape(reader, view, shape)
 
 
 @rule("permute")

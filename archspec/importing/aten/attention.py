@@ -125,8 +125,10 @@ def _attention(
     enable_gqa: bool = False,
 ) -> View:
     views = [unexpanded(reader.view(each)) for each in (q, k, v)]
-    if enable_gqa:
-        raise CannotExpressError("attention with fewer heads of keys than of queries")
+    if len(views[0].dims) > 3 and views[0].shape[-3] != views[1].shape[-3]:
+        if mask is not None or causal:
+            raise CannotExpressError("attention with fewer heads of keys than of queries")
+        return _with_fewer_keys(reader, views, {"dropout": dropout, **({} if scale is None else {"scale": scale})})
     default = views[0].shape[-1] ** -0.5
     arguments: dict[str, Any] = {"causal": causal, "dropout": dropout}
     if scale is not None and abs(scale - default) > 1e-9:
@@ -146,6 +148,19 @@ def _attention(
         axes = (*first.axes[:-1], (first.axes[-1][0], width))
         return View(value, axes, (*first.dims[:-1], (width,)))
     return reader.result(call, views[0])
+
+
+def _with_fewer_keys(reader: Reader, views: list[View], arguments: dict[str, Any]) -> View:
+    """Write attention in which several heads of queries share keys and values: these queries behind each other."""
+    queries, keys = views[0].shape, views[1].shape
+    if len(keys) != len(queries) or queries[-3] % keys[-3]:
+        raise CannotExpressError("attention with fewer heads of keys than of queries")
+    tokens = queries[-3] // keys[-3] * queries[-2]
+    behind = to_shape(reader, views[0], (*queries[:-3], keys[-3], tokens, queries[-1]))
+    read = [reader.spec(view) for view in (behind, *views[1:])]
+    call = reader.call("attention", arguments, [view.value for view in read])
+    found = reader.shaped(call, (*read[0].shape[:-1], read[2].shape[-1]), read[0])
+    return to_shape(reader, found, (*queries[:-1], read[2].shape[-1]))
 
 
 def _heads(views: list[View]) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from archspec.importing.layouts import CannotExpressError, View, is_batch, plain
+from archspec.importing.calls import Call
+from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, plain, size_of
 from archspec.importing.reader import Reader, Tensor
 from archspec.importing.rules import Rule, registering
 
@@ -91,6 +92,15 @@ def images_side_by_side(reader: Reader, x: Any) -> View | None:
     samples, several = view.dims[0][:1], view.dims[0][1:]
     moved = reader.spec(view.with_dims([samples, view.dims[1], several, *view.dims[2:]]))
     return moved.with_dims([(*samples, *several), moved.dims[1], *moved.dims[3:]])
+
+
+def result_of_several(reader: Reader, call: Call, view: View) -> View:
+    """Return the result of a layer on `images_side_by_side`, with the sizes that torch tells."""
+    assert reader.node is not None
+    sizes = tuple(reader.node.meta["val"].shape)[1:]
+    new = tuple((Axis(size),) if size > 1 else () for size in sizes)
+    value = call.result([sizes[0], size_of(view.axes[1]), *sizes[1:]])
+    return View(value, (new[0], view.axes[1], *new[1:]), (view.dims[0], *new))
 
 
 def image(reader: Reader, x: Any) -> View:

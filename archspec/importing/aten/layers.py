@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -13,12 +13,13 @@ from archspec.importing.aten.common import (
     as_list,
     image,
     images_side_by_side,
+    result_of_several,
     rule,
     shape_of,
     to_shape,
 )
 from archspec.importing.calls import Call, Value
-from archspec.importing.layouts import Axis, CannotExpressError, View, size_of
+from archspec.importing.layouts import Axis, CannotExpressError, View
 from archspec.importing.reader import Reader, Tensor
 from archspec.shapes import same_padding
 
@@ -37,8 +38,8 @@ def _conv(
     filters, _, *kernel = shape_of(weight)
     several = images_side_by_side(reader, x)
     if several is not None and not isinstance(padding, str):
-        given = (as_list(each) * (len(kernel) if len(as_list(each)) == 1 else 1) for each in (stride, padding, dilation))
-        return _conv_of_several(reader, several, weight, bias, *given, groups)
+        windows = {"stride": stride, "padding": padding, "dilation": dilation}
+        return _conv_of_several(reader, several, weight, bias, windows, groups)
     view = image(reader, x)
     if isinstance(padding, str):
         padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, as_list(dilation))
@@ -61,9 +62,7 @@ def _conv_of_several(
     view: View,
     weight: Any,
     bias: Any,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
+    windows: Mapping[str, Any],
     groups: int,
 ) -> View:
     """Write a convolution of several images of each sample as one over an axis more, along which its window is 1."""
@@ -74,21 +73,11 @@ def _conv_of_several(
     shape = [filters, channels, 1, *kernel]
     given = [reader.emit("reshape", {"shape": shape}, own.value, shape)]
     given += [_given(reader, bias)] if bias is not None else []
-    arguments = {
-        "filters": filters,
-        "kernel": [1, *kernel],
-        "stride": [1, *stride],
-        "padding": [0, *padding],
-        "dilation": [1, *dilation],
-        "groups": groups,
-    }
-    assert reader.node is not None
-    sizes = tuple(reader.node.meta["val"].shape)[1:]
-    several = view.axes[1]
-    call = reader.call("conv", arguments, [view.value, *given])
-    new = tuple((Axis(size),) if size > 1 else () for size in sizes)
-    value = call.result([sizes[0], size_of(several), *sizes[1:]])
-    return View(value, (new[0], several, *new[1:]), (view.dims[0], *new))
+    arguments = {"filters": filters, "kernel": [1, *kernel], "groups": groups}
+    for name, value in windows.items():
+        each = as_list(value) * (len(kernel) if len(as_list(value)) == 1 else 1)
+        arguments[name] = [0 if name == "padding" else 1, *each]
+    return result_of_several(reader, reader.call("conv", arguments, [view.value, *given]), view)
 
 
 def _layer(reader: Reader, op: str, arguments: dict[str, Any], view: View, weight: Any, bias: Any) -> Call:

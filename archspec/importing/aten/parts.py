@@ -19,6 +19,9 @@ from archspec.importing.aten.common import (
 from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, size_of
 from archspec.importing.reader import Reader, axis_name
 
+EMPTY: Any = object()
+"""A slice of no size: what joins it leaves it out."""
+
 
 def _part(reader: Reader, view: View, dim: int, op: str, arguments: dict[str, Any], sizes: list[int]) -> list[View]:
     """Cut a dimension into pieces of sizes, with an op that takes the axis; each piece is a view."""
@@ -115,7 +118,8 @@ def _selects_all(reader: Reader, size: int) -> bool:
 
 
 @rule("slice")
-def slice_of(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = None, step: int = 1) -> View:
+def slice_of(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any = None, step: int = 1) -> Any:
+    """Write a part of a dimension, or every `step`th place of it; `EMPTY` for none."""
     view = reader.view(x)
     dim %= len(view.dims)
     size = view.shape[dim]
@@ -123,13 +127,18 @@ def slice_of(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any 
     last = size if stop is None else min(size, stop + size if stop < 0 else stop)
     if step == 1 and first == 0 and last == size:
         return view
+    if first >= last:
+        return EMPTY
     if step != 1:
         if size % step or first >= step or last <= size - step + first:
-            raise CannotExpressError(f"every {step}th of {size}")
+            return rows_at(reader, view, dim, list(range(first, last, step)))
         shape = view.shape
         folded = to_shape(reader, view, (*shape[:dim], size // step, step, *shape[dim + 1 :]))
         order = [dim + 1, *(at for at in range(len(folded.dims)) if at != dim + 1)]
         moved = folded.permuted(order)
+        if not _slices_again(reader, step):
+            only = _part(reader, reader.spec(moved), 0, "slice", {"start": first, "stop": first + 1}, [1])[0]
+            return only.squeezed([0])
         key: Any = (view, dim, step)
         if key not in reader.halves:
             reader.halves[key] = _part(reader, reader.spec(moved), 0, "split", {}, [1] * step)
@@ -137,6 +146,33 @@ def slice_of(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any 
         return found
     arguments = {"start": first, **({"stop": last} if last < size else {})}
     return _part(reader, view, dim, "slice", arguments, [last - first])[0]
+
+
+def rows_at(reader: Reader, view: View, dim: int, places: Sequence[int]) -> View:
+    """Return what stands at places along a dimension."""
+    if any(is_batch(axis) for axis in view.dims[dim]):
+        raise CannotExpressError("parts of the batch")
+    if view.axis_of(dim) is None:
+        view = reader.spec(view)
+    at = axis_or_unit(view, dim)
+    where = reader.view(torch.tensor(places))
+    shape = [*view.value.shape[:at], len(places), *view.value.shape[at + 1 :]]
+    value = reader.call("gather", {"axis": at}, [view.value, where.value]).result(shape)
+    new = (Axis(len(places)),) if len(places) > 1 else ()
+    axes = (*view.axes[:at], new, *view.axes[at + 1 :])
+    return View(value, axes, (*view.dims[:dim], new, *view.dims[dim + 1 :]))
+
+
+@rule("repeat_interleave")
+def _repeat_interleave(reader: Reader, x: Any, count: Any, dim: int | None = None, **_: Any) -> View:
+    view = reader.view(x)
+    if not isinstance(count, int) or dim is None:
+        raise CannotExpressError("copies whose number depends on a tensor")
+    dim %= len(view.dims)
+    if dim != view.batch:
+        return rows_at(reader, view, dim, [place for place in range(view.shape[dim]) for _ in range(count)])
+    new = Axis(count)  # copies, which only broadcasting can read
+    return view.with_dims((*view.dims[:dim], (*view.dims[dim], new), *view.dims[dim + 1 :]))
 
 
 @rule("unfold")
@@ -159,15 +195,24 @@ def _unfold(reader: Reader, x: Any, dim: int, size: int, step: int) -> View:
     return View(value, axes, (*view.dims[:dim], outer, *view.dims[dim + 1 :], inner))
 
 
+def _slices_again(reader: Reader, step: int) -> bool:
+    """Return whether the source is sliced with the same steps, from another start."""
+    assert reader.node is not None
+    source: Any = reader.node.args[0]
+    others = [user for user in source.users if user.target == reader.node.target and len(user.args) > 4]
+    return any(user is not reader.node and user.args[4] == step for user in others)
+
+
 @rule("narrow")
-def _narrow(reader: Reader, x: Any, dim: int, start: int, length: int) -> View:
+def _narrow(reader: Reader, x: Any, dim: int, start: int, length: int) -> Any:
     return slice_of(reader, x, dim, start, start + length)
 
 
 @rule("cat", "concat")
 def cat(reader: Reader, tensors: Sequence[Any], dim: int = 0) -> View:
+    """Write tensors side by side."""
     assert reader.node is not None
-    views = [reader.view(tensor) for tensor in tensors]
+    views = [reader.view(tensor) for tensor in tensors if tensor is not EMPTY]
     if len(views) == 1:
         return views[0]
     dim %= len(views[0].dims)

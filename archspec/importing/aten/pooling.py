@@ -9,6 +9,8 @@ from archspec.importing.aten.common import (
     RULES,
     as_list,
     image,
+    images_side_by_side,
+    result_of_several,
     rule,
 )
 from archspec.importing.layouts import CannotExpressError, View
@@ -16,6 +18,14 @@ from archspec.importing.reader import Reader
 
 
 def _pool(reader: Reader, x: Any, op: str, arguments: dict[str, Any]) -> View:
+    several = images_side_by_side(reader, x) if "kernel" in arguments else None
+    if several is not None:
+        rank = len(several.dims) - 2
+        for name, neutral in (("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
+            if arguments.get(name) is not None:
+                given = arguments[name] * (rank if len(arguments[name]) == 1 else 1)
+                arguments[name] = [neutral, *given]
+        return result_of_several(reader, reader.call(op, arguments, [several.value]), several)
     view = image(reader, x)
     return reader.result(reader.call(op, arguments, [view.value]), view)
 
