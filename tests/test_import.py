@@ -14,6 +14,7 @@ from unittest import mock
 
 import imported_networks
 import pytest
+from imported_constructs import CONSTRUCTS
 from imported_networks import SMALL, Decides, Inexpressible, Net, OtherKernels, Small
 
 import archspec
@@ -131,6 +132,13 @@ def test_from_torch() -> None:
     assert [each.training for each in module.modules()] == modes
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
     assert list(found.network.graph.state_dict()) == list(before)
+
+
+@pytest.mark.parametrize("network", CONSTRUCTS, ids=lambda network: network.__name__)
+def test_a_construct_is_understood(network: Any) -> None:
+    torch.manual_seed(0)
+    found = archspec.from_torch(network(), torch.randn(2, 3, 16, 16))
+    assert found.proved, f"{found.proof}\n{found.text}"
 
 
 def test_blocks_and_repeats_are_recovered() -> None:
