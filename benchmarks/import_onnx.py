@@ -46,6 +46,17 @@ def module_of(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     return models.get_model(called, weights=None, **options).eval(), (3, size, size)
 
 
+def spread(module: nn.Module) -> None:
+    """Draw the tensors that hold one number, as new norms and biases do.
+
+    Training never leaves such tensors, and an exporter merges equal ones and leaves zeros out.
+    """
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point() and tensor.numel() > 1 and tensor.min() == tensor.max():
+                tensor.add_(0.2 * torch.rand_like(tensor))
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +16,8 @@ from torch import nn
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from archspec.errors import UsageError
-from archspec.importing.imported import from_onnx
+from archspec.errors import SpecError, UsageError
+from archspec.importing.imported import Imported, from_onnx
 
 
 class Residual(nn.Module):
@@ -64,6 +66,166 @@ def test_a_network_comes_back(tmp_path: Path, batch: int | None) -> None:
     found = from_onnx(path)
     assert found.proved, found.proof
     assert "silu" in found.text
+
+
+def export(module: nn.Module, shape: tuple[int, ...], path: Path, **options: Any) -> None:
+    """Write a module as an ONNX file, with a batch of one and without the exporter's talk."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module.eval(), (torch.zeros(1, *shape),), str(path), **{"dynamo": False, **options})
+
+
+def spread(module: nn.Module) -> nn.Module:
+    """Draw what initial weights have as one number everywhere, so that no two tensors are equal."""
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point():
+                tensor.add_(0.2 * torch.rand_like(tensor))
+    return module
+
+
+def keys(found: Imported) -> set[str]:
+    return {key for key in found.network.graph.state_dict() if not key.endswith("num_batches_tracked")}
+
+
+class Encoder(nn.Module):
+    """Attention whose batch stands between the tokens and the heads, as in `nn.MultiheadAttention`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(x).transpose(0, 1)
+        x = x + self.attention(y, y, y, need_weights=False)[0].transpose(0, 1)
+        return x + self.mlp(x)
+
+
+def test_shapes_that_hold_a_batch_of_one(tmp_path: Path) -> None:
+    module = spread(nn.Sequential(Encoder(), Encoder(), Encoder()))
+    export(module, (5, 8), tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert not found.flat
+    assert "- attention: {heads: 2}" in found.text
+    assert "repeat: 3" in found.text
+    renamed = {key.replace("in_proj_", "in_proj.") for key in module.state_dict()}
+    assert keys(found) == renamed
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_with_a_mask_and_a_scale(tmp_path: Path, causal: bool) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv = nn.Linear(8, 24)
+            mask = torch.full((6, 6), float("-inf")).triu(1) if causal else torch.rand(6, 6)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.qkv(x).chunk(3, -1)
+            return torch.softmax(q @ k.transpose(-2, -1) * 0.25 + self.mask, -1) @ v
+
+    export(Attention(), (6, 8), tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    attention = next(node.op for node in found.network.graph.nodes if node.op.op == "attention")
+    assert (attention.causal, attention.scale) == (causal, 0.25)
+    assert ("mask" in found.text) is not causal
+
+
+class Scaled(nn.Module):
+    """A block with a tensor of its own, and linear layers over the channels of an image."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
+        self.layer_scale = nn.Parameter(torch.full((width, 1, 1), 0.1))
+        nn.init.zeros_(self.up.bias)
+        nn.init.zeros_(self.down.bias)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.down(nn.functional.gelu(self.up(self.conv(x).permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
+        return x + self.layer_scale * y
+
+
+def test_equal_weights_are_not_one_weight(tmp_path: Path) -> None:
+    """The exporter stores equal tensors once, under the name of one of them."""
+    module = nn.Sequential(*[Scaled(6) for _ in range(4)])
+    export(module, (6, 8, 8), tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert keys(found) == {*module.state_dict()}
+    assert "repeat: 4" in found.text
+
+
+def test_equal_statistics_are_not_one_tensor(tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4), nn.ReLU()]
+    module = nn.Sequential(*layers)
+    export(module, (3, 8, 8), tmp_path / "net.onnx", dynamo=True, verbose=False)
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert keys(found) == {key for key in module.state_dict() if not key.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_a_response_norm_is_one_op(tmp_path: Path, dynamo: bool) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.LocalResponseNorm(5, 0.1, 0.6, 2.0), nn.Conv2d(8, 4, 1))
+    export(module, (3, 8, 8), tmp_path / "net.onnx", dynamo=dynamo)
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert "local_response_norm: {alpha: 0.1, beta: 0.6, k: 2.0}" in found.text
+
+
+def test_a_response_norm_of_onnx(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    node = helper.make_node("LRN", ["x"], ["y"], size=3, alpha=0.2, beta=0.5, bias=1.5)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 6, 4, 4]) for name in "xy")
+    opset = helper.make_opsetid("", 18)
+    save(helper.make_model(helper.make_graph([node], "net", [x], [y]), opset_imports=[opset]), tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert "local_response_norm: {size: 3, alpha: 0.2, beta: 0.5, k: 1.5}" in found.text
+
+
+def test_what_cannot_be_expressed_is_told_once(tmp_path: Path) -> None:
+    class Sorted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.cumsum(x, 1)
+            return y.reshape(y.shape[0], -1) + 1
+
+    export(Sorted(), (4, 4), tmp_path / "net.onnx")
+    with pytest.raises(SpecError) as error:
+        from_onnx(tmp_path / "net.onnx")
+    assert [each.message for each in error.value.diagnostics] == ["`CumSum` (/CumSum): no op of archspec does this"]
+
+
+def test_weights_in_another_file(tmp_path: Path) -> None:
+    module = spread(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)))
+    export(module, (3, 8, 8), tmp_path / "net.onnx", dynamo=True, verbose=False, external_data=True)
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert torch.equal(found.weights["2.weight"], module[2].weight)
+    (tmp_path / "net.onnx.data").unlink()
+    with pytest.raises(UsageError, match="weights that the model keeps in another file are missing"):
+        from_onnx(tmp_path / "net.onnx")
+
+
+def test_a_step_without_a_name_behind_repeats_that_have_one(tmp_path: Path) -> None:
+    """Copies under one name take one position."""
+    stages = {name: nn.Sequential(*[Residual(4) for _ in range(3)]) for name in ("2", "3", "5")}
+    steps = OrderedDict({"0": nn.Conv2d(3, 4, 3), **stages, "6": nn.Conv2d(4, 4, 1), "7": nn.ReLU()})
+    export(spread(nn.Sequential(OrderedDict(body=nn.Sequential(steps)))), (3, 8, 8), tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert not found.flat
+    assert found.text.count("repeat:") == 3
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ class _Writer:
         position: int | None = 0
         counts: dict[str, int] = {}
         for step in body:
-            copies = step.repeat if isinstance(step.repeat, int) else 1 if step.repeat is None else None
+            one = step.fixed and not step.position and "${" not in step.name  # copies under one name are one step
+            copies = 1 if one or step.repeat is None else step.repeat if isinstance(step.repeat, int) else None
             auto: str | None
             if positional:
                 auto = str(position) if position is not None else None
