@@ -6,6 +6,7 @@ import contextlib
 import io
 import warnings
 from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ def spread(module: nn.Module) -> nn.Module:
 
 def keys(found: Imported) -> set[str]:
     return {key for key in found.network.graph.state_dict() if not key.endswith("num_batches_tracked")}
+
+
+def blocks(found: Imported) -> int:
+    return found.text.count("\n    layers:\n")
 
 
 class Encoder(nn.Module):
@@ -226,6 +231,117 @@ def test_a_step_without_a_name_behind_repeats_that_have_one(tmp_path: Path) -> N
     assert found.proved, found.proof
     assert not found.flat
     assert found.text.count("repeat:") == 3
+
+
+class Bottleneck(nn.Module):
+    """A residual block with a projection where it needs one."""
+
+    def __init__(self, width: int, filters: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, filters, 1)
+        self.conv2 = nn.Conv2d(filters, filters, 3, 2 if filters > width else 1, 1)
+        if filters > width:
+            self.project = nn.Conv2d(width, filters, 1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv2(torch.relu(self.conv1(x)))
+        return torch.relu(y + (self.project(x) if hasattr(self, "project") else x))
+
+
+class Halves(nn.Module):
+    """A block that takes its input apart."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.Conv2d(width // 2, width // 2, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = x.split(x.shape[1] // 2, 1)
+        return torch.cat((left, self.branch(right)), 1)
+
+
+def residual_network() -> nn.Module:
+    stages = [nn.Sequential(Bottleneck(a, b), Bottleneck(b, b), Bottleneck(b, b)) for a, b in ((4, 8), (8, 12))]
+    steps = OrderedDict(
+        {"stem": nn.Conv2d(3, 4, 3, padding=1), "layer-1": stages[0], "layer-2": stages[1]}
+        | {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "head": nn.Linear(12, 5)}
+    )
+    return spread(nn.Sequential(steps))
+
+
+def rewrite(path: Path, *, nodes: bool = True, values: bool = False, op: str = "") -> None:
+    """Take the names of nodes out of a file, or those of all of one op, and those of what is not input or output."""
+    import onnx
+
+    model = onnx.load(path)
+    ends = {each.name for each in (*model.graph.input, *model.graph.output)}
+    names: dict[str, str] = {}
+
+    def named(name: str) -> str:
+        return name if not values or not name or name in ends else names.setdefault(name, f"v{len(names)}")
+
+    for node in model.graph.node:
+        if nodes and node.op_type in (op or node.op_type):
+            node.name = ""
+        node.input[:], node.output[:] = map(named, node.input), map(named, node.output)
+    for tensor in model.graph.initializer:
+        tensor.name = named(tensor.name)
+    onnx.save(model, path)
+
+
+def test_scopes_from_the_names_of_weights(tmp_path: Path) -> None:
+    module = residual_network()
+    export(module, (3, 16, 16), tmp_path / "net.onnx")
+    rewrite(tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert not found.flat
+    assert keys(found) == {*module.state_dict()}
+    assert blocks(found) == 1
+    assert "repeat: 3" in found.text
+
+
+def test_scopes_from_what_repeats(tmp_path: Path) -> None:
+    export(residual_network(), (3, 16, 16), tmp_path / "net.onnx")
+    rewrite(tmp_path / "net.onnx", values=True)
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert not found.flat
+    assert "input.channels != filters" in found.text
+    assert found.text.count("- block: {") <= 4
+    assert {f"stage1.{at}.conv_2.weight" for at in range(6)} < keys(found)
+
+
+def test_blocks_without_a_skip_among_those_with_one(tmp_path: Path) -> None:
+    class Inverted(nn.Module):
+        def __init__(self, width: int, filters: int) -> None:
+            super().__init__()
+            self.up, self.down = nn.Conv2d(width, 3 * width, 1), nn.Conv2d(3 * width, filters, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.down(torch.relu(self.up(x)))
+            return x + y if y.shape == x.shape else y
+
+    widths = [3, 4, 4, 6, 6, 6, 8]
+    module = spread(nn.Sequential(*[Inverted(a, b) for a, b in pairwise(widths)]))
+    export(module, (3, 8, 8), tmp_path / "net.onnx")
+    rewrite(tmp_path / "net.onnx", values=True)
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert blocks(found) == 1
+    assert {f"stage1.{at}.conv.weight" for at in range(6)} < keys(found)
+
+
+@pytest.mark.parametrize("names", ["one node", "no node"])
+def test_a_split_stands_with_what_reads_it(tmp_path: Path, names: str) -> None:
+    module = spread(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Sequential(*[Halves(8) for _ in range(3)])))
+    export(module, (3, 8, 8), tmp_path / "net.onnx")
+    rewrite(tmp_path / "net.onnx", op="Split" if names == "one node" else "")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert not found.flat
+    assert keys(found) == {*module.state_dict()}
+    assert "repeat: 3" in found.text
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from torch.export.graph_signature import InputKind
 
 from archspec.errors import UsageError
 from archspec.importing.aten import RULES
-from archspec.importing.calls import Missing, Part, Program, Value
+from archspec.importing.calls import Call, Missing, Part, Program, Value
 from archspec.importing.layouts import CannotExpressError, View, plain
 from archspec.importing.onnx_ops import ARRANGING, NODES
 from archspec.importing.reader import BATCH, Reader, StopError, Tensor, Unknown, leave_modules_of_ops
+from archspec.importing.scopes import from_paths, from_repeats, stand_with_readers
 from archspec.importing.tree import SEQUENTIAL, live_calls
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class OnnxReader(Reader):
         """Values that are the sum of a product and a bias which the product's layer has already."""
         self.sources: dict[str, _Source] = {}
         self.stored_at: set[int] = set()
+        self.unplaced: set[Call] = set()
+        """Calls of nodes that do not tell in which module they stand."""
         self.failures: dict[str, Missing] = {}
         """What could not be expressed, by the value that lacks it."""
         self.parents: set[str] = set()
@@ -165,9 +168,23 @@ class OnnxReader(Reader):
             elif not self.missing:
                 self.missing.append(Missing(f"the output {each.name}", "", "", "it is a constant"))
         program = Program(self.name, self.inputs, self.calls, outputs, self.missing)
+        self._find_scopes(program)
         _name_kinds(program)
         leave_modules_of_ops(program)
         return program, self._state(program)
+
+    def _find_scopes(self, program: Program) -> None:
+        """Give scopes to what the file has without: some nodes that an optimiser made, or all of them."""
+        if len(self.unplaced) < len(program.calls):
+            stand_with_readers(program.calls, self.unplaced)
+        elif any("." in call.path for call in program.calls if call.fixed):
+            from_paths(program)
+        else:
+            paths = from_repeats(program)
+            for key in list(self.state):
+                path, _, name = key.rpartition(".")
+                if key in paths or path in paths:
+                    self.state[paths[key] if key in paths else f"{paths[path]}.{name}"] = self.state.pop(key)
 
     def _state(self, program: Program) -> dict[str, torch.Tensor]:
         """Return the weights of the calls that count: what several nodes came to may have left some out."""
@@ -364,7 +381,7 @@ class OnnxReader(Reader):
         if isinstance(item, Item):
             return item
         learned = name in self.tensors and item.numel() > 1 and item.dtype == torch.float32
-        if learned and re.fullmatch(r"(\d+\.)*[A-Za-z_][\w.]*", name) and name not in self.paths:
+        if learned and re.fullmatch(r"(\d+\.)*[A-Za-z_][\w.-]*", name) and name not in self.paths:
             return self.weight(item, name)
         return self.constant_item(item)
 
@@ -395,7 +412,7 @@ class OnnxReader(Reader):
         around, own = self._scopes()
         scope = own or (around[-1][0] if around else "")
         named = [*(self.at.input[at] for at in inputs if at < len(self.at.input)), also]
-        matches = [re.fullmatch(r"(\w[\w.]*?)[._](weight|bias|gamma|running_mean)", name) for name in named]
+        matches = [re.fullmatch(r"(\w[\w.-]*?)[._](weight|bias|gamma|running_mean)", name) for name in named]
         paths = [match[1] if match and match[1] not in self.paths | self.parents else "" for match in matches]
         # Exporters give weights with the same numbers one name: that of a layer far away is not this layer's. A layer
         # that took a norm in, though, stands in the norm's module and has its own name by its first weight.
@@ -444,6 +461,18 @@ class OnnxReader(Reader):
         if self._inside:
             parts = (*(part for part in parts if part.path != self._inside), Part(self._inside, "Norm"))
         return parts, own
+
+    def call(self, *arguments: Any, **options: Any) -> Call:
+        """Add a call in the module that the node stands in."""
+        call = super().call(*arguments, **options)
+        if not self._named_scopes() and not self._at_top():
+            self.unplaced.add(call)
+        return call
+
+    def _at_top(self) -> bool:
+        """Return whether the node tells that it stands in no module but the network itself."""
+        assert self.at is not None
+        return self.at.name.startswith("/") or any("name_scopes" in each.key for each in self.at.metadata_props)
 
     def line(self) -> str:
         """Return the name of the node."""

@@ -133,7 +133,8 @@ class _Writer:
                 names.written.add(step)
             elif step.fixed and not step.position:
                 names.of[step] = step.name
-                if step.name != auto or step.repeat is not None:
+                left_out = step.when is not None and step in self.referred  # which is read by a name of its own
+                if step.name != auto or step.repeat is not None or left_out:
                     names.written.add(step)
             elif step.position and (step.fixed or step not in self.referred):
                 names.of[step] = auto or step.name
