@@ -301,6 +301,26 @@ def test_scopes_from_the_names_of_weights(tmp_path: Path) -> None:
     assert "repeat: 3" in found.text
 
 
+def test_equal_weights_under_one_name_where_names_tell_the_scopes(tmp_path: Path) -> None:
+    """A layer whose weights bear another layer's name stands between those that it reads and that read it."""
+    import onnx
+
+    export(nn.Sequential(OrderedDict(stem=Encoder(), body=Encoder())), (5, 8), tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    copies = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
+    for node in model.graph.node:
+        node.input[:] = [copies.get(name, name) for name in node.input]
+    kept = [node for node in model.graph.node if node.op_type != "Identity"]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.save(model, tmp_path / "net.onnx")
+    rewrite(tmp_path / "net.onnx")
+    found = from_onnx(tmp_path / "net.onnx")
+    assert found.proved, found.proof
+    assert not found.flat
+    assert all(key.startswith(("stem.", "body.")) for key in keys(found))
+
+
 def test_scopes_from_what_repeats(tmp_path: Path) -> None:
     export(residual_network(), (3, 16, 16), tmp_path / "net.onnx")
     rewrite(tmp_path / "net.onnx", values=True)

@@ -108,6 +108,8 @@ class OnnxReader(Reader):
         """Values that are the sum of a product and a bias which the product's layer has already."""
         self.sources: dict[str, _Source] = {}
         self.stored_at: set[int] = set()
+        self.nameless: set[str] = set()
+        """Paths of layers that the file has no name for."""
         self.unplaced: set[Call] = set()
         """Calls of nodes that do not tell in which module they stand."""
         self.failures: dict[str, Missing] = {}
@@ -175,16 +177,17 @@ class OnnxReader(Reader):
 
     def _find_scopes(self, program: Program) -> None:
         """Give scopes to what the file has without: some nodes that an optimiser made, or all of them."""
+        paths: dict[str, str] = {}
         if len(self.unplaced) < len(program.calls):
             stand_with_readers(program.calls, self.unplaced)
         elif any("." in call.path for call in program.calls if call.fixed):
-            from_paths(program)
+            paths = from_paths(program, self.nameless)
         else:
             paths = from_repeats(program)
-            for key in list(self.state):
-                path, _, name = key.rpartition(".")
-                if key in paths or path in paths:
-                    self.state[paths[key] if key in paths else f"{paths[path]}.{name}"] = self.state.pop(key)
+        for key in list(self.state):
+            path, _, name = key.rpartition(".")
+            if key in paths or path in paths:
+                self.state[paths[key] if key in paths else f"{paths[path]}.{name}"] = self.state.pop(key)
 
     def _state(self, program: Program) -> dict[str, torch.Tensor]:
         """Return the weights of the calls that count: what several nodes came to may have left some out."""
@@ -423,6 +426,7 @@ class OnnxReader(Reader):
             base = path or f"{scope}.{self.at.op_type.lower()}".lstrip(".")
             self.counts[base] = self.counts.get(base, 0) + 1
             path = f"{base}_{self.counts[base]}"
+            self.nameless.add(path)
         self.paths.add(path)
         return path
 

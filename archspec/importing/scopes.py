@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,18 +34,26 @@ def stand_with_readers(calls: Iterable[Call], unplaced: set[Call]) -> None:
             call.within = _common(around)
 
 
-def from_paths(program: Program) -> None:
+def from_paths(program: Program, nameless: Collection[str] = ()) -> dict[str, str]:
     """Put each call into the scopes that the names of weights tell: those of its own, or of what it reads.
 
     A call without weights stands where its operands stand, but for those that reach it through others as well: what
-    skips a block is read from outside.
+    skips a block is read from outside. A layer without a name of its own stands where both what it reads and what
+    reads it do.
+
+    Args:
+        program: The network; its calls are changed.
+        nameless: Paths of layers that the source has no name for.
+
+    Returns:
+        The new paths of such layers, by the old ones.
     """
     readers = _readers(program.calls)
     behind: dict[Call, set[Call]] = {}
     for call in program.calls:
         made = {value.call for value in _values(call) if value.call is not None}
         behind[call] = set().union(made, *(behind[each] for each in made))
-        if call.fixed:
+        if call.fixed and call.path not in nameless:
             words = call.path.split(".")[:-1]
             call.within = tuple(Part(".".join(words[: at + 1]), "") for at in range(len(words)))
             continue
@@ -55,8 +63,13 @@ def from_paths(program: Program) -> None:
         around = _common([each.within for each in readers.get(call, [])])
         if len(call.results) > 1:
             call.within = around  # a scope has one result
-        elif call.op in _GATHERING:
+        elif call.op in _GATHERING or call.path in nameless:
             call.within = _common([call.within, around])
+    renamed = {}
+    for call in program.calls:
+        if call.fixed and call.path in nameless and call.within:
+            renamed[call.path] = call.path = f"{call.within[-1].path}.{call.path}"
+    return renamed
 
 
 def from_repeats(program: Program) -> dict[str, str]:
