@@ -3,7 +3,8 @@
     python benchmarks/import_onnx.py resnet18 torchvision:mobilenet_v2 [--dynamo]
 
 A name alone is a network of the zoo, exported from the module that archspec builds. Without names it takes the networks
-of `ZOO` and `TORCHVISION`. Weights are random; `proved` compares outputs in onnxruntime.
+of `ZOO` and `TORCHVISION`. Weights are random, those of norms and biases too. `proved` means that the outputs are those
+of onnxruntime, and the MACs those that torch's FlopCounterMode counts in the module.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from torch import nn
 
 import archspec
 from archspec.errors import SpecError, UsageError
+from archspec.importing.proof import Reference
+from archspec.importing.sources import TorchModel
 
 ZOO = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet_v1", "mobilenet_v2", "efficientnet_b0")
 TORCHVISION = (
@@ -28,6 +31,8 @@ TORCHVISION = (
     "mnasnet1_0", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50",
     "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "vgg11_bn", "vit_b_16", "wide_resnet50_2",
 )  # fmt: skip
+
+STRUCTURED = "blocks and repeats"
 
 
 def module_of(name: str) -> tuple[nn.Module, tuple[int, ...]]:
@@ -46,6 +51,40 @@ def module_of(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     return models.get_model(called, weights=None, **options).eval(), (3, size, size)
 
 
+def spread(module: nn.Module) -> None:
+    """Draw the tensors that hold one number, as new norms and biases do.
+
+    Training never leaves such tensors, and an exporter merges equal ones and leaves zeros out.
+    """
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point() and tensor.numel() > 1 and tensor.min() == tensor.max():
+                tensor.add_(0.2 * torch.rand_like(tensor))
+
+
+def imported(path: str, macs: int) -> tuple[str, int, float, str]:
+    """Import a file of a network that has so many MACs.
+
+    Returns:
+        Whether it was proved, the lines of the spec, the seconds that it took, and what structure the spec has or why
+        it failed.
+    """
+    start = time.perf_counter()
+    try:
+        found = archspec.from_onnx(path)
+    except (SpecError, UsageError) as error:
+        return "failed", 0, time.perf_counter() - start, str(error).splitlines()[0][:140]
+    seconds = time.perf_counter() - start
+    lines = found.text.count("\n")
+    if not found.proved:
+        check = next(check for check in found.proof.checks if not check.passed)
+        return "failed", lines, seconds, f"{check.name}: {check.detail}"[:140]
+    if (own := found.network.analyze().totals.macs) != macs:
+        return "failed", lines, seconds, f"{own:,} MACs instead of {macs:,}"
+    has = [word for word, key in (("blocks", "blocks:"), ("repeats", "repeat:")) if key in found.text]
+    return "proved", lines, seconds, " and ".join(has) or "one step a layer"
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,29 +92,25 @@ def main() -> int:
     parser.add_argument("--dynamo", action="store_true", help="torch's newer exporter")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.backends.mha.set_fastpath_enabled(False)  # a fused kernel that FlopCounterMode does not count
     names = given.names or [*ZOO, *(f"torchvision:{name}" for name in TORCHVISION)]
-    proved = structured = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            torch.manual_seed(0)
-            module, shape = module_of(name)
+    rows = []
+    for name in names:
+        torch.manual_seed(0)
+        module, shape = module_of(name)
+        spread(module)
+        with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / f"{name.replace(':', '_')}.onnx")
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 torch.onnx.export(module, (torch.randn(1, *shape),), path, dynamo=given.dynamo)
-            try:
-                found = archspec.from_onnx(path)
-            except (SpecError, UsageError) as error:
-                print(f"{name:32} failed           {str(error).splitlines()[0][:140]}")
-                continue
-            has = [word for word in ("blocks", "repeat") if f"{word}:" in found.text]
-            proved += found.proved
-            structured += found.proved and len(has) == 2
-            state = "proved" if found.proved else "failed"
-            why = "; ".join(str(check.detail)[:120] for check in found.proof.checks if not check.passed)
-            print(f"{name:32} {state:8} {found.text.count(chr(10)):5}  {' and '.join(has) or 'flat'}  {why}")
-            sys.stdout.flush()
-            Path(path).unlink()
-    print(f"\n{proved} of {len(names)} proved, {structured} with blocks and repeats")
+            macs = Reference(TorchModel("module", module, (torch.zeros(1, *shape),))).macs
+            rows.append(imported(path, macs))
+        state, lines, seconds, note = rows[-1]
+        print(f"{name:32} {state:7} {lines or '':>5} {seconds:6.1f} s  {note}", flush=True)
+    proved = sum(state == "proved" for state, *_ in rows)
+    structured = sum(state == "proved" and note == STRUCTURED for state, _, _, note in rows)
+    print(f"\n{proved} of {len(names)} proved, {structured} with {STRUCTURED}")
     return 0 if proved == len(names) else 1
 
 

@@ -34,9 +34,16 @@ class Axis:
 
 
 class Batch(Axis):
-    """What stands for the batch among the factors of a dimension: the samples, or one for a tensor without a batch."""
+    """What stands for the batch among the factors of a dimension: the samples, or one for a tensor without a batch.
 
-    __slots__ = ()
+    A batch of one sample has the size of none, so `samples` says which it is; by default the size tells.
+    """
+
+    __slots__ = ("samples",)
+
+    def __init__(self, size: int, samples: bool | None = None) -> None:
+        super().__init__(size)
+        self.samples = size > 1 if samples is None else samples
 
 
 def is_batch(axis: Axis) -> bool:
@@ -75,7 +82,7 @@ class View:
     @property
     def has_samples(self) -> bool:
         """Whether it has a batch of samples, and not just one in its place."""
-        return any(is_batch(axis) and axis.size > 1 for dim in self.dims for axis in dim)
+        return any(isinstance(axis, Batch) and axis.samples for dim in self.dims for axis in dim)
 
     @property
     def spec_dims(self) -> Dims:
@@ -185,7 +192,7 @@ def _swapped(axes: Iterable[Axis], old: Axis, *new: Axis) -> Iterable[Axis]:
             yield axis
 
 
-def plain(value: Value, shape: Sequence[int], batch: int | None, size: int) -> View:
+def plain(value: Value, shape: Sequence[int], batch: int | None, size: int, samples: bool | None = None) -> View:
     """Return the view of a value that has the dimensions of the source, without the batch.
 
     Args:
@@ -193,6 +200,7 @@ def plain(value: Value, shape: Sequence[int], batch: int | None, size: int) -> V
         shape: The shape of the source.
         batch: Which dimension holds the batch; None for none. If it is larger than the batch, it holds an axis besides.
         size: How many samples the batch has.
+        samples: Whether the batch holds samples; by default, whether it has several.
     """
     axes: list[tuple[Axis, ...]] = []
     dims: list[tuple[Axis, ...]] = []
@@ -201,10 +209,10 @@ def plain(value: Value, shape: Sequence[int], batch: int | None, size: int) -> V
             axes.append((Axis(length),) if length > 1 else ())
             dims.append(axes[-1])
         elif length == size:
-            dims.append((Batch(size),))
+            dims.append((Batch(size, samples),))
         else:
             axes.append((Axis(length // size),))
-            dims.append((Batch(size), *axes[-1]))
+            dims.append((Batch(size, samples), *axes[-1]))
     if tuple(map(size_of, axes)) != value.shape:
         raise CannotExpressError(f"a result of shape {tuple(shape)}, where the spec has {value.shape}")
     return View(value, tuple(axes), tuple(dims))

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from archspec.importing.aten.common import image
 from archspec.importing.layouts import CannotExpressError, View
 from archspec.importing.rules import Rule, registering
 from archspec.shapes import same_padding
@@ -18,6 +19,9 @@ NODES: dict[str, Rule] = {}
 """The rule of each op of ONNX, by its type."""
 
 node = registering(NODES)
+
+ARRANGING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""Ops that leave the numbers as they are."""
 
 
 def _ints(value: Any) -> list[int]:
@@ -99,11 +103,11 @@ def _gemm(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
     if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
         raise CannotExpressError("a product with factors")
     weight = _constant(inputs[1], "a weight")
-    return _linear(reader, inputs[0], weight if attributes.get("transB", 0) else weight.T, _get(inputs, 2), (1, 2))
+    path = reader.layer(1, 2)
+    return _linear(reader, path, inputs[0], weight if attributes.get("transB", 0) else weight.T, _get(inputs, 2))
 
 
-def _linear(reader: Any, x: Any, weight: torch.Tensor, bias: Any, places: tuple[int, ...]) -> Any:
-    path = reader.layer(*places)
+def _linear(reader: Any, path: str, x: Any, weight: torch.Tensor, bias: Any) -> Any:
     return reader.run("linear", x, *_weights(reader, path, weight.contiguous(), bias))
 
 
@@ -111,8 +115,66 @@ def _linear(reader: Any, x: Any, weight: torch.Tensor, bias: Any, places: tuple[
 def _matmul(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
     weight = inputs[1]
     if isinstance(weight, torch.Tensor) and weight.ndim == 2:
-        return _linear(reader, inputs[0], weight.T, None, (1,))
-    return reader.run("matmul", *(reader.tensor(at) for at in (0, 1)))
+        name, bias = reader.added_bias(weight.shape[1])
+        return _linear(reader, reader.layer(1, also=name), inputs[0], weight.T, bias)
+    attended = _attention(reader)
+    return attended or reader.run("matmul", *(reader.tensor(at) for at in (0, 1)))
+
+
+def _attention(reader: Any) -> Any:
+    """Return the attention that the node ends: softmax(queries * keys * scale + mask) * values."""
+    softmax = reader.makers.get(reader.at.input[0])
+    if softmax is None or softmax.op_type != "Softmax" or isinstance(reader.item(reader.at.input[1]), torch.Tensor):
+        return None
+    if reader.attributes(softmax).get("axis", -1) not in (-1, reader.item(softmax.input[0]).fake.ndim - 1):
+        return None
+    product, scale, mask = *_unscaled(reader, softmax.input[0]), ""
+    maker = reader.makers.get(product)
+    if maker is not None and maker.op_type == "Add":
+        first, second = maker.input
+        product, mask = (first, second) if _is_product(reader, first) else (second, first)
+        product, scale = _unscaled(reader, product)
+        maker = reader.makers.get(product)
+    if maker is None or maker.op_type != "MatMul":
+        return None
+    queries, of_queries = _unscaled(reader, maker.input[0])
+    keys, of_keys = _unscaled(reader, maker.input[1])
+    q, k, v = (reader.item(name) for name in (queries, keys, reader.at.input[1]))
+    if any(isinstance(each, torch.Tensor) or each.fake.ndim < 3 for each in (q, k, v)):
+        return None
+    scale *= of_queries * of_keys
+    default = q.fake.shape[-1] ** -0.5
+    causal = bool(mask) and isinstance(reader.item(mask), torch.Tensor) and _is_causal(reader.item(mask))
+    added = reader.operand(mask) if mask and not causal else None
+    arguments = [q, reader.run("transpose", k, -2, -1), v, added, 0.0, causal]
+    return reader.run(
+        "scaled_dot_product_attention", *arguments, scale=None if abs(scale / default - 1) < 1e-6 else _short(scale)
+    )
+
+
+def _unscaled(reader: Any, name: str) -> tuple[str, float]:
+    """Return the value that another one is a multiple of, and the factor."""
+    scale = 1.0
+    while (maker := reader.makers.get(name)) is not None and maker.op_type in ("Mul", "Div"):
+        number = _only_number(reader, maker)
+        computed = [each for each in maker.input if not isinstance(reader.item(each), torch.Tensor)]
+        if number is None or len(computed) != 1 or maker.op_type == "Div" and computed[0] != maker.input[0]:
+            break
+        name, scale = computed[0], scale * number if maker.op_type == "Mul" else scale / number
+    return name, scale
+
+
+def _is_product(reader: Any, name: str) -> bool:
+    maker = reader.makers.get(_unscaled(reader, name)[0])
+    return maker is not None and maker.op_type == "MatMul"
+
+
+def _is_causal(mask: torch.Tensor) -> bool:
+    """Return whether a mask hides what comes later, and nothing else."""
+    rows, columns = mask.shape[-2:] if mask.ndim > 1 else (0, 0)
+    if mask.numel() != rows * columns or mask.dtype != torch.float32:
+        return False
+    return torch.equal(mask.reshape(rows, columns), torch.full((rows, columns), float("-inf")).triu(1))
 
 
 @node("BatchNormalization")
@@ -233,14 +295,15 @@ def _softmax(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
 @node("Add", "Sub", "Mul", "Div")
 def _arithmetic(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
     op = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}[reader.at.op_type]
+    if reader.at.output[0] in reader.joined:
+        return next(each for each in inputs if not isinstance(each, torch.Tensor))
+    normed = _response_norm(reader) if op == "div" else None
+    if normed is not None:
+        return normed
     left, right = (reader.tensor(at) for at in (0, 1))
     for x, gate in ((left, right), (right, left)):
         if op == "mul" and _is_sigmoid_of(gate, x):
             return reader.run("silu", x)
-    if op == "add":
-        joined = _bias_of_product(reader, inputs)
-        if joined is not None:
-            return joined
     return reader.run(op, *(_number(each) for each in (left, right)))
 
 
@@ -259,20 +322,64 @@ def _number(item: Any) -> Any:
     return _short(float(value)) if isinstance(value, torch.Tensor) and value.numel() == 1 else item
 
 
-def _bias_of_product(reader: Any, inputs: list[Any]) -> Any:
-    """Return a product with weights together with the constant that is added to it, as one linear layer."""
-    for product, bias in (inputs, inputs[::-1]):
-        if not isinstance(bias, torch.Tensor) or isinstance(product, torch.Tensor) or bias.ndim != 1:
-            continue
-        view = product.value
-        call = getattr(getattr(view, "value", None), "call", None)
-        if call is None or call.op != "linear" or call.arguments.get("bias", True) or not call.fixed:
-            continue
-        if call.arguments["units"] == bias.numel() and reader.calls[-1] is call:
-            del call.arguments["bias"]
-            reader.state[f"{call.path}.bias"] = bias
-            return product
-    return None
+def _response_norm(reader: Any) -> Any:
+    """Return the norm that torch's exporters take apart: x / (k + alpha * mean of the squares near by) ** beta."""
+    source, name = reader.at.input
+    steps = []
+    while True:
+        step = reader.makers.get(name)
+        if step is None:
+            return None
+        steps.append(step)
+        computed = {each for each in step.input if each and not isinstance(reader.item(each), torch.Tensor)}
+        if computed == {source}:
+            break
+        if len(computed) != 1:
+            return None
+        name = computed.pop()
+    told = [step for step in steps if step.op_type not in ARRANGING]
+    if [step.op_type for step in told] not in (
+        ["Pow", "Add", "Mul", "AveragePool", "Pad", "Mul"],
+        ["Pow", "Add", "Mul", "AveragePool", "Pad", "Pow"],
+    ):
+        return None
+    power, add, factor, pool, pad, square = told
+    beta, k, alpha = (_only_number(reader, step) for step in (power, add, factor))
+    size, *rest = _ints(reader.attributes(pool)["kernel_shape"])
+    pads = _ints(reader.item(pad.input[1]).tolist())
+    half = len(pads) // 2
+    wanted = [0] * len(pads)
+    wanted[2], wanted[half + 2] = size // 2, (size - 1) // 2
+    squared = square.op_type == "Mul" or _only_number(reader, square) == 2
+    shape = reader.item(pad.input[0]).fake.shape
+    channels = reader.item(source).fake.shape[1]
+    if None in (beta, k, alpha) or any(each != 1 for each in rest) or pads != wanted or not squared:
+        return None
+    if shape[1:3] != (1, channels):
+        return None
+    reader.forgive(steps)
+    view = reader.view(reader.item(source))
+    arguments = {"size": size, "alpha": alpha, "beta": beta, "k": k}
+    return reader.wrap(
+        reader.item(source).fake, view.on(reader.emit("local_response_norm", arguments, view.value, view.value.shape))
+    )
+
+
+def _only_number(reader: Any, step: Any) -> float | None:
+    """Return the number that a step has besides the value that it reads; None if there is none."""
+    constants = [reader.item(each) for each in step.input if isinstance(reader.item(each), torch.Tensor)]
+    return _short(float(constants[0])) if len(constants) == 1 and constants[0].numel() == 1 else None
+
+
+@node("LRN")
+def _lrn(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    view = image(reader, inputs[0])
+    names = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    alpha, beta, k = (_float(attributes, name, default) for name, default in names.items())
+    arguments = {"size": attributes["size"], "alpha": alpha, "beta": beta, "k": k}
+    return reader.wrap(
+        inputs[0].fake, view.on(reader.emit("local_response_norm", arguments, view.value, view.value.shape))
+    )
 
 
 @node("Pow")
@@ -352,21 +459,11 @@ def _resize(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
 # Arranging.
 
 
-def _shape(reader: Any, x: Any, shape: list[int]) -> list[int]:
-    """Return a shape that a file spells out, with the batch that is read for the one that it was written with."""
-    sizes = [x.fake.shape[at] if size == 0 and at < x.fake.ndim else size for at, size in enumerate(shape)]
-    if sizes and sizes[0] == 1 and x.fake.shape[0] == reader.batch:
-        known = 1
-        for size in sizes[1:]:
-            known *= size if size != -1 else 1
-        if -1 in sizes or known * reader.batch == x.fake.numel():
-            sizes[0] = reader.batch
-    return sizes
-
-
 @node("Reshape")
 def _reshape(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
-    shape = _shape(reader, inputs[0], _ints(_constant(inputs[1], "a shape").tolist()))
+    own = inputs[0].fake.shape
+    given = _ints(_constant(inputs[1], "a shape").tolist())
+    shape = [own[at] if size == 0 and at < len(own) else size for at, size in enumerate(given)]
     return reader.run("reshape", inputs[0], shape)
 
 
@@ -414,8 +511,6 @@ def _squeeze(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
 def _expand(reader: Any, inputs: list[Any], _: dict[str, Any]) -> Any:
     x = reader.tensor(0)
     sizes = _ints(_constant(inputs[1], "a shape").tolist())
-    if sizes and sizes[0] == 1:
-        sizes[0] = reader.batch
     rank = max(x.fake.ndim, len(sizes))
     own, wanted = ([1] * (rank - len(each)) + list(each) for each in (x.fake.shape, sizes))
     return reader.run("expand", x, [max(pair) for pair in zip(own, wanted, strict=True)])
@@ -449,10 +544,15 @@ def _slice(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
 
 @node("Gather")
 def _gather(reader: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
-    index = _constant(inputs[1], "an index")
-    if index.ndim:
+    x, index = inputs[0], _constant(inputs[1], "an index")
+    axis = attributes.get("axis", 0) % x.fake.ndim
+    if not index.ndim:
+        return reader.run("select", x, axis, int(index) % x.fake.shape[axis])
+    shape = x.fake.shape
+    if not torch.equal(index.flatten() % shape[axis], torch.arange(shape[axis])):
         raise CannotExpressError("an index of several places")
-    return reader.run("select", inputs[0], attributes.get("axis", 0), int(index))
+    # Each place once and in order, as an exporter writes `as_strided`.
+    return reader.run("reshape", x, [*shape[:axis], *index.shape, *shape[axis + 1 :]])
 
 
 @node("Pad")

@@ -96,7 +96,7 @@ class Reader:
             name = self.input_names[number] if number < len(self.input_names) else node.name
             value = Value(shape[1:], name=name)
             self.inputs[name] = value
-            return plain(value, shape, 0, self.batch)
+            return plain(value, shape, 0, self.batch, samples=True)
         return Tensor(spec.target or node.name, spec.kind, node.meta["val"])
 
     def constant(self, value: Any) -> Any:
@@ -367,7 +367,7 @@ class Reader:
                 own.append(length)
             elif length != size:
                 own.append(length // size)
-        return plain(call.result(own), shape, batch, size)
+        return plain(call.result(own), shape, batch, size, samples=like.has_samples)
 
     def weight_path(self, *tensors: Any) -> str:
         """Return the path of the module that holds weights."""

@@ -106,13 +106,13 @@ def walk(body: Iterable[Step]) -> Iterator[Step]:
 
 def build_tree(program: Program) -> Tree:
     """Arrange the calls of a program into nested steps."""
-    calls = _live(program)
+    calls = live_calls(program)
     within = {call: _scopes_of(call) for call in calls}
     within = _with_missing_levels(calls, within)
     return _Reads(program, _arrange(calls, within, 0)).tree()
 
 
-def _live(program: Program) -> list[Call]:
+def live_calls(program: Program) -> list[Call]:
     """Return the calls that an output needs, in order."""
     graph: nx.DiGraph[Call] = nx.DiGraph()
     graph.add_nodes_from(program.calls)

@@ -113,7 +113,8 @@ class _Writer:
         position: int | None = 0
         counts: dict[str, int] = {}
         for step in body:
-            copies = step.repeat if isinstance(step.repeat, int) else 1 if step.repeat is None else None
+            one = step.fixed and not step.position and "${" not in step.name  # copies under one name are one step
+            copies = 1 if one or step.repeat is None else step.repeat if isinstance(step.repeat, int) else None
             auto: str | None
             if positional:
                 auto = str(position) if position is not None else None
@@ -132,7 +133,8 @@ class _Writer:
                 names.written.add(step)
             elif step.fixed and not step.position:
                 names.of[step] = step.name
-                if step.name != auto or step.repeat is not None:
+                left_out = step.when is not None and step in self.referred  # which is read by a name of its own
+                if step.name != auto or step.repeat is not None or left_out:
                     names.written.add(step)
             elif step.position and (step.fixed or step not in self.referred):
                 names.of[step] = auto or step.name

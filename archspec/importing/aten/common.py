@@ -45,7 +45,7 @@ def to_shape(reader: Reader, view: View, shape: Sequence[int]) -> View:
             raise
         sizes = [int(size) for size in shape[1:]]
         value = reader.emit("reshape", {"shape": sizes}, view.value, sizes)
-        return plain(value, shape, 0, view.shape[0])
+        return plain(value, shape, 0, view.shape[0], samples=view.has_samples)
 
 
 def unexpanded(view: View) -> View:

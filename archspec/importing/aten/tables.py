@@ -39,7 +39,8 @@ def _index(reader: Reader, x: Any, indices: Sequence[Any]) -> View:
     shape = [*view.value.shape[:at], *where.value.shape, *view.value.shape[at + 1 :]]
     call = reader.call("gather", {"axis": at}, [view.value, where.value])
     torch_shape = (*view.shape[:dim], *where.value.shape, *view.shape[dim + 1 :])
-    found = plain(call.result(shape), torch_shape, view.batch, reader.batch if view.has_samples else 1)
+    size = reader.batch if view.has_samples else 1
+    found = plain(call.result(shape), torch_shape, view.batch, size, samples=view.has_samples)
     return found.reshaped((*view.shape[:dim], *numbers.shape, *view.shape[dim + 1 :]))
 
 
