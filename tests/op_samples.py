@@ -605,6 +605,7 @@ SAMPLES: dict[str, Samples] = {
             good(LINE, (12, 1)),
             good(IMAGE, (12, 1, 1)),
             good((1, 9, 8), IMAGE, (1, 1, 1)),
+            good((1, 9, 8), (12, 1, 1), broadcast=True),
             good(VOLUME, (12, 5, 1, 1), VOLUME),
             good(FIVE, (1, 3, 1, 1, 6)),
             good(SIX, SIX),
@@ -1122,6 +1123,7 @@ SAMPLES: dict[str, Samples] = {
     "parameter": Samples(
         [
             good(shape=[12]),
+            good(shape=[], init=0.5),
             good(shape=[12, 1, 1], init=1),
             good(shape=[1, 12], init="ones", batch=True),
             good(shape=[5, 12], init={"normal": 0.02}, batch=True),

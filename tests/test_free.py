@@ -240,6 +240,10 @@ layers:
             "  - parameter: {name: g, shape: [1], repeat: 2}\n  - relu\n  - add: g\n",
             *("name", 3, "parameter: the copies have one name", '`name: "g${index}"`'),
         ),
+        (
+            "  - parameter: {name: g, shape: []}\n  - sigmoid: {name: s, from: g}\n  - multiply: [input, s]\n",
+            *("shape", 4, "sigmoid: expected an input of 1 to 6 axes, channels first, got scalar", ""),
+        ),
         ("  - relu\n  - add: [1, 2]\n", "argument", 4, "add: expected a tensor among the operands", "${...}"),
         ("  - relu\n  - add: [1]\n", "argument", 4, "add: expected two or more operands, got 1", "`add: NUMBER`"),
         ("  - relu\n  - concat: [relu, 2]\n", "type", 4, "concat: expected text, got the integer 2", ""),
@@ -293,6 +297,17 @@ def test_a_layer_is_given_weights_that_are_computed(op: str, shape: list[int], a
     layer.load_state_dict({"weight": weight, "bias": module.offset})
     x = torch.randn(2, 4, 6, 6)
     torch.testing.assert_close(module(x), layer(x))
+    assert archspec.verify(network).passed
+
+
+def test_a_single_number_is_learned() -> None:
+    """Its key has no axes, as torch's own has none; it fits any value."""
+    network, module = build(
+        "input: [3, 4, 4]\nlayers:\n  - parameter: {name: gain, shape: [], init: 0.25}\n  - multiply: gain\n"
+    )
+    assert network.graph.state_dict() == {"gain": ()}
+    x = torch.randn(2, 3, 4, 4)
+    assert torch.equal(module(x), 0.25 * x)
     assert archspec.verify(network).passed
 
 
