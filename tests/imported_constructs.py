@@ -143,6 +143,33 @@ class HeadsAsImages(_Construct):
         return F.max_pool2d(x, 2).reshape(-1, 2, 4, 4, 4)
 
 
+class HeadsAsVolumes(_Construct):
+    """A convolution that works on the volume of each head, and rows that are repeated too often for an index."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.Conv3d(4, 4, 3, 1, 1, groups=4, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.stem(x).reshape(-1, 4, 4, 8, 8))
+        return x.reshape(-1, 2, 4, 256).repeat_interleave(2, dim=3)
+
+
+class RowsOfAllSamples(_Construct):
+    """A product whose rows are those of all samples, and a sum of more axes than a value of a spec may have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(16, 16, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).permute(2, 0, 1, 3)
+        rows = (x.reshape(16, -1, 16) @ self.table).reshape(16, -1, 2, 4, 5).permute(1, 2, 3, 0, 4)
+        wide = rows.reshape(-1, 2, 4, 4, 4, 5)
+        wide = wide[:, :, :, :, :, :, None, None, None] + wide[:, :, :, None, None, None, :, :, :1]
+        return wide.flatten(2)
+
+
 class Grid(_Construct):
     """Sines of positions, of which each channel tells of the row or of the column, once as tokens, once as an image."""
 

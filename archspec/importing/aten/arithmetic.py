@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -14,11 +15,13 @@ from archspec.importing.aten.common import (
     axis_or_unit,
     op_name,
     rule,
+    to_shape,
     unary,
     unexpanded,
 )
 from archspec.importing.layouts import CannotExpressError, View, is_batch, plain
 from archspec.importing.reader import Reader, Tensor, axis_name
+from archspec.ops.fields import MAX_AXES
 
 # Arithmetic.
 
@@ -56,6 +59,8 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
             return other.on(reader.call(op, {}, values).result(other.value.shape))
     if len(free) == 2:
         return _of_free(reader, left, right, op)
+    if max(len(left.dims), len(right.dims)) > MAX_AXES + 1:
+        return _of_many_axes(reader, left, right, op)
     # A rank that is missing is an axis of size 1 in front.
     rank = max(len(left.dims), len(right.dims))
     if not free and len(left.dims) != len(right.dims):
@@ -70,6 +75,21 @@ def _broadcast(reader: Reader, left: View, right: View, op: str) -> View:
     if not free and shapes[0] != shapes[1] and (op != "multiply" or tuple(map(max, *shapes)) not in shapes):
         arguments["broadcast"] = True
     return reader.result(reader.call(op, arguments, values), like)
+
+
+def _of_many_axes(reader: Reader, left: View, right: View, op: str) -> View:
+    """Apply an op to views of more dimensions than a value may have axes: those that stretch alike are one."""
+    rank = max(len(left.dims), len(right.dims))
+    left, right = (view.with_dims([*[()] * (rank - len(view.dims)), *view.dims]) for view in (left, right))
+    sizes = list(zip(left.shape, right.shape, strict=True))
+    kinds = [(one == both, other == both) for one, other in sizes for both in [max(one, other)]]
+    runs = [[at for at, _ in run] for _, run in groupby(enumerate(kinds), key=lambda entry: (not entry[0], entry[1]))]
+    if len(runs) > MAX_AXES + 1:
+        raise CannotExpressError("operands that stretch along many axes in turns")
+    one, other = (
+        to_shape(reader, view, [prod(view.shape[at] for at in run) for run in runs]) for view in (left, right)
+    )
+    return to_shape(reader, _broadcast(reader, one, other, op), [max(pair) for pair in sizes])
 
 
 def _of_free(reader: Reader, left: View, right: View, op: str) -> View:

@@ -27,6 +27,8 @@ def _product(reader: Reader, a: Any, b: Any, shape: Sequence[int]) -> View:
         raise CannotExpressError("a product of vectors")
     if not right.has_samples and not any(right.dims[:-2]):
         return _product_with_weight(reader, left, right)
+    if left.batch == len(left.dims) - 2 and not right.has_samples:
+        return _product_by_sample(reader, left, right)
     if _leading(left) == _leading(right):
         return _product_of_equals(reader, left, right, shape)
     return _product_of_folded(reader, left, right)
@@ -56,6 +58,16 @@ def _product_with_weight(reader: Reader, left: View, right: View) -> View:
     call = reader.call("linear", {"units": units}, [left.value, reader.spec(weight).value])
     new = (Axis(units),) if units > 1 else ()
     return View(call.result([*left.value.shape[:-1], units]), (*left.axes[:-1], new), (*left.dims[:-1], new))
+
+
+def _product_by_sample(reader: Reader, left: View, right: View) -> View:
+    """Write a product whose rows are those of all samples as one for each sample."""
+    *lead, rows, deep = left.dims
+    samples, own = rows[:1], rows[1:]
+    moved = left.with_dims([samples, *lead, own, deep])
+    found = _product(reader, moved, right, (*moved.shape[:-1], right.shape[-1]))
+    batch, *behind, rest, wide = found.dims
+    return found.with_dims([*behind, (*batch, *rest), wide])
 
 
 def _product_of_folded(reader: Reader, left: View, right: View) -> View:

@@ -19,7 +19,7 @@ from archspec.importing.aten.common import (
     to_shape,
 )
 from archspec.importing.calls import Call, Value
-from archspec.importing.layouts import Axis, CannotExpressError, View
+from archspec.importing.layouts import Axis, CannotExpressError, View, size_of
 from archspec.importing.reader import Reader, Tensor
 from archspec.shapes import same_padding
 
@@ -37,10 +37,13 @@ def _conv(
 ) -> View:
     filters, _, *kernel = shape_of(weight)
     several = images_side_by_side(reader, x)
+    windows = {"stride": stride, "padding": padding, "dilation": dilation}
     if several is not None and not isinstance(padding, str):
-        windows = {"stride": stride, "padding": padding, "dilation": dilation}
         return _conv_of_several(reader, several, weight, bias, windows, groups)
-    view = image(reader, x)
+    view = reader.spec(x)
+    if view.batch == 0 and len(view.dims[0]) > 1 and len(view.dims) == 5 and not isinstance(padding, str):
+        return _conv_of_groups(reader, view, weight, bias, windows, groups)
+    view = image(reader, view)
     if isinstance(padding, str):
         padding = [0] if padding == "valid" else _same_padding(view.value.shape[1:], kernel, as_list(dilation))
     arguments: dict[str, Any] = {
@@ -78,6 +81,29 @@ def _conv_of_several(
         each = as_list(value) * (len(kernel) if len(as_list(value)) == 1 else 1)
         arguments[name] = [0 if name == "padding" else 1, *each]
     return result_of_several(reader, reader.call("conv", arguments, [view.value, *given]), view)
+
+
+def _conv_of_groups(
+    reader: Reader, view: View, weight: Any, bias: Any, windows: Mapping[str, Any], groups: int
+) -> View:
+    """Write a convolution of several volumes of each sample as one of groups, each with the same weights."""
+    filters, _, *kernel = shape_of(weight)
+    samples, several = view.dims[0][:1], view.dims[0][1:]
+    count, channels = size_of(several), view.dims[1]
+    merged = reader.spec(view.with_dims([samples, (*several, *channels), *view.dims[2:]]))
+    given = []
+    for tensor in (weight, bias):
+        if tensor is not None:
+            value = _given(reader, tensor)
+            shape = [value.shape[0] * count, *value.shape[1:]]
+            given.append(reader.call("concat", {}, [value] * count).result(shape))
+    arguments = {"filters": filters * count, "kernel": kernel, "groups": groups * count}
+    arguments |= {name: as_list(value) for name, value in windows.items()}
+    assert reader.node is not None
+    _, out, *sizes = reader.node.meta["val"].shape
+    value = reader.call("conv", arguments, [merged.value, *given]).result([out * count, *sizes])
+    new = tuple((Axis(size),) if size > 1 else () for size in (out, *sizes))
+    return View(value, ((*several, *new[0]), *new[1:]), (view.dims[0], *new))
 
 
 def _layer(reader: Reader, op: str, arguments: dict[str, Any], view: View, weight: Any, bias: Any) -> Call:

@@ -16,6 +16,7 @@ from archspec.importing.aten.common import (
     unexpanded,
     unit_axis,
 )
+from archspec.importing.constants import SPELLED_OUT
 from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, size_of
 from archspec.importing.reader import Reader, axis_name
 
@@ -169,7 +170,7 @@ def _repeat_interleave(reader: Reader, x: Any, count: Any, dim: int | None = Non
     if not isinstance(count, int) or dim is None:
         raise CannotExpressError("copies whose number depends on a tensor")
     dim %= len(view.dims)
-    if dim != view.batch:
+    if dim != view.batch and view.shape[dim] * count <= SPELLED_OUT:
         return rows_at(reader, view, dim, [place for place in range(view.shape[dim]) for _ in range(count)])
     new = Axis(count)  # copies, which only broadcasting can read
     return view.with_dims((*view.dims[:dim], (*view.dims[dim], new), *view.dims[dim + 1 :]))
