@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archspec.analysis.cost import cost
 from archspec.analysis.lint import lint
@@ -13,6 +13,9 @@ from archspec.elaborate import Elaboration, InputShape, elaborate
 from archspec.errors import Diagnostic, SpecError, UsageError, brief
 from archspec.graph import Graph
 from archspec.report.analyze import Report
+
+if TYPE_CHECKING:
+    from archspec.analysis.receptive import Field
 
 InputShapes = InputShape | Mapping[str, InputShape]
 
@@ -68,6 +71,12 @@ class Network:
         found = self.elaboration
         diagnostics = found.diagnostics or (*found.warnings, *lint(self.graph, batch))
         return Report(**vars(cost(self.graph, batch, dtype, diagnostics, training)))
+
+    def receptive_fields(self) -> dict[str, tuple[Field, ...]]:
+        """Return the receptive field of every layer with spatial axes, by its path: one for each axis."""
+        from archspec.analysis.receptive import receptive_fields  # needed here only
+
+        return receptive_fields(self.graph)
 
     def check(self) -> tuple[Diagnostic, ...]:
         """Return warnings, and which figures of `expect` differ (those of the spec as written, no param overridden)."""

@@ -7,9 +7,25 @@ from __future__ import annotations
 
 from enum import IntEnum
 from math import gcd, prod
+from typing import Any, NamedTuple
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
+
+
+class Reach(NamedTuple):
+    """What a place of an output reads along an axis: the places `place * step + low` to `place * step + high`.
+
+    All three are integers, or fractions where an output is larger than what it is made of.
+    """
+
+    step: Any
+    low: Any
+    high: Any
+
+
+HERE = Reach(1, 0, 0)
+"""The same place alone."""
 
 
 class Lead(IntEnum):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import Axis, Choice, Float, Int, arg, torch_dim
-from archspec.shapes import Shape
+from archspec.shapes import HERE, Reach, Shape
 
 
 class _Activation(Op):
     """A torch module that takes exactly the arguments of the op. Abstract."""
 
+    local = True
     work = 1
     broadcasts = True
     ranks = ANY_RANK
@@ -237,6 +238,9 @@ class _Softmax(Op):
     axis: str = arg(
         Axis(), "the axis along which the results are a distribution", "channels", also_called=("dim", "dimension")
     )
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return (HERE,) * self.rank if self.axis == "channels" else None
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"dim": torch_dim(self.axis, self.rank)}),)

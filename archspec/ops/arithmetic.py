@@ -10,12 +10,13 @@ from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import MAX_AXES, Axis, AxisNumber, Bool, Float, Kind, arg, axis_position, torch_dim
 from archspec.ops.free import Buffer
 from archspec.ops.merge import EqualShapes, number
-from archspec.shapes import Lead, Shape, elements, shape_text
+from archspec.shapes import HERE, Lead, Reach, Shape, elements, shape_text
 
 
 class _Function(Op):
     """A function of torch that works element by element. Abstract."""
 
+    local = True
     work = 1
     ranks = ANY_RANK
     broadcasts = True
@@ -239,6 +240,9 @@ class _Reduction(Op):
     def flops(self) -> int:
         return elements(self.input)
 
+    def reach(self) -> tuple[Reach, ...] | None:
+        return (HERE,) * self.rank if self.axes == ("channels",) and self.keep else None
+
     def calls(self) -> tuple[Call, ...]:
         dims = [torch_dim(name, self.rank) for name in self.axes]
         return (Call(self.torch, {"dim": dims[0] if len(dims) == 1 else tuple(dims), "keepdim": self.keep}),)
@@ -296,6 +300,9 @@ class Normalize(Op):
         Float(0, open_minimum=True), "the exponent of the norm", 2.0, also_called=("norm", "ord", "order", "power")
     )
     eps: float = arg(Float(0), "the least length that is divided by", 1e-12, also_called=("epsilon",))
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return (HERE,) * self.rank if self.axis == "channels" else None
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch, {"p": self.p, "dim": torch_dim(self.axis, self.rank), "eps": self.eps}),)

@@ -17,7 +17,7 @@ from archspec._cached import cached_property
 from archspec.errors import Complaint, Help
 from archspec.ops.fields import MAX_AXES, REQUIRED, Field, Operand
 from archspec.ops.torch_api import FUNCTIONS, IDENTITY, OPERATORS, SIGNATURES, Signature
-from archspec.shapes import LIMIT, Lead, Shape, elements, shape_text
+from archspec.shapes import HERE, LIMIT, Lead, Reach, Shape, elements, shape_text
 
 ANY_RANK = tuple(range(MAX_AXES))
 """How many spatial axes an op may read that treats all of them alike."""
@@ -158,6 +158,8 @@ class Op:
     """The fill of its box in a drawing; empty for the plain one."""
     example: ClassVar[str] = ""
     """What follows `- op: ` in the sample step of the reference; empty where any values of its fields do."""
+    local: ClassVar[bool] = False
+    """Whether a place of the output reads the same place of each input, and no other."""
     overwritable: ClassVar[bool] = False
     """Whether its result is new memory that its own gradient does not need: what reads it alone may overwrite it."""
 
@@ -374,6 +376,10 @@ class Op:
     def label(self) -> str:
         """Return what a drawing writes into its box: `conv 7x7/2, 64`."""
         return f"{self.op} {self.summary()}".rstrip()
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        """Return what a place of the output reads along each spatial axis of its inputs; None for all places."""
+        return (HERE,) * self.rank if self.local else None
 
     # What follows.
 

@@ -20,9 +20,10 @@ from archspec.ops.windows import (
     pad_call,
     resolved_padding,
     symmetric,
+    window_reach,
     window_text,
 )
-from archspec.shapes import Pair, Shape, elements, shape_text, window_out
+from archspec.shapes import Pair, Reach, Shape, elements, shape_text, window_out
 
 FILTER_WORDS = (
     *("out_channels", "output_channels", "channels", "num_filters", "out_filters", "out", "outputs", "num_output"),
@@ -81,6 +82,9 @@ class _Convolution(TakesWeights):
         check_output(self, out, self.kernel, self.padding, self.dilation)
         self.check_given()
         return (self.out_channels, *out)
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return window_reach(self.kernel, self.stride, self.padding, self.dilation)
 
     def own_weights(self) -> dict[str, Shape]:
         weight = {"weight": (self.out_channels, self.channels // self.group_count, *self.kernel)}
@@ -249,6 +253,14 @@ class ConvTranspose(_Convolution):
             raise self.error("shape", f"the padding leaves no output: {shape_text(out)}", "padding")
         self.check_given()
         return (self.filters, *out)
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        from fractions import Fraction
+
+        axes = zip(self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return tuple(
+            [Reach(Fraction(1, s), Fraction(low - d * (k - 1), s), Fraction(low, s)) for k, s, (low, _), d in axes]
+        )
 
     def own_weights(self) -> dict[str, Shape]:
         weight = {"weight": (self.channels, self.filters // self.groups, *self.kernel)}

@@ -11,6 +11,7 @@ RATE_WORDS = ("p", "prob", "probability", "ratio", "drop", "drop_rate", "drop_pr
 class _Dropout(Op):
     """What the dropouts share. Abstract."""
 
+    local = True
     on_line_of_input = True
     foreign_arguments = dict.fromkeys(
         ("keep_prob", "keep_rate", "keep"), "`rate` is the share that is dropped: 1 - {word}"

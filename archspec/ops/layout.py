@@ -37,7 +37,7 @@ from archspec.ops.windows import (
     torch_order,
     window_text,
 )
-from archspec.shapes import Pair, Shape, elements, shape_text, window_out
+from archspec.shapes import HERE, Pair, Reach, Shape, elements, shape_text, window_out
 
 
 def narrow(axis: str, rank: int, start: int, length: int) -> Call:
@@ -191,6 +191,9 @@ class Pad(Op):
                 )
         return (self.channels, *padded(self.spatial, self.padding))
 
+    def reach(self) -> tuple[Reach, ...] | None:
+        return tuple([Reach(1, -low, -low) for low, _ in self.padding])
+
     def calls(self) -> tuple[Call, ...]:
         words = {"reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
         word = words.get(self.mode, "Constant" if self.value else "Zero")
@@ -224,6 +227,9 @@ class Crop(Op):
         if min(out) < 1:
             raise self.error("shape", f"amount: nothing is left of {shape_text(self.spatial)}", "amount")
         return (self.channels, *out)
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return tuple([Reach(1, low, low) for low, _ in self.amount])
 
     def calls(self) -> tuple[Call, ...]:
         names = axis_names(self.rank)
@@ -275,6 +281,10 @@ class Slice(Op):
         self.start, self.stop = start, stop
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
+    def reach(self) -> tuple[Reach, ...] | None:
+        moved = Reach(1, self.start, self.start)
+        return tuple([moved if number == self.position else HERE for number in range(1, self.rank + 1)])
+
     def calls(self) -> tuple[Call, ...]:
         return (narrow(self.axis, self.rank, self.start, self.output[self.position]),)
 
@@ -293,6 +303,7 @@ class ChannelShuffle(Op):
     Source: ShuffleNet, https://arxiv.org/abs/1707.01083
     """
 
+    local = True
     op = "channel_shuffle"
     torch = "nn.ChannelShuffle"
     also_called = ("channelshuffle", "shuffle", "shuffle_channels", "shuffle_channel")
@@ -345,6 +356,11 @@ class PixelShuffle(Op):
             message = f"factor: expected a multiple of {self.factor**2} channels (factor squared), got {self.channels}"
             raise self.error("shape", message, "factor")
         return (channels, *(size * self.factor for size in self.spatial))
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        from fractions import Fraction
+
+        return (Reach(Fraction(1, self.factor), Fraction(1 - self.factor, self.factor), 0),) * self.rank
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"upscale_factor": self.factor}),)
@@ -429,6 +445,11 @@ class Split(Op):
         if self.sizes is None:
             return (Call("torch.chunk", {"chunks": self.parts, **dim}),)
         return (Call("torch.split", {"split_size_or_sections": list(self.sizes), **dim}),)
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        start = sum(self._lengths()[: self.part or 0])
+        moved = Reach(1, start, start)
+        return tuple([moved if number == self.position else HERE for number in range(1, self.rank + 1)])
 
     def summary(self) -> str:
         lengths = self._lengths()
@@ -526,6 +547,25 @@ class Upsample(Op):
             message = f"like: expected a value of {len(self.input)} axes, got {self.operand(1)}"
             raise self.error("shape", message, "like")
         return other[1:]
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        if self.antialias:
+            return None
+        from fractions import Fraction
+
+        found = []
+        scales = self.scale or (None,) * self.rank
+        for size, out, scale in zip(self.spatial, self.output[1:], scales, strict=True):
+            step, start = Fraction(size, out) if scale is None else 1 / Fraction(str(scale)), Fraction(0)
+            if self.align_corners:
+                step = Fraction(size - 1, out - 1) if out > 1 else Fraction(0)
+            elif self.mode != "nearest":
+                start = (step - 1) / 2 if self.mode != "nearest-exact" else step / 2
+            # Where a place lies between two, the neighbours on both sides are read.
+            between = max(step.denominator, start.denominator)
+            beyond = Fraction(between - 1, between) + (self.mode == "cubic")
+            found.append(Reach(step, start - beyond, start + (0 if self.mode.startswith("nearest") else beyond)))
+        return tuple(found)
 
     def flops(self) -> int:
         taps = {"linear": 2, "cubic": 4}.get(self.mode, 0)

@@ -85,6 +85,7 @@ class Scale(Op):
     Source: Going deeper with Image Transformers, https://arxiv.org/abs/2103.17239
     """
 
+    local = True
     op = "scale"
     torch = "Scale"
     also_called = ("layer_scale", "layerscale", "channel_scale", "gamma", "learned_scale")
@@ -109,6 +110,7 @@ class Scale(Op):
 class Identity(Op):
     """Its input, unchanged (torch.nn.Identity)."""
 
+    local = True
     op = "identity"
     torch = "nn.Identity"
     also_called = ("noop", "no_op", "pass", "passthrough", "pass_through", "nothing", "id")

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import LAST, Axis, Bool, Float, Kind, arg, axis_position, torch_dim
 from archspec.ops.shape_help import equal_help, fit_help, same_size_help
-from archspec.shapes import Lead, Shape, elements, shape_text
+from archspec.shapes import HERE, Lead, Reach, Shape, elements, shape_text
 
 
 class Operands(Kind):
@@ -52,6 +52,7 @@ class Elementwise(Op):
     where the op stretches these.
     """
 
+    local = True
     arity = None
     ranks = ANY_RANK
     color = "#fce5cd"
@@ -279,6 +280,9 @@ class Concat(Op):
         if at:
             return fit_help(shape, (*self.input[:at], shape[at], *self.input[at + 1 :]), names[1])
         return same_size_help(self.input, shape, names)
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return (HERE,) * self.rank if self.axis == "channels" else None
 
     def calls(self) -> tuple[Call, ...]:
         return (Call(self.torch_name, {"dim": torch_dim(self.axis, self.rank)}, listed=True),)

@@ -6,7 +6,7 @@ from archspec.errors import Complaint
 from archspec.ops.base import ANY_RANK, Call, Op
 from archspec.ops.fields import Bool, Choice, Float, Int, arg
 from archspec.ops.initial import ONES_AND_ZEROS
-from archspec.shapes import Shape, elements
+from archspec.shapes import HERE, Reach, Shape, elements
 
 EPS_WORDS = ("epsilon", "variance_epsilon", "e")
 AFFINE_WORDS = ("elementwise_affine", "learned", "learnable", "trainable", "scale", "center", "use_scale", "use_bias")
@@ -20,6 +20,7 @@ class BatchNorm(Op):
     Source: https://arxiv.org/abs/1502.03167
     """
 
+    local = True
     op = "batch_norm"
     torch = "nn.BatchNorm*d"
     also_called = (
@@ -97,6 +98,9 @@ class _FeatureNorm(_SampleNorm):
     def features(self) -> int:
         """How many numbers are normalised together."""
         return self.input[-1] if self.axis == "last" else self.channels
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return (HERE,) * self.rank if self.axis == "channels" else None
 
     def _around(self, norm: Call) -> tuple[Call, ...]:
         """Return the call of a norm over the last axis, with the axes permuted before and after it where need be."""
@@ -261,6 +265,7 @@ class LocalResponseNorm(Op):
     https://proceedings.neurips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html
     """
 
+    local = True
     op = "local_response_norm"
     torch = "nn.LocalResponseNorm"
     also_called = (

@@ -20,9 +20,10 @@ from archspec.ops.windows import (
     resolved_padding,
     sizes_text,
     symmetric,
+    window_reach,
     window_text,
 )
-from archspec.shapes import Pair, Shape, adaptive_taps, ceil_window_out, elements, window_out
+from archspec.shapes import Pair, Reach, Shape, adaptive_taps, ceil_window_out, elements, window_out
 
 
 class _WindowPool(Op):
@@ -55,6 +56,9 @@ class _WindowPool(Op):
     def spacing(self) -> Shape:
         """The dilation per axis."""
         return (1,) * self.rank
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        return window_reach(self.kernel, self.stride, self.padding, self.spacing)
 
     @property
     def torch_sees(self) -> tuple[Shape, tuple[Pair, ...]]:
@@ -225,6 +229,16 @@ class _SizedPool(_AdaptivePool):
     @property
     def out(self) -> Shape:
         return self.size
+
+    def reach(self) -> tuple[Reach, ...] | None:
+        from fractions import Fraction
+
+        found = []
+        for size, out in zip(self.spatial, self.out, strict=True):
+            step = Fraction(size, out)
+            beyond = Fraction(step.denominator - 1, step.denominator)  # a window starts and ends at whole places
+            found.append(Reach(step, -beyond, step - 1 + beyond))
+        return tuple(found)
 
     def summary(self) -> str:
         return sizes_text(self.size)

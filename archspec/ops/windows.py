@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archspec.ops.base import Call, Op
 from archspec.ops.fields import PaddingValue
-from archspec.shapes import Pair, Shape, half_padding, same_padding, shape_text
+from archspec.shapes import Pair, Reach, Shape, half_padding, same_padding, shape_text
 
 _COVER = "pad the input (`padding: half`), take a smaller kernel, or stride less before it"
 KERNEL_WORDS = (
@@ -45,6 +45,12 @@ def pad_call(padding: tuple[Pair, ...], value: float = 0.0) -> Call:
     """Return a call that pads the spatial axes."""
     pad = {"pad": torch_order(padding)}
     return Call("F.pad", {**pad, "value": value} if value else pad)
+
+
+def window_reach(kernel: Shape, stride: Shape, padding: tuple[Pair, ...], dilation: Shape) -> tuple[Reach, ...]:
+    """Return what a place of the output reads, along each spatial axis."""
+    axes = zip(kernel, stride, padding, dilation, strict=True)
+    return tuple([Reach(s, -low, d * (k - 1) - low) for k, s, (low, _), d in axes])
 
 
 def check_output(op: Op, out: Shape, kernel: Shape, padding: tuple[Pair, ...], dilation: Shape) -> None:

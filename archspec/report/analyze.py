@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from archspec.analysis.cost import Costs, LayerCost
 from archspec.report.figures import bytes_text, count_text
@@ -10,6 +11,9 @@ from archspec.report.folding import Branch, module_tree
 from archspec.report.screen import BLOCKS, UNLIMITED, Screen
 from archspec.report.table import Column, Table, as_html, as_text
 from archspec.shapes import Shape, shape_text
+
+if TYPE_CHECKING:
+    from archspec.analysis.receptive import Field
 
 BAR = 12
 """Characters of the bar that stands for the whole."""
@@ -34,6 +38,9 @@ COLUMNS = (
     Column("", rank=3, attached=True),
 )
 
+Extra = Mapping[str, Callable[[str], str]]
+"""Columns that are asked for besides: what each says of a layer, by its path."""
+
 SORTS: dict[str, Callable[[LayerCost], int]] = {
     "macs": lambda layer: layer.macs,
     "flops": lambda layer: layer.flops,
@@ -50,25 +57,38 @@ def share_cells(part: int, whole: int) -> tuple[str, str]:
     return f"{part / whole:6.1%}", BLOCKS[0] * full + (BLOCKS[8 - eighths] if eighths else "")
 
 
-def layers_table(costs: Costs, depth: int | None = None, sort: str | None = None) -> Table:
+def layers_table(costs: Costs, depth: int | None = None, sort: str | None = None, extra: Extra | None = None) -> Table:
     """Return a row for each layer: as the tree of modules, folded below `depth` levels, or flat, the largest first."""
+    extra = extra or {}
     figure = "macs" if costs.totals.macs else "flops"
-    table = Table(COLUMNS)
+    table = Table((*COLUMNS[:BEFORE_EXTRA], *(Column(name) for name in extra), *COLUMNS[BEFORE_EXTRA:]))
     if sort:
         whole = sum(map(SORTS[sort], costs.layers))
         for layer in sorted(costs.layers, key=SORTS[sort], reverse=True):
-            table.rows.append(_layer_row(layer.path, layer, share_cells(SORTS[sort](layer), whole)))
+            share = share_cells(SORTS[sort](layer), whole)
+            table.rows.append(_with_extra(_layer_row(layer.path, layer, share), layer.path, extra))
         return table
     whole = getattr(costs.totals, figure)
     for child in module_tree(costs).children:
-        _add_branch(table, child, 0, depth, figure, whole)
+        _add_branch(table, child, 0, depth, figure, whole, extra)
     return table
 
 
-def _add_branch(table: Table, branch: Branch, level: int, depth: int | None, figure: str, whole: int) -> None:
+BEFORE_EXTRA = 5
+"""How many columns stand before those that are asked for besides."""
+
+
+def _with_extra(row: tuple[str, ...], path: str, extra: Extra) -> tuple[str, ...]:
+    return (*row[:BEFORE_EXTRA], *(says(path) for says in extra.values()), *row[BEFORE_EXTRA:])
+
+
+def _add_branch(
+    table: Table, branch: Branch, level: int, depth: int | None, figure: str, whole: int, extra: Extra
+) -> None:
     share = share_cells(branch.total(figure), whole)
     if branch.layer:
-        table.rows.append(_layer_row(f"{'  ' * level}{branch.names[0]}", branch.layer, share))
+        row = _layer_row(f"{'  ' * level}{branch.names[0]}", branch.layer, share)
+        table.rows.append(_with_extra(row, branch.layer.path, extra))
         return
     names = branch.names[0] if branch.copies == 1 else f"{branch.names[0]} … {branch.names[-1]}"
     copies = f"{branch.copies} x " if branch.copies > 1 else ""
@@ -77,22 +97,32 @@ def _add_branch(table: Table, branch: Branch, level: int, depth: int | None, fig
     figures = ("params", "buffers", "macs", "flops", "output_bytes")
     params, buffers, macs, flops, size = (branch.total(name) for name in figures)
     table.strong.add(len(table.rows))
-    table.rows.append(
-        (
-            f"{'  ' * level}{names}",
-            branch.kind,
-            f"{copies}{count} layer{'s' if count != 1 else ''}",
-            shape_text(branch.input_shape),
-            shape_text(branch.output_shape),
-            SHARED if branch.is_shared else _figure(params),
-            *map(_figure, (buffers, macs, flops)),
-            TRAINING if all(layer.skipped for layer in branch.layers) else bytes_text(size),
-            *(share if leaf else ("", "")),
-        )
+    row = (
+        f"{'  ' * level}{names}",
+        branch.kind,
+        f"{copies}{count} layer{'s' if count != 1 else ''}",
+        shape_text(branch.input_shape),
+        shape_text(branch.output_shape),
+        SHARED if branch.is_shared else _figure(params),
+        *map(_figure, (buffers, macs, flops)),
+        TRAINING if all(layer.skipped for layer in branch.layers) else bytes_text(size),
+        *(share if leaf else ("", "")),
     )
+    table.rows.append(_with_extra(row, branch.last_path, extra))
     if not leaf:
         for child in branch.children:
-            _add_branch(table, child, level + 1, depth, figure, whole)
+            _add_branch(table, child, level + 1, depth, figure, whole, extra)
+
+
+def field_text(fields: Sequence[Field]) -> str:
+    """Return a receptive field and its stride as a window is written: `35x35/4`; `all` for the whole input."""
+    if not fields:
+        return ""
+    sizes = ["all" if field.size is None else str(field.size) for field in fields]
+    strides = ["" if field.size is None else f"{field.stride:g}" for field in fields]
+    size = "all" if set(sizes) == {"all"} else "x".join(sizes)
+    stride = strides[0] if len(set(strides)) == 1 else "x".join(stride or "-" for stride in strides)
+    return size if stride in ("", "1") else f"{size}/{stride}"
 
 
 def _figure(number: int) -> str:
@@ -117,9 +147,15 @@ def _distinct(shapes: tuple[Shape, ...]) -> list[Shape]:
     return list(dict.fromkeys(shapes))
 
 
-def report_text(costs: Costs, depth: int | None = None, sort: str | None = None, screen: Screen = UNLIMITED) -> str:
+def report_text(
+    costs: Costs,
+    depth: int | None = None,
+    sort: str | None = None,
+    screen: Screen = UNLIMITED,
+    extra: Extra | None = None,
+) -> str:
     """Return what `archspec analyze` prints of one network: a header, the layers, the totals."""
-    table = as_text(layers_table(costs, depth, sort), screen)
+    table = as_text(layers_table(costs, depth, sort, extra), screen)
     totals = map(screen.fit, totals_text(costs).splitlines())
     return "\n\n".join([screen.fit(header_text(costs)), table, "\n".join(totals)])
 
@@ -132,15 +168,19 @@ def report_html(costs: Costs) -> str:
     return f"<p><b>{head}</b></p>\n{as_html(layers_table(costs, 2))}\n<pre>{totals}</pre>"
 
 
-def exact_table(costs: Costs, sort: str | None = None) -> Table:
+def exact_table(costs: Costs, sort: str | None = None, extra: Extra | None = None) -> Table:
     """Return every layer with exact figures, for CSV and Markdown; in data-flow order, or the largest first."""
+    extra = extra or {}
     columns = ("layer", "op", "arguments", "input", "output", "params", "buffers", "macs", "flops", "output_bytes")
-    table = Table(tuple(Column(title, right=position > 4) for position, title in enumerate(columns)))
+    first = [Column(title) for title in columns[:BEFORE_EXTRA]]
+    numbers = [Column(title, right=True) for title in columns[BEFORE_EXTRA:]]
+    table = Table((*first, *map(Column, extra), *numbers))
     for layer in sorted(costs.layers, key=SORTS[sort], reverse=True) if sort else costs.layers:
         figures = (layer.params, layer.buffers, layer.macs, layer.flops, layer.output_bytes)
         inputs = " ".join(map(shape_text, layer.input_shapes))
         output = shape_text(layer.output_shape)
-        table.rows.append((layer.path, layer.op, layer.summary, inputs, output, *map(str, figures)))
+        row = (layer.path, layer.op, layer.summary, inputs, output, *map(str, figures))
+        table.rows.append(_with_extra(row, layer.path, extra))
     return table
 
 

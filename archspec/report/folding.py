@@ -53,6 +53,13 @@ class Branch:
         """Shape of what its last layer gives."""
         return self.layers[-1].output_shape
 
+    @property
+    def last_path(self) -> str:
+        """The path of its last layer: of folded neighbours, the last one's."""
+        last = self.layers[-1].path
+        inner = last[len(self.path) :]
+        return f"{self.path[: -len(self.names[0])]}{self.names[-1]}{inner}" if self.copies > 1 else last
+
     def signature(self, start: int | None = None) -> tuple[object, ...]:
         """Return what makes two scopes equal: their kind, their contents and what these read, but not their place."""
         start = len(self.path) if start is None else start
