@@ -1,6 +1,6 @@
 """Import networks of torchvision or timm, prove each, and tell what stood in the way of the others.
 
-    python benchmarks/import_coverage.py torchvision
+    python benchmarks/import_coverage.py torchvision torchvision-segmentation torchvision-video
     python benchmarks/import_coverage.py timm --sample 200 --seed 0 --processes 2
     python benchmarks/import_coverage.py timm:convnext_tiny torchvision:resnet50
 
@@ -30,10 +30,11 @@ def names_of(source: str) -> Iterator[str]:
     from rivals import torchvision
 
     torchvision()
-    if source == "torchvision":
+    if source.startswith("torchvision") and ":" not in source:
         from torchvision import models
 
-        yield from (f"torchvision:{name}" for name in models.list_models(module=models))
+        module = getattr(models, source.partition("-")[2]) if "-" in source else models
+        yield from (f"torchvision:{name}" for name in models.list_models(module=module))
     elif source in ("timm", "timm-families"):
         import timm
 
