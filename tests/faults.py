@@ -39,6 +39,7 @@ from archspec.backends.numerics import Trial, prepare
 from archspec.backends.source import generate_source
 from archspec.graph import Graph, Node
 from archspec.ops.base import Op
+from archspec.shapes import Lead
 
 ALL = ("layers", "outputs", "params", "macs", "state_dict", "source", "compiled")
 
@@ -156,9 +157,13 @@ def macs_miscounted(network: archspec.Network, stack: ExitStack) -> None:
 
 @fault("macs", says=r"^(?!macs)\S+: [\d,]+ in the spec, [\d,]+ in torch; \S+: [\d,]+ in the spec")
 def macs_of_two_layers_exchanged(network: archspec.Network, stack: ExitStack) -> None:
-    # Torch counts by module, so the work of a layer that is given its weights counts with the scope around it.
-    one = where(network.graph, lambda node: node.op.macs() and node.op.weights())
-    other = where(network.graph, lambda node: node.op.macs() not in (0, one.op.macs()) and node.op.weights())
+    # Torch counts by module, so a layer that is given its weights counts with the scope around it; and what free
+    # tensors alone go into is done once, not for each sample.
+    def counts_alone(node: Node) -> bool:
+        return bool(node.op.weights()) and node.op.lead is Lead.BATCH
+
+    one = where(network.graph, lambda node: node.op.macs() and counts_alone(node))
+    other = where(network.graph, lambda node: node.op.macs() not in (0, one.op.macs()) and counts_alone(node))
     macs = one.op.macs(), other.op.macs()
     claim(one, macs=macs[1])
     claim(other, macs=macs[0])
