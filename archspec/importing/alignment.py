@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archspec.importing.tree import Made, Read, Step
-from archspec.importing.values import ABSENT, VARYING, Alternating, Code, Exact, First, Last, Linear, same
+from archspec.importing.values import (
+    ABSENT,
+    VARYING,
+    Alternating,
+    Code,
+    Exact,
+    First,
+    Last,
+    Linear,
+    Spelled,
+    numbers_apart,
+    same,
+)
 from archspec.ops import OPS
 from archspec.ops.fields import REQUIRED
 from archspec.shapes import half_padding
@@ -56,6 +68,9 @@ PLAIN_ACTIVATIONS = frozenset(
     op.op for op in OPS.values() if op.__module__ == "archspec.ops.activation" and not op.required()
 ) - {"softmax", "log_softmax", "prelu"}
 """Ops that may take each other's place, as a network's activation."""
+
+NUMBER = "number_in_expression"
+"""The argument of a hole that stands for a number within an expression."""
 
 NEUTRAL = {"drop_path": ("rate", 0.0)}
 """Ops that do nothing at a value of an argument: a use without such a step has it at this value."""
@@ -154,6 +169,8 @@ class _Alignment:
             ]
             if any(value is REQUIRED or value is None for value in values):
                 raise DoNotAlignError(f"{step.op}: {name}")
+            if name == "scale":
+                values = list(map(_exact, values))
             step.arguments[name] = self._unify(values, name, step)
         repeats = [ABSENT if member is None else member.repeat for member in members]
         if any(value is not ABSENT and value is not None for value in repeats):
@@ -175,12 +192,28 @@ class _Alignment:
         if name == "shape" and all(isinstance(value, list) and len(value) == len(given[0]) for value in given):
             each = zip(*[[ABSENT] * len(given[0]) if value is ABSENT else value for value in values], strict=True)
             return [self._unify(list(sizes), name, step) for sizes in each]
+        if all(isinstance(value, Code) for value in given):
+            apart = numbers_apart(given)
+            if apart is not None:
+                return self._unify_numbers(values, apart, step)
         kinds = {type(value) for value in given if isinstance(value, VARYING)}
         if kinds:
             return self._unify_varying(values, kinds, name, step)
         hole = Hole(values, name, step)
         self.found.holes.append(hole)
         return hole
+
+    def _unify_numbers(self, values: list[Any], apart: list[list[Any]], step: Step) -> Any:
+        """Return expressions that differ in numbers as one, with holes for these."""
+        rest = iter(apart)
+        pieces = [None if value is ABSENT else next(rest) for value in values]
+        found = [
+            apart[0][at]
+            if at % 2 == 0 or all(each[at] == apart[0][at] for each in apart)
+            else self._unify([ABSENT if each is None else each[at] for each in pieces], NUMBER, step)
+            for at in range(len(apart[0]))
+        ]
+        return Spelled(tuple(found))
 
     def _unify_varying(self, values: list[Any], kinds: set[Any], name: str, step: Step) -> Any:
         kind = kinds.pop()
@@ -353,7 +386,8 @@ def key(step: Step) -> Hashable:
     """Return what steps of two scopes must share to be one step of the template."""
     name = step.name if step.fixed and not step.position else ""
     op = "activation" if step.op in PLAIN_ACTIVATIONS and not step.arguments else step.op
-    return op, step.kind if step.body is not None and not step.name else "", name
+    numbers = sum(isinstance(read, (int, float)) for read in step.reads)
+    return op, step.kind if step.body is not None and not step.name else "", name, numbers
 
 
 def _columns(bodies: list[list[Step]]) -> list[list[Step | None]]:

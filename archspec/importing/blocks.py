@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archspec.importing.alignment import DoNotAlignError, Hole, Template, align, key
+from archspec.importing.alignment import NEUTRAL, DoNotAlignError, Hole, Template, align, key
 from archspec.importing.holes import Param, Solution, solve
 from archspec.importing.repeats import fold, grouped, pinned_steps, replaced
 from archspec.importing.tree import SEQUENTIAL, Read, Step, Tree, walk
-from archspec.importing.values import ABSENT, VARYING, code, same
+from archspec.importing.values import ABSENT, VARYING, Code, Spelled, code, same
 from archspec.names import step_name_fault, value_name_fault
 from archspec.ops import OPS
 from archspec.program.steps import RESERVED
@@ -241,7 +241,9 @@ def _by(steps: Sequence[Step], of: Any) -> dict[Any, list[Step]]:
 
 
 def _skeleton(step: Step) -> Any:
-    return tuple((key(inner), _skeleton(inner) if inner.body is not None else ()) for inner in step.body or [])
+    """Return the steps of a scope without their numbers, and without those that may do nothing."""
+    steps = [inner for inner in step.body or [] if inner.op not in NEUTRAL]
+    return tuple((key(inner), _skeleton(inner) if inner.body is not None else ()) for inner in steps)
 
 
 # Filling in.
@@ -262,6 +264,8 @@ def _fill(template: Template, solution: Solution) -> None:
 def _filled(value: Any, fills: dict[Hole, Any]) -> Any:
     if isinstance(value, Hole):
         return fills[value]
+    if isinstance(value, Spelled):
+        return Code(Spelled(tuple(_filled(piece, fills) for piece in value.pieces)).code)
     if isinstance(value, VARYING):
         return type(value)(*(_filled(part, fills) for part in value))
     if isinstance(value, list):
@@ -278,6 +282,8 @@ def tokens(value: Any) -> int:
     """Return how many tokens a value has in the spec."""
     if isinstance(value, Hole):
         return 1
+    if isinstance(value, Spelled):
+        return sum(map(tokens, value.pieces))
     if isinstance(value, VARYING):
         return sum(map(tokens, value)) + 6
     if isinstance(value, list):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import combinations, count, pairwise
 from typing import Any
 
-from archspec.importing.alignment import PLAIN_ACTIVATIONS, Hole, Template
-from archspec.importing.tree import Step
+from archspec.importing.alignment import NUMBER, PLAIN_ACTIVATIONS, Hole, Template
+from archspec.importing.tree import Input, Step
 from archspec.importing.values import ABSENT, VARYING, Code, alike, rounded, same
 from archspec.names import value_name_fault
 from archspec.program.steps import RESERVED
@@ -17,7 +17,7 @@ from archspec.shapes import Shape
 MAX_FACTOR = 64
 """The largest factor that an expression multiplies or divides by."""
 
-SIZES = frozenset({"filters", "units", "groups", "shape", "squeeze"})
+SIZES = frozenset({"filters", "units", "groups", "heads", "shape", "squeeze", NUMBER})
 """Arguments that count channels or features, so that they may follow from the sizes of what is read."""
 
 NOT_PARAMS = RESERVED | {"name", "from", "when", "repeat", "init"}
@@ -73,7 +73,7 @@ class _Solver:
             left = list(some)
             while left:
                 left = [hole for hole in left if not self._fill(hole)]
-                if left:
+                if not self._leave_to_reshape(left) and left:
                     self._add_param(left)
         groups: dict[tuple[bool, ...], list[Step]] = {}
         for step, there in self.template.present.items():
@@ -99,11 +99,28 @@ class _Solver:
         rank = len(some[0])
         name = "input" if scope is not None or len(self.uses[0].reads) < 2 else "x1"
         found = {}
-        if rank != 2:
+        if rank == 3 and self._has_channels_last(step):
+            found[f"{name}.shape[0]"] = [s[0] if s else ABSENT for s in shapes]
+        elif rank != 2:
             found[f"{name}.channels" if rank > 1 else f"{name}.features"] = [s[0] if s else ABSENT for s in shapes]
         if rank in (2, 3):
             found[f"{name}.features"] = [s[-1] if s else ABSENT for s in shapes]
         return found
+
+    def _has_channels_last(self, step: Step | None) -> bool:
+        """Return whether what the scope of a step reads has its channels last, as far as its first readers tell."""
+        scope = self.template.scopes.get(step) if step is not None else None
+        body = self.template.body if scope is None else scope.body or []
+        readers = [
+            member
+            for each in body
+            for member in self.template.members[each]
+            if member is not None and member.reads[:1] == [Input(0)]
+        ]
+        return any(
+            reader.op == "linear" or "last" in (reader.arguments.get("axis"), reader.arguments.get("channels_at"))
+            for reader in readers
+        )
 
     def _names(self, step: Step | None) -> dict[str, list[Any]]:
         return {**{param.name: param.values for param in self.found.params}, **self._facts(step)}
@@ -140,6 +157,10 @@ class _Solver:
 
     def _fill(self, hole: Hole) -> bool:
         text = expression(hole.values, self._usable(hole))
+        if text is None and hole.argument == "scale":
+            text = _root(hole.values, self._facts(hole.step))
+        if text is None and hole.argument == NUMBER:
+            text = _shifted(hole.values, self._facts(hole.step))
         if text is None and hole.is_constant:
             self.found.fills[hole] = next(value for value in hole.values if value is not ABSENT)
             return True
@@ -149,6 +170,20 @@ class _Solver:
         if not text.isidentifier():
             self._remember(text, hole)
         return True
+
+    def _leave_to_reshape(self, holes: list[Hole]) -> bool:
+        """Let a reshape find a size that nothing explains, where that is the only kind left; one for each reshape."""
+        if not all(hole.argument == "shape" for hole in holes):
+            return False
+        found = False
+        for hole in list(holes):
+            if hole.step is not None and hole.step.op == "reshape" and isinstance(hole.step.arguments["shape"], list):
+                sizes = hole.step.arguments["shape"]
+                if -1 not in [self.found.fills.get(size) if isinstance(size, Hole) else size for size in sizes]:
+                    self.found.fills[hole] = -1
+                    holes.remove(hole)
+                    found = True
+        return found
 
     def _remember(self, text: str, hole: Hole) -> None:
         scope = self.template.scopes.get(hole.step) if hole.step is not None and "input" in text else None
@@ -338,6 +373,26 @@ def _computed(wanted: list[int], numbers: dict[str, list[int]]) -> Iterator[str]
                 yield f"{top} // {bottom}"
     for name, value in numbers.items():
         yield from _rounded_up(name, value, wanted)
+
+
+def _root(values: Sequence[Any], sizes: Mapping[str, list[Any]]) -> str | None:
+    """Return values as one through the root of a size, as attention has it; None if they are not."""
+    for name, each in sizes.items():
+        if all(v is ABSENT or n is not ABSENT and n and v == n**-0.5 for v, n in zip(values, each, strict=True)):
+            return f"{name} ** -0.5"
+    return None
+
+
+def _shifted(values: Sequence[Any], sizes: Mapping[str, list[Any]]) -> str | None:
+    """Return numbers as a size less or more a small number; None if they are not."""
+    for name, each in sizes.items():
+        pairs = [(v, n) for v, n in zip(values, each, strict=True) if v is not ABSENT]
+        if not pairs or ABSENT in (n for _, n in pairs):
+            continue
+        offset = pairs[0][0] - pairs[0][1]
+        if 0 < abs(offset) <= MAX_FACTOR and all(v - n == offset for v, n in pairs):
+            return f"{name} {'-' if offset < 0 else '+'} {abs(offset)}"
+    return None
 
 
 def _rounded_up(name: str, value: list[int], wanted: list[int]) -> Iterator[str]:

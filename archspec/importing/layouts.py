@@ -157,6 +157,8 @@ class View:
                     left = 1
                 else:
                     raise CannotExpressError(f"a reshape of {self.shape} to {tuple(sizes)}")
+            while dim and rest and rest[0].size == 1 and not is_batch(rest[0]):
+                dim.append(rest.pop(0))  # an axis that some op makes even of size 1
             dims.append(tuple(dim))
         if rest:
             dims[-1] = (*dims[-1], *rest)
@@ -199,7 +201,7 @@ def plain(value: Value, shape: Sequence[int], batch: int | None, size: int, samp
         value: The value, whose shape is that of the source without the batch.
         shape: The shape of the source.
         batch: Which dimension holds the batch; None for none. If it is larger than the batch, it holds an axis besides.
-        size: How many samples the batch has.
+        size: How many samples the batch has. A value of as many axes as the shape has one of size 1 besides.
         samples: Whether the batch holds samples; by default, whether it has several.
     """
     axes: list[tuple[Axis, ...]] = []
@@ -208,7 +210,7 @@ def plain(value: Value, shape: Sequence[int], batch: int | None, size: int, samp
         if at != batch:
             axes.append((Axis(length),) if length > 1 else ())
             dims.append(axes[-1])
-        elif length == size:
+        elif length == size and (len(value.shape) < len(shape) or len(shape) == 1):
             dims.append((Batch(size, samples),))
         else:
             axes.append((Axis(length // size),))
@@ -232,7 +234,7 @@ def materialized(view: View, emit: Emit) -> View:
         raise CannotExpressError(f"a view of {view.value.shape} as {view.shape}, which repeats or leaves out numbers")
     shape = list(map(size_of, wanted))
     named = _named(view.axes, wanted)
-    if have == want:
+    if have == want and not _same_dims(view.axes, wanted):
         value = _in_shape(view.value, shape, emit)
     elif named is not None:
         value = emit(*named, view.value, shape)

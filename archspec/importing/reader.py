@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from archspec.importing.calls import Call, Missing, Part, Program, Value
 from archspec.importing.constants import SPELLED_OUT, closed_form, emit_grid, emit_mask, shortest
-from archspec.importing.layouts import CannotExpressError, View, materialized, named_op, plain
+from archspec.importing.layouts import CannotExpressError, View, is_batch, materialized, named_op, plain
 from archspec.importing.rules import Rule
 from archspec.importing.tree import SEQUENTIAL
 from archspec.importing.values import Code
@@ -42,9 +42,15 @@ class Reader:
     """Walks the nodes of an exported program and writes calls. The rules of `aten` do so for each op."""
 
     def __init__(
-        self, exported: ExportedProgram, name: str, module: nn.Module | None, input_names: Sequence[str]
+        self,
+        exported: ExportedProgram,
+        name: str,
+        module: nn.Module | None,
+        input_names: Sequence[str],
+        graph: fx.Graph | None = None,
     ) -> None:
         self.exported = exported
+        self.graph = exported.graph if graph is None else graph
         self.module = module
         self.start(name)
         self.input_names = list(input_names)
@@ -69,7 +75,7 @@ class Reader:
 
     def program(self, rules: Mapping[str, Rule]) -> Program:
         """Return the program, each op as its rule has it."""
-        for node in self.exported.graph.nodes:
+        for node in self.graph.nodes:
             self.node = node
             if node.op == "placeholder":
                 self.values[node] = self._placeholder(node)
@@ -318,7 +324,7 @@ class Reader:
             return True
         if self._sizes is None:
             self._sizes = {}
-            for node in self.exported.graph.nodes:
+            for node in self.graph.nodes:
                 if node.op == "call_function" and node.target is not operator.getitem:
                     for entry, _ in (node.meta.get("nn_module_stack") or {}).values():
                         self._sizes[entry] = self._sizes.get(entry, 0) + 1
@@ -365,7 +371,7 @@ class Reader:
         for at, length in enumerate(shape):
             if at != batch:
                 own.append(length)
-            elif length != size:
+            elif length != size or any(not is_batch(axis) for axis in like.dims[at]):
                 own.append(length // size)
         return plain(call.result(own), shape, batch, size, samples=like.has_samples)
 
@@ -399,7 +405,7 @@ class Reader:
 
     def _outputs(self) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        node = next(node for node in self.exported.graph.nodes if node.op == "output")
+        node = next(node for node in self.graph.nodes if node.op == "output")
         self.node = node
         specs = self.exported.graph_signature.output_specs
         values: Any = fx.node.map_arg(node.args[0], lambda each: self.values[each])

@@ -8,7 +8,7 @@ from archspec.importing.blocks import Structure, find_blocks
 from archspec.importing.calls import Program
 from archspec.importing.normalize import normalize
 from archspec.importing.tree import Made, Step, build_tree, walk
-from archspec.importing.values import Code
+from archspec.importing.values import Code, Last
 from archspec.importing.writer import write
 from archspec.ops import OPS
 
@@ -45,8 +45,17 @@ def _name_numbers(structure: Structure) -> dict[str, Any]:
         if len(steps) > 2 and "depths" not in taken | {*found}:
             found["depths"] = [step.repeat for step in steps]
             for at, step in enumerate(steps):
-                step.repeat = Code(f"depths[{at}]")
+                _count(step, Code(f"depths[{at}]"))
     return found
+
+
+def _count(step: Step, count: Code) -> None:
+    """Repeat a step as often as a param says: what is told of its last copy follows."""
+    step.repeat = count
+    step.arguments = {
+        name: Last(value.rest, value.last, count) if isinstance(value, Last) else value
+        for name, value in step.arguments.items()
+    }
 
 
 def _size_of(head: Step) -> str:

@@ -39,6 +39,57 @@ def _(
     return torch.empty_like(query)
 
 
+@torch.library.custom_op(f"{NAMESPACE}::normalize", mutates_args=())
+def normalize(x: torch.Tensor, dim: int, eps: float) -> torch.Tensor:
+    """Stand for `F.normalize`."""
+    return torch.empty_like(x)
+
+
+@normalize.register_fake
+def _(x: torch.Tensor, dim: int, eps: float) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::window_partition", mutates_args=())
+def window_partition(x: torch.Tensor, high: int, wide: int, last: bool, together: bool) -> torch.Tensor:
+    """Stand for images that are cut into windows of `high * wide` places.
+
+    Args:
+        x: `[batch, height, width, channels]`, or the channels behind the batch.
+        high: Rows of a window.
+        wide: Columns of a window.
+        last: Whether the channels stand last.
+        together: Whether the windows of an image have an axis of their own, rather than each a place in the batch.
+    """
+    batch, height, width, channels = x.shape if last else (x.shape[0], x.shape[2], x.shape[3], x.shape[1])
+    count = (height // high) * (width // wide)
+    lead = (batch, count) if together else (batch * count,)
+    return x.new_empty(*lead, high * wide, channels)
+
+
+@window_partition.register_fake
+def _(x: torch.Tensor, high: int, wide: int, last: bool, together: bool) -> torch.Tensor:
+    batch, height, width, channels = x.shape if last else (x.shape[0], x.shape[2], x.shape[3], x.shape[1])
+    count = (height // high) * (width // wide)
+    lead = (batch, count) if together else (batch * count,)
+    return x.new_empty(*lead, high * wide, channels)
+
+
+@torch.library.custom_op(f"{NAMESPACE}::window_reverse", mutates_args=())
+def window_reverse(x: torch.Tensor, high: int, wide: int, height: int, width: int, last: bool) -> torch.Tensor:
+    """Stand for windows that are put together to images, with the channels last or behind the batch."""
+    channels = x.shape[-1]
+    batch = x.numel() // (height * width * channels)
+    return x.new_empty(batch, *((height, width, channels) if last else (channels, height, width)))
+
+
+@window_reverse.register_fake
+def _(x: torch.Tensor, high: int, wide: int, height: int, width: int, last: bool) -> torch.Tensor:
+    channels = x.shape[-1]
+    batch = x.numel() // (height * width * channels)
+    return x.new_empty(batch, *((height, width, channels) if last else (channels, height, width)))
+
+
 def _drop_path(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
     rate = getattr(self, "drop_prob", getattr(self, "p", 0.0))
     found: torch.Tensor = drop_path(x, float(rate or 0.0))

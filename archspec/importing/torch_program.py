@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from archspec.backends.numerics import evaluating
 from archspec.importing.aten import RULES
 from archspec.importing.calls import Program
+from archspec.importing.idioms import rewritten
 from archspec.importing.reader import NeedsValuesError, Reader
 from archspec.importing.stand_ins import standing_in
 
@@ -60,7 +61,16 @@ def _traced(
         module.training = training
         warnings.simplefilter("ignore")
         exported = torch.export.export(module, inputs, strict=False)
-    return Reader(exported, name, module, input_names).program(RULES)
+    return _read(exported, name, module, input_names)
+
+
+def _read(exported: ExportedProgram, name: str, module: nn.Module | None, input_names: Sequence[str]) -> Program:
+    """Return the calls of a program, by its idioms where these can be expressed."""
+    found = Reader(exported, name, module, input_names, rewritten(exported.graph)).program(RULES)
+    if not found.missing:
+        return found
+    plain = Reader(exported, name, module, input_names).program(RULES)
+    return plain if len(plain.missing) < len(found.missing) else found
 
 
 def _unused(program: Program) -> list[str]:
@@ -76,4 +86,4 @@ def _owners(key: str) -> set[str]:
 
 def read_exported(exported: ExportedProgram, name: str) -> Program:
     """Return the calls of an exported program."""
-    return Reader(exported, name, None, ()).program(RULES)
+    return _read(exported, name, None, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,22 @@ class Exact(float):
     __slots__ = ()
 
 
+class Spelled(NamedTuple):
+    """An expression in pieces: text, and between its pieces what stands for a number of it."""
+
+    pieces: tuple[Any, ...]
+
+    @property
+    def code(self) -> str:
+        """The expression."""
+        found = ""
+        for at, piece in enumerate(self.pieces):
+            text = code(piece)
+            alone = found.endswith("(") and str(self.pieces[at + 1])[:1] == ")" if at % 2 else True
+            found += text if alone or re.fullmatch(r"[\w.\[\]]+", text) else f"({text})"
+        return found
+
+
 class First(NamedTuple):
     """One value for the first copy, another for the rest."""
 
@@ -27,7 +44,7 @@ class First(NamedTuple):
     @property
     def code(self) -> str:
         """The expression, of `index`."""
-        return f"{code(self.first)} if index == 0 else {code(self.rest)}"
+        return _either("index == 0", "index > 0", self.first, self.rest)
 
 
 class Last(NamedTuple):
@@ -40,7 +57,8 @@ class Last(NamedTuple):
     @property
     def code(self) -> str:
         """The expression, of `index`."""
-        return f"{code(self.last)} if index == {code(self.count)} - 1 else {code(self.rest)}"
+        last = self.count - 1 if isinstance(self.count, int) else f"{code(self.count)} - 1"
+        return _either(f"index == {last}", f"index != {last}", self.last, self.rest)
 
 
 class Linear(NamedTuple):
@@ -74,7 +92,7 @@ class Alternating(NamedTuple):
     @property
     def code(self) -> str:
         """The expression, of `index`."""
-        return f"{code(self.even)} if index % 2 == 0 else {code(self.odd)}"
+        return _either("index % 2 == 0", "index % 2 == 1", self.even, self.odd)
 
 
 class Listed(NamedTuple):
@@ -86,6 +104,17 @@ class Listed(NamedTuple):
     def code(self) -> str:
         """The expression, of `index`."""
         return f"[{', '.join(map(code, self.values))}][index]"
+
+
+_NUMBER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
+
+
+def numbers_apart(texts: Sequence[Code]) -> list[list[Any]] | None:
+    """Return expressions in pieces, text and whole numbers in turns; None if more than their numbers differs."""
+    split = [_NUMBER.split(text) for text in texts]
+    if any(pieces[::2] != split[0][::2] for pieces in split):
+        return None
+    return [[int(piece) if at % 2 else Code(piece) for at, piece in enumerate(pieces)] for pieces in split]
 
 
 VARYING = (First, Last, Linear, Alternating, Listed)
@@ -160,7 +189,8 @@ def _line(known: Sequence[tuple[int, Any]]) -> Linear | None:
     slope = (end - start) / (last - first)
     found = Linear(start - slope * first, slope)
     scale = max(abs(value) for _, value in known)
-    if all(abs(value - (found.start + at * slope)) <= _RELATIVE * scale for at, value in known):
+    # Two roundings: that of the value, and that of the ends of the line.
+    if all(abs(value - (found.start + at * slope)) <= 2 * _RELATIVE * scale for at, value in known):
         return Linear(0.0, slope) if abs(found.start) <= _RELATIVE * scale else found
     return None
 
@@ -179,7 +209,7 @@ def _filled(values: Sequence[Any]) -> list[Any]:
 
 def text(value: Any) -> Any:
     """Return a value as the spec has it: plain data, `$name`, or `${...}`."""
-    if isinstance(value, VARYING):
+    if isinstance(value, (*VARYING, Spelled)):
         return text(Code(code(value)))
     if isinstance(value, Code):
         return f"${value}" if _is_name(value) else f"${{{value}}}"
@@ -194,11 +224,20 @@ def code(value: Any) -> str:
     """Return a value as an expression has it."""
     if isinstance(value, Code):
         return str(value)
-    if isinstance(value, VARYING):
+    if isinstance(value, (*VARYING, Spelled)):
         return value.code
     if isinstance(value, list):
         return f"[{', '.join(map(code, value))}]"
     return repr(value)
+
+
+def _either(condition: str, opposite: str, value: Any, other: Any) -> str:
+    """Return an expression of a value where a condition holds and another one elsewhere."""
+    if value is True and other is False:
+        return condition
+    if value is False and other is True:
+        return opposite
+    return f"{code(value)} if {condition} else {code(other)}"
 
 
 def rounded(value: Any) -> Any:

@@ -257,6 +257,18 @@ def _max(reader: Reader, x: Any, dim: Any = None, keep: bool = False) -> Any:
     return [found if keep else found.squeezed([dim]), None]
 
 
+@rule("normalize")
+def _normalize(reader: Reader, x: Any, dim: int, eps: float) -> View:
+    view = reader.view(x)
+    dim %= len(view.dims)
+    if any(map(is_batch, view.dims[dim])):
+        raise CannotExpressError("vectors along the batch")
+    if view.axis_of(dim) is None:
+        view = reader.spec(view)
+    axis = axis_name(axis_or_unit(view, dim), len(view.axes))
+    return unary(reader, view, "normalize", {"axis": axis, "eps": eps})
+
+
 @rule("linalg_vector_norm")
 def _vector_norm(reader: Reader, x: Any, order: float = 2, dims: Any = None, keep: bool = False, **_: Any) -> View:
     if order != 2 or dims is None:

@@ -11,7 +11,7 @@ from archspec.importing.aten.common import (
     to_shape,
 )
 from archspec.importing.aten.parts import cat
-from archspec.importing.layouts import Axis, Batch, View, is_batch, size_of
+from archspec.importing.layouts import Axis, Batch, View, is_batch, plain, size_of
 from archspec.importing.reader import Reader
 
 
@@ -57,6 +57,31 @@ def _movedim(reader: Reader, x: Any, source: Any, destination: Any) -> View:
     for source_at, target in sorted(zip(sources, targets, strict=True), key=lambda pair: pair[1]):
         rest.insert(target, source_at)
     return view.permuted(rest)
+
+
+@rule("window_partition")
+def _window_partition(reader: Reader, x: Any, high: int, wide: int, last: bool, together: bool) -> View:
+    view = reader.spec(x)
+    height, width, channels = view.value.shape if last else (*view.value.shape[1:], view.value.shape[0])
+    shape = [(height // high) * (width // wide), high * wide, channels]
+    value = reader.emit("window_partition", _windows(high, wide, last), view.value, shape)
+    lead = (view.shape[0], shape[0]) if together else (view.shape[0] * shape[0],)
+    return plain(value, (*lead, *shape[1:]), 0, view.shape[0], view.has_samples)
+
+
+@rule("window_reverse")
+def _window_reverse(reader: Reader, x: Any, high: int, wide: int, height: int, width: int, last: bool) -> View:
+    view = reader.spec(x)
+    channels = view.value.shape[-1]
+    shape = [height, width, channels] if last else [channels, height, width]
+    arguments = {**_windows(high, wide, last), **({} if height == width else {"height": height})}
+    value = reader.emit("window_reverse", arguments, view.value, shape)
+    batch = size_of(axis for axis in view.dims[0] if is_batch(axis))
+    return plain(value, (batch, *shape), 0, batch, view.has_samples)
+
+
+def _windows(high: int, wide: int, last: bool) -> dict[str, Any]:
+    return {"size": [high, wide], **({"channels_at": "last"} if last else {})}
 
 
 @rule("unsqueeze")

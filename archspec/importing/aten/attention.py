@@ -146,11 +146,12 @@ def _attention(
     if scale is not None and abs(scale - default) > 1e-9:
         arguments["scale"] = scale
     heads = _heads(views)
+    rank = len(views[0].spec_dims) if heads is None else len(views[0].axes) + 1
+    named = {} if mask is None else {"bias": _mask(reader, mask, rank)}
     if heads is None:
         views = [reader.spec(view) for view in views]
     else:
         arguments["heads"] = heads
-    named = {} if mask is None else {"bias": _mask(reader, mask, views[0], heads)}
     call = reader.call("attention", arguments, [view.value for view in views])
     call.named = named
     if heads is not None:
@@ -192,11 +193,10 @@ def _heads(views: list[View]) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _mask(reader: Reader, mask: Any, queries: View, heads: int | None) -> Any:
-    """Return what is added to the products, in the shape that `attention` reads: heads behind the leading axes."""
+def _mask(reader: Reader, mask: Any, rank: int) -> Any:
+    """Return what is added to the products, of as many axes as these have: heads behind the leading axes."""
     view = reader.spec(unexpanded(reader.view(mask)))
     shape = list(view.value.shape)
-    rank = len(queries.axes) + (1 if heads is not None else 0)
     while len(shape) > rank and shape[0] == 1:
         shape.pop(0)
     shape = [*[1] * (rank - len(shape)), *shape]
