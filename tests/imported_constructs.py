@@ -170,6 +170,19 @@ class RowsOfAllSamples(_Construct):
         return wide.flatten(2)
 
 
+class NormWithoutBias(_Construct):
+    """A group norm with a factor and no constant, and a constant that the source has once for each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.rand(8))
+        self.register_buffer("places", torch.arange(16.0), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        places = self.places.repeat(x.shape[0], 1)[:, None, None].sqrt()
+        return F.group_norm(self.stem(x), 2, self.factor) + places
+
+
 class Grid(_Construct):
     """Sines of positions, of which each channel tells of the row or of the column, once as tokens, once as an image."""
 

@@ -157,9 +157,10 @@ class Reader:
             mask = emit_mask(self._write, numbers)
             if mask is not None:
                 return mask
-        if not equal and not persistent and numbers.numel() > MAX_BUFFER:
-            if len(shape) > 1 and shape[0] == self.batch and bool((numbers == numbers[:1]).all()):
+        if not equal and not persistent and len(shape) > 1 and shape[0] == self.batch and numbers.is_floating_point():
+            if bool((numbers == numbers[:1]).all()):
                 return self._buffer(numbers[:1], path, persistent)  # for each sample the same
+        if not equal and not persistent and numbers.numel() > MAX_BUFFER:
             grid = emit_grid(self._write, numbers)
             if grid is not None:
                 return grid

@@ -230,17 +230,17 @@ def _layer_norm(reader: Reader, x: Any, shape: Sequence[int], weight: Any = None
     if at and at == len(view.axes) - 1:
         arguments["axis"] = "last"
     if bias is None and weight is not None and op == "layer_norm":
-        return _norm_without_bias(reader, view, at, weight, arguments)
+        return _norm_without_bias(reader, view, at, weight, op, arguments)
     path = reader.weight_path(*(t for t in (weight, bias) if t is not None)) if weight is not None else None
     call = reader.call(op, arguments, [view.value], path=path, fixed=weight is not None)
     return view.on(call.result(view.value.shape))
 
 
-def _norm_without_bias(reader: Reader, view: View, at: int, weight: Any, arguments: dict[str, Any]) -> View:
-    """Write a layer norm that has a factor and no constant: the norm, and the factor as a tensor of its module."""
+def _norm_without_bias(reader: Reader, view: View, at: int, weight: Any, op: str, arguments: dict[str, Any]) -> View:
+    """Write a norm that has a factor and no constant: the norm, and the factor as a tensor of its module."""
     shape = view.value.shape
     with reader.inside(reader.weight_path(weight)):
-        normed = reader.call("layer_norm", {**arguments, "affine": False}, [view.value], path="").result(shape)
+        normed = reader.call(op, {**arguments, "affine": False}, [view.value], path="").result(shape)
         factor = reader.view(weight).value
         behind = len(view.axes) - 1 - at
         if behind:
@@ -251,6 +251,8 @@ def _norm_without_bias(reader: Reader, view: View, at: int, weight: Any, argumen
 def _normalized(reader: Reader, x: Any, op: str, arguments: dict[str, Any], weight: Any, bias: Any) -> View:
     """Apply a norm of an image, with a factor and a constant or without."""
     view = image(reader, x)
+    if weight is not None and bias is None:
+        return _norm_without_bias(reader, view, 0, weight, op, arguments)
     path = reader.weight_path(weight, bias) if weight is not None else None
     arguments = {**arguments, "affine": weight is not None}
     call = reader.call(op, arguments, [view.value], path=path, fixed=weight is not None)
