@@ -28,7 +28,11 @@ _SAME = frozenset({"contiguous", "alias", "clone", "detach"})
 def rewritten(graph: fx.Graph) -> fx.Graph:
     """Return a copy of a graph in which each idiom is one op, or the few that say it."""
     found = fx.Graph()
-    found.output(found.graph_copy(graph, {}))
+    copies: dict[fx.Node, fx.Node] = {}
+    found.output(found.graph_copy(graph, copies))
+    for node, copied in copies.items():
+        if node.op == "placeholder":
+            copied.name = node.name  # by which the signature knows it; a copy of `input` is called `input_1`
     for node in list(found.nodes):
         if node.op == "call_function":
             for idiom in IDIOMS:
