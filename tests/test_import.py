@@ -15,6 +15,7 @@ from unittest import mock
 import imported_networks
 import pytest
 from imported_constructs import CONSTRUCTS
+from imported_idioms import IDIOMS
 from imported_networks import SMALL, Decides, Inexpressible, Net, OtherKernels, Small
 
 import archspec
@@ -139,6 +140,15 @@ def test_a_construct_is_understood(network: Any) -> None:
     torch.manual_seed(0)
     found = archspec.from_torch(network(), torch.randn(2, 3, 16, 16))
     assert found.proved, f"{found.proof}\n{found.text}"
+
+
+@pytest.mark.parametrize(("network", "shape", "has", "lacks"), IDIOMS, ids=[idiom[0].__name__ for idiom in IDIOMS])
+def test_an_idiom_is_the_op_that_it_is(network: Any, shape: tuple[int, ...], has: str, lacks: str) -> None:
+    torch.manual_seed(0)
+    found = archspec.from_torch(network(), torch.randn(shape))
+    assert found.proved, f"{found.proof}\n{found.text}"
+    assert re.search(has, found.text), found.text
+    assert not re.search(lacks, found.text), found.text
 
 
 def test_blocks_and_repeats_are_recovered() -> None:
@@ -584,6 +594,7 @@ EDITS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "regnet_y_400mf": (DEEPER, (r"filters: 208", "filters: 256")),
     "shufflenet_v2_x1_0": (DEEPER, (r"conv: 1024", "conv: 512")),
     "squeezenet1_1": (DEEPER, (r"filters: 48", "filters: 40")),
+    "swin_t": ((r"repeat: 6", "repeat: 8"), (r"filters: 96", "filters: 64")),
     "vgg16": ((r"( +- conv: 512\n +- relu\n)", r"\1\1"), (r"conv: 128", "conv: 96")),
 }
 """Of each network the edits that make it deeper, and wider or narrower: what is looked for and what takes its place."""
@@ -606,6 +617,16 @@ def test_an_imported_spec_of_torchvision_is_edited(name: str) -> None:
         shape = next(iter(network.graph.inputs.values()))
         with torch.device("meta"):
             assert archspec.build(network).eval()(torch.zeros(2, *shape)).shape[0] == 2
+
+
+@pytest.mark.parametrize(("name", "most"), [("swin_b", 90), ("swin_v2_t", 120), ("maxvit_t", 155)])
+def test_a_network_of_windows_is_short(name: str, most: int) -> None:
+    if not has("torchvision"):
+        pytest.skip("torchvision is not installed")
+    found = imported.import_source(f"torchvision:{name}", imported.Options(outputs=False))
+    assert found.proved, str(found.proof)
+    assert len(found.text.splitlines()) <= most, found.text
+    assert found.text.count("attention: {from:") == 1
 
 
 def test_the_sources_of_the_tests_are_those_of_the_tests() -> None:

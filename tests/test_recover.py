@@ -10,7 +10,19 @@ from graph_programs import program_of
 
 import archspec
 from archspec.importing.recover import recover
-from archspec.importing.values import ABSENT, Alternating, First, Linear, Listed, over_copies
+from archspec.importing.values import (
+    ABSENT,
+    Alternating,
+    Code,
+    First,
+    Last,
+    Linear,
+    Listed,
+    Spelled,
+    numbers_apart,
+    over_copies,
+    rounded,
+)
 
 LINES = {
     "resnet152": 65,
@@ -96,3 +108,85 @@ def test_the_projection_follows_from_the_shapes() -> None:
 )
 def test_what_changes_from_copy_to_copy(values: list[object], found: object) -> None:
     assert over_copies(values) == found
+
+
+def test_rounded_rates_still_grow_by_steps() -> None:
+    rates = [rounded(0.5 * place / 23) for place in range(4, 22)]
+    assert isinstance(over_copies(rates), Linear)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (First(False, True), "index > 0"),
+        (First(True, False), "index == 0"),
+        (First(2, 1), "2 if index == 0 else 1"),
+        (Alternating(False, True), "index % 2 == 1"),
+        (Last(1, 2, 4), "2 if index == 3 else 1"),
+        (Last(False, True, Code("depths[0]")), "index == depths[0] - 1"),
+        (Spelled((Code("range("), Code("input.channels // 2"), Code(")"))), "range(input.channels // 2)"),
+        (Spelled((Code("[1.0] * "), Code("input.channels // 2"), Code(""))), "[1.0] * (input.channels // 2)"),
+    ],
+)
+def test_the_text_of_a_value(value: First | Last | Alternating | Spelled, code: str) -> None:
+    assert value.code == code
+
+
+def test_expressions_that_differ_in_whole_numbers_only() -> None:
+    one, other = Code("[2.0 * (i >= 11) for i in range(14)]"), Code("[2.0 * (i >= 25) for i in range(28)]")
+    assert numbers_apart([one, other]) == [
+        ["[2.0 * (i >= ", 11, ") for i in range(", 14, ")]"],
+        ["[2.0 * (i >= ", 25, ") for i in range(", 28, ")]"],
+    ]
+    assert numbers_apart([one, Code("[3.0 * (i >= 11) for i in range(14)]")]) is None
+
+
+STAGES = """
+name: stages
+input: [3, 16, 16]
+blocks:
+  unit:
+    params: {filters: , kernel: 3}
+    layers:
+      - conv: {name: conv, filters: $filters, kernel: $kernel, padding: half}
+      - batch_norm: {name: norm}
+      - relu
+layers:
+  - unit: {name: one, repeat: 4, filters: 8, kernel: "${5 if index == 3 else 3}"}
+  - unit: {name: two, repeat: 3, filters: 16, kernel: "${5 if index == 2 else 3}"}
+  - unit: {name: three, repeat: 5, filters: 24, kernel: "${5 if index == 4 else 3}"}
+"""
+
+
+def test_the_last_copy_stays_the_last_at_another_depth() -> None:
+    text = recover(program_of(archspec.loads(STAGES).graph))
+    assert "depths: [4, 3, 5]" in text
+    deeper = archspec.loads(text.replace("depths: [4, 3, 5]", "depths: [6, 3, 5]")).graph.state_dict()
+    sizes = [deeper[f"one.{number}.conv.weight"][2] for number in range(6)]
+    assert sizes == [3, 3, 3, 3, 3, 5]
+
+
+ROWS = """
+name: rows
+input: [8, 16, 16]
+blocks:
+  rows:
+    params: {count: }
+    layers:
+      - reshape: ["${count}", 16, "${input.channels}"]
+      - linear: {name: fc, units: $input.channels}
+      - reshape: ["${input.channels}", "${4 * count}", 4]
+layers:
+  - rows: {name: one, count: 16}
+  - max_pool: {kernel: [1, 2]}
+  - reshape: [8, 32, 4]
+  - rows: {name: two, count: 8}
+  - rows: {name: three, count: 8}
+"""
+
+
+def test_a_reshape_finds_the_size_that_nothing_tells() -> None:
+    text = recover(program_of(archspec.loads(ROWS).graph))
+    assert "reshape: [-1, 16, 8]" in text
+    assert "reshape: [8, -1, 4]" in text
+    assert "params:" not in text

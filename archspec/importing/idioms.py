@@ -28,7 +28,11 @@ _SAME = frozenset({"contiguous", "alias", "clone", "detach"})
 def rewritten(graph: fx.Graph) -> fx.Graph:
     """Return a copy of a graph in which each idiom is one op, or the few that say it."""
     found = fx.Graph()
-    found.output(found.graph_copy(graph, {}))
+    copies: dict[fx.Node, fx.Node] = {}
+    found.output(found.graph_copy(graph, copies))
+    for node, copied in copies.items():
+        if node.op == "placeholder":
+            copied.name = node.name  # by which the signature knows it; a copy of `input` is called `input_1`
     for node in list(found.nodes):
         if node.op == "call_function":
             for idiom in IDIOMS:
@@ -57,6 +61,11 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     names = [argument.name for argument in schema.arguments]
     given = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     return {**given, **dict(zip(names, node.args, strict=False)), **node.kwargs}
+
+
+def _is_overwritten(node: fx.Node) -> bool:
+    """Return whether an op works on a node in place: then it matters when the node is read."""
+    return any(_name(user).endswith("_") for user in node.users)
 
 
 def _operand(node: fx.Node) -> fx.Node:
@@ -130,12 +139,14 @@ def attention(node: fx.Node) -> bool:
     scale, keys = _without_factor(keys, scale)
     if len({_shape(each)[:-2] for each in (queries, keys, values)}) > 1 or len(_shape(queries)) < 3:
         return False
+    if any(map(_is_overwritten, (queries, keys, values, *(each for each, _ in (*scores.factors, *scores.added))))):
+        return False
     lead = max(scores.shapes, key=len)[:-2]
     if any(_parts(shape[:-2], lead) is None for shape in scores.shapes):
         return False
     for factor, shape in scores.factors:
         queries = write.reshaped(queries, (*lead, *_shape(queries)[-2:]))
-        queries = write.add(aten.mul.Tensor, queries, _among(write, factor, shape, lead))
+        queries = write.add(aten.mul.Tensor, queries, _factor_among(write, factor, shape, lead))
     reads = [write.reshaped(each, (*lead, *_shape(each)[-2:])) for each in (queries, keys, values)]
     total: fx.Node | None = None
     for bias, shape in scores.added:
@@ -173,9 +184,14 @@ def _among(write: _Writer, node: fx.Node, shape: Sequence[int], lead: Sequence[i
     own = [1] * (len(shape) - len(_shape(node))) + [*_shape(node)]
     groups = _parts(shape[:-2], lead) or []
     sizes = [size for length, group in zip(own, groups, strict=False) for size in _as_group(length, group)]
-    sizes += own[-2:]
-    meets_by_itself = tuple(sizes[-len(_shape(node)) :]) == _shape(node) and prod(sizes) == prod(own)
-    return node if meets_by_itself else write.reshaped(node, sizes)
+    return write.reshaped(node, (*sizes, *own[-2:])) if len(sizes) + 2 > len(own) else node
+
+
+def _factor_among(write: _Writer, node: fx.Node, shape: Sequence[int], lead: Sequence[int]) -> fx.Node:
+    """Return the same of a factor, which may have fewer axes."""
+    found = _among(write, node, shape, lead)
+    own = _shape(node)
+    return node if _shape(found)[-len(own) :] == own and prod(_shape(found)) == prod(own) else found
 
 
 def _only_reader(node: Any) -> Any:
@@ -227,7 +243,7 @@ def _scores(node: Any) -> _Scores | None:
             found.product, found.added = node, found.added[::-1]
             return found
         scaled = found.scale != 1 or found.factors
-        if name in ("mul", "div") and isinstance(node.args[1], (int, float)):
+        if _is_scaled(node):
             found.scale *= node.args[1] if name == "mul" else 1 / node.args[1]
         elif name in ("add", "mul") and all(map(_is_tensor, node.args)) and not node.kwargs:
             ahead, other = node.args if _leads_to_product(node.args[0]) else node.args[::-1]
@@ -251,6 +267,11 @@ def _is_product(node: Any) -> bool:
     return any(_factors(node, each)[0] is not None for each in ("ij,jk->ik", "id,jd->ij"))
 
 
+def _is_scaled(node: fx.Node) -> bool:
+    """Return whether a node multiplies or divides by a number, without rounding."""
+    return _name(node) in ("mul", "div") and isinstance(node.args[1], (int, float)) and not node.kwargs
+
+
 def _leads_to_product(node: Any) -> bool:
     while _name(node) in (*_RESHAPES, *_SAME, "mul", "div", "add"):
         if _name(node) in ("add", "mul") and _leads_to_product(node.args[1]):
@@ -261,8 +282,8 @@ def _leads_to_product(node: Any) -> bool:
 
 def _without_factor(node: fx.Node, scale: float) -> tuple[float, fx.Node]:
     """Return the factor of queries that are multiplied by a number, times another one, and what is multiplied."""
-    if _name(node) in ("mul", "div") and isinstance(node.args[1], (int, float)) and len(node.users) == 1:
-        number = node.args[1]
+    if _is_scaled(node) and len(node.users) == 1:
+        number = cast(float, node.args[1])
         return scale * (number if _name(node) == "mul" else 1 / number), _operand(node)
     return scale, node
 
@@ -272,7 +293,7 @@ def _without_factor(node: fx.Node, scale: float) -> tuple[float, fx.Node]:
 
 def normalize(node: fx.Node) -> bool:
     """Rewrite `x / x.norm(2, dim, keepdim=True).clamp_min(eps)`, which `F.normalize` is to the exporter, as one op."""
-    if _name(node) != "div" or not all(map(_is_tensor, node.args)):
+    if _name(node) != "div" or node.kwargs or not all(map(_is_tensor, node.args)):
         return False
     x, length = cast("Sequence[fx.Node]", node.args)
     while _name(length) in ("expand", "expand_as"):
@@ -300,7 +321,9 @@ def every_nth_joined(node: fx.Node) -> bool:
     steps = {dim: step for dim, (_, step) in taken[0][1].items()}
     rank = len(_shape(source))
     axis = _arguments(node)["dim"] % rank
-    if not steps or len(taken) != prod(steps.values()) or axis in steps or len({*source.users}) == 0:
+    if not steps or len(taken) != prod(steps.values()) or axis in steps:
+        return False
+    if _is_overwritten(source):
         return False
     for each, places in taken:
         if each is not source or {dim: step for dim, (_, step) in places.items()} != steps:
@@ -361,36 +384,32 @@ def windows(node: fx.Node) -> bool:
 
     Reshapes alone do not tell one window that is the whole image.
     """
-    if _name(node) not in _RESHAPES or _name(node.args[0]) != "permute":
+    if _name(node) not in _RESHAPES:
         return False
     permute = _operand(node)
-    order = tuple(cast(Any, permute.args[1]))
-    if _name(permute.args[0]) not in _RESHAPES or len(order) != 6:
+    while _name(permute) in _SAME:
+        permute = _operand(permute)
+    if _name(permute) != "permute" or _name(permute.args[0]) not in _RESHAPES or len(_shape(permute)) != 6:
         return False
+    order = tuple(cast(Any, permute.args[1]))
     apart = _operand(permute)
     source = _operand(apart)
-    before, after = _shape(source), _shape(node)
-    batch = _shape(permute)[0]
     write = _Writer(node)
-    if order in _CUT and len(before) == 4:
-        _, down, over, high, wide, channels = _shape(permute)
-        image = (
-            (batch, down * high, over * wide, channels) if _CUT[order] else (batch, channels, down * high, over * wide)
-        )
-        if before == image and after in _windowed(_shape(permute)):
-            cut = write.add(stand_in.window_partition.default, source, high, wide, _CUT[order], len(after) == 4)
-            return write.replace(cut)
-    if order in _JOINED and len(after) == 4:
-        _, down, over, high, wide, channels = _shape(apart)
-        image = (
-            (batch, down * high, over * wide, channels)
-            if _JOINED[order]
-            else (batch, channels, down * high, over * wide)
-        )
-        if after == image and before in _windowed(_shape(apart)):
-            return write.replace(
-                write.add(stand_in.window_reverse.default, source, high, wide, down * high, over * wide, _JOINED[order])
-            )
+    if order in _CUT:
+        last, shape = _CUT[order], _shape(permute)
+        together = _lie_together(_shape(node), shape)
+        if _shape(source) == _image(shape, last) and together is not None:
+            cut = write.add(stand_in.window_partition.default, source, *shape[3:5], last, together)
+            return write.replace(write.reshaped(cut, _shape(node)))
+    if order in _JOINED:
+        last, shape = _JOINED[order], _shape(apart)
+        together = _lie_together(_shape(source), shape)
+        if _shape(node) == _image(shape, last) and together is not None:
+            batch, down, over, high, wide, channels = shape
+            lead = (batch, down * over) if together else (batch * down * over,)
+            cut = write.reshaped(source, (*lead, high * wide, channels))
+            sizes = (high, wide, down * high, over * wide)
+            return write.replace(write.add(stand_in.window_reverse.default, cut, *sizes, last))
     return False
 
 
@@ -400,10 +419,24 @@ _CUT = {(0, 1, 3, 2, 4, 5): True, (0, 2, 4, 3, 5, 1): False}
 _JOINED = {(0, 1, 3, 2, 4, 5): True, (0, 5, 1, 3, 2, 4): False}
 
 
-def _windowed(shape: Sequence[int]) -> Sequence[tuple[int, ...]]:
-    """Return the shapes that windows may have: each a sample, or all of one image together."""
+def _image(shape: Sequence[int], last: bool) -> tuple[int, ...]:
+    """Return the shape of the images that windows `[batch, down, over, high, wide, channels]` are cut from."""
     batch, down, over, high, wide, channels = shape
-    return (batch * down * over, high * wide, channels), (batch, down * over, high * wide, channels)
+    return (batch, down * high, over * wide, channels) if last else (batch, channels, down * high, over * wide)
+
+
+def _lie_together(windows: Sequence[int], shape: Sequence[int]) -> bool | None:
+    """Return whether windows have an axis of their own, rather than each a place in the batch; None for neither.
+
+    Args:
+        windows: The shape of the windows, in which rows and columns may be one axis or two.
+        shape: The same with all axes apart.
+    """
+    batch, down, over, high, wide, channels = shape
+    for lead in ((batch * down * over,), (batch, down * over)):
+        if tuple(windows) in ((*lead, high * wide, channels), (*lead, high, wide, channels)):
+            return len(lead) == 2
+    return None
 
 
 IDIOMS: tuple[Callable[[fx.Node], bool], ...] = (normalize, attention, every_nth_joined, windows)

@@ -73,9 +73,11 @@ def _window_partition(reader: Reader, x: Any, high: int, wide: int, last: bool, 
 def _window_reverse(reader: Reader, x: Any, high: int, wide: int, height: int, width: int, last: bool) -> View:
     view = reader.spec(x)
     channels = view.value.shape[-1]
+    cut = [(height // high) * (width // wide), high * wide, channels]
+    windows = view.value if [*view.value.shape] == cut else reader.emit("reshape", {"shape": cut}, view.value, cut)
     shape = [height, width, channels] if last else [channels, height, width]
     arguments = {**_windows(high, wide, last), **({} if height == width else {"height": height})}
-    value = reader.emit("window_reverse", arguments, view.value, shape)
+    value = reader.emit("window_reverse", arguments, windows, shape)
     batch = size_of(axis for axis in view.dims[0] if is_batch(axis))
     return plain(value, (batch, *shape), 0, batch, view.has_samples)
 
