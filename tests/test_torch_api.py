@@ -86,6 +86,8 @@ def signatures(target: str) -> list[Parameters]:
     if "args" in dict(forms[0]) and target.startswith("F."):  # dispatched: the real one has another name
         forms = [by_inspection(found(f"{target}_with_indices"))]
     inputs = INPUTS | ({"value"} if "query" in dict(forms[0]) else set())
+    if target.startswith("F.conv"):  # the function is given what the module owns
+        inputs |= {"weight", "bias"}
     return [[(name, default) for name, default in form if name not in inputs] for form in forms]
 
 

@@ -277,6 +277,7 @@ LAYERS: Final[dict[str, Signature]] = {
 """The layers of `archspec.backends.layers`, which torch lacks."""
 
 _WINDOW: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+_TRANSPOSED: dict[str, Any] = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
 SIGNATURES: Final[dict[str, Signature]] = {
     **{name: signature for names, signature in _MODULES.items() for name in _ranked(names)},
@@ -286,9 +287,7 @@ SIGNATURES: Final[dict[str, Signature]] = {
     "F.normalize": _signature(p=2.0, dim=1, eps=1e-12, always=("dim",)),
     "F.linear": _PLAIN,
     **dict.fromkeys(_ranked("F.conv*d"), Signature(_WINDOW, by_name=(*_WINDOW,))),
-    **dict.fromkeys(
-        _ranked("F.conv_transpose*d"), Signature(_WINDOW | {"output_padding": 0}, by_name=(*_WINDOW, "output_padding"))
-    ),
+    **dict.fromkeys(_ranked("F.conv_transpose*d"), Signature(_TRANSPOSED, by_name=(*_TRANSPOSED,))),
     "F.scaled_dot_product_attention": _signature(dropout_p=0.0, is_causal=False, scale=None, by_name=("scale",)),
     "F.pad": _signature("pad", mode="constant", value=None),
     **LAYERS,
