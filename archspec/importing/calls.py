@@ -61,6 +61,11 @@ class Call:
     where: str = ""
     results: list[Value] = field(default_factory=list)
 
+    @property
+    def values(self) -> list[Value]:
+        """The values among what it reads."""
+        return [read for read in (*self.reads, *self.named.values()) if isinstance(read, Value)]
+
     def result(self, shape: Sequence[int]) -> Value:
         """Return the next of its results, of a shape without the batch."""
         self.results.append(Value(tuple(shape), self, len(self.results)))

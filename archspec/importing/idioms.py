@@ -120,7 +120,7 @@ def attention(node: fx.Node) -> bool:
     while _name(weights) in (*_SAME, "dropout"):
         if _name(weights) == "dropout":
             dropout = float(_arguments(cast(fx.Node, weights))["p"])
-        weights = _only_reader(weights)
+        weights = _unless_shared(weights)
     if _name(weights) not in ("softmax", "_softmax"):
         return False
     softmax = cast(fx.Node, weights)
@@ -194,8 +194,8 @@ def _factor_among(write: _Writer, node: fx.Node, shape: Sequence[int], lead: Seq
     return node if _shape(found)[-len(own) :] == own and prod(_shape(found)) == prod(own) else found
 
 
-def _only_reader(node: Any) -> Any:
-    """Return what a node reads, if nothing else reads the node."""
+def _unless_shared(node: Any) -> Any:
+    """Return what a node reads first; None where the node has other readers besides."""
     return node.args[0] if len(node.users) == 1 else None
 
 

@@ -51,6 +51,11 @@ def is_batch(axis: Axis) -> bool:
     return isinstance(axis, Batch)
 
 
+def axis_of_size(size: int) -> tuple[Axis, ...]:
+    """Return the factors of a new axis: one, or none where its size is 1."""
+    return (Axis(size),) if size > 1 else ()
+
+
 def size_of(axes: Iterable[Axis]) -> int:
     """Return the product of factors."""
     return prod(axis.size for axis in axes)
@@ -208,7 +213,7 @@ def plain(value: Value, shape: Sequence[int], batch: int | None, size: int, samp
     dims: list[tuple[Axis, ...]] = []
     for at, length in enumerate(shape):
         if at != batch:
-            axes.append((Axis(length),) if length > 1 else ())
+            axes.append(axis_of_size(length))
             dims.append(axes[-1])
         elif length == size and (len(value.shape) < len(shape) or len(shape) == 1):
             dims.append((Batch(size, samples),))

@@ -137,9 +137,8 @@ def _readers(program: Program) -> dict[Value, list[Call]]:
     """Return the calls that read each value."""
     found: dict[Value, list[Call]] = {}
     for call in program.calls:
-        for read in (*call.reads, *call.named.values()):
-            if isinstance(read, Value):
-                found.setdefault(read, []).append(call)
+        for value in call.values:
+            found.setdefault(value, []).append(call)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archspec.importing.calls import Call, Part, Program, Value
+from archspec.importing.calls import Call, Part, Program
 from archspec.importing.normalize import concat_of_concat
 from archspec.importing.tree import SEQUENTIAL, live_calls
 
@@ -51,7 +51,7 @@ def from_paths(program: Program, nameless: Collection[str] = ()) -> dict[str, st
     readers = _readers(program.calls)
     behind: dict[Call, set[Call]] = {}
     for call in program.calls:
-        made = {value.call for value in _values(call) if value.call is not None}
+        made = {value.call for value in call.values if value.call is not None}
         behind[call] = set().union(made, *(behind[each] for each in made))
         if call.fixed and call.path not in nameless:
             words = call.path.split(".")[:-1]
@@ -109,7 +109,7 @@ class _Segment:
 def _segments(program: Program) -> list[_Segment]:
     """Cut the calls where one value alone is read from then on."""
     calls = live_calls(program)
-    last = {value: at for at, call in enumerate(calls) for value in _values(call)}
+    last = {value: at for at, call in enumerate(calls) for value in call.values}
     last.update(dict.fromkeys(program.outputs.values(), len(calls)))
     alive = {value for value in program.inputs.values() if value in last}
     found: list[_Segment] = []
@@ -131,7 +131,7 @@ def _structure(calls: Sequence[Call]) -> Any:
         (
             call.op,
             call.fixed,
-            *((place.get(value.call, -1), value.index) if value.call else (-1, 0) for value in _values(call)),
+            *((place.get(value.call, -1), value.index) if value.call else (-1, 0) for value in call.values),
         )
         for call in calls
     )
@@ -212,11 +212,7 @@ def _common(scopes: Sequence[Scope]) -> Scope:
 def _readers(calls: Iterable[Call]) -> dict[Call, list[Call]]:
     found: dict[Call, list[Call]] = {}
     for call in calls:
-        for value in _values(call):
+        for value in call.values:
             if value.call is not None:
                 found.setdefault(value.call, []).append(call)
     return found
-
-
-def _values(call: Call) -> list[Value]:
-    return [read for read in (*call.reads, *call.named.values()) if isinstance(read, Value)]

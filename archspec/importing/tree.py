@@ -117,7 +117,7 @@ def live_calls(program: Program) -> list[Call]:
     graph: nx.DiGraph[Call] = nx.DiGraph()
     graph.add_nodes_from(program.calls)
     for call in program.calls:
-        graph.add_edges_from((read.call, call) for read in _values(call) if read.call is not None)
+        graph.add_edges_from((read.call, call) for read in call.values if read.call is not None)
     needed: set[Call] = set()
     for value in program.outputs.values():
         if value.call is not None and value.call not in needed:
@@ -126,10 +126,6 @@ def live_calls(program: Program) -> list[Call]:
         if call.shares is not None:
             needed.add(call.shares)
     return [call for call in program.calls if call in needed]
-
-
-def _values(call: Call) -> list[Value]:
-    return [read for read in (*call.reads, *call.named.values()) if isinstance(read, Value)]
 
 
 # Scopes.
@@ -247,13 +243,13 @@ def _gather(calls: list[Call], keys: dict[Call, Part | None], key: Part) -> list
     segment = calls[first : last + 1]
     after: set[Call] = set()  # what depends on a member
     for call in segment:
-        made = {value.call for value in _values(call)}
+        made = {value.call for value in call.values}
         if keys[call] == key or made & after:
             after.add(call)
     before: set[Call] = set()  # what a member depends on
     for call in reversed(segment):
         if keys[call] == key or call in before:
-            before |= {value.call for value in _values(call) if value.call is not None}
+            before |= {value.call for value in call.values if value.call is not None}
     inside = []
     front, back = [], []
     for call in segment:

@@ -29,7 +29,7 @@ class TakesWeights(Op):
         return len(self.inputs) > 1
 
     def check_given(self) -> None:
-        """Check the weights that it reads. Raises: Complaint if they are no free tensors of the right shapes."""
+        """Check the weights that it reads. Raises: Complaint if one is not a free tensor, or has another shape."""
         if not self.is_given_weights:
             return
         expected = list(self.own_weights().values())

@@ -242,6 +242,11 @@ class Crop(Op):
         return padding_text(self.amount)
 
 
+def _moved(rank: int, position: int, start: int) -> tuple[Reach, ...]:
+    """Return what a part reads that begins at a place of the axis at a position of the shape."""
+    return tuple([Reach(1, start, start) if number == position else HERE for number in range(1, rank + 1)])
+
+
 class Slice(Op):
     """A stretch of one axis, as Python's `x[start:stop]` (torch.narrow)."""
 
@@ -282,8 +287,7 @@ class Slice(Op):
         return (*self.input[:at], stop - start, *self.input[at + 1 :])
 
     def reach(self) -> tuple[Reach, ...] | None:
-        moved = Reach(1, self.start, self.start)
-        return tuple([moved if number == self.position else HERE for number in range(1, self.rank + 1)])
+        return _moved(self.rank, self.position, self.start)
 
     def calls(self) -> tuple[Call, ...]:
         return (narrow(self.axis, self.rank, self.start, self.output[self.position]),)
@@ -447,9 +451,7 @@ class Split(Op):
         return (Call("torch.split", {"split_size_or_sections": list(self.sizes), **dim}),)
 
     def reach(self) -> tuple[Reach, ...] | None:
-        start = sum(self._lengths()[: self.part or 0])
-        moved = Reach(1, start, start)
-        return tuple([moved if number == self.position else HERE for number in range(1, self.rank + 1)])
+        return _moved(self.rank, self.position, sum(self._lengths()[: self.part or 0]))
 
     def summary(self) -> str:
         lengths = self._lengths()

@@ -6,12 +6,12 @@ from typing import Any
 
 from archspec.importing.aten.common import (
     RULES,
-    axis_or_unit,
+    along,
     image,
     rule,
     unary,
 )
-from archspec.importing.layouts import CannotExpressError, View, is_batch
+from archspec.importing.layouts import CannotExpressError, View
 from archspec.importing.reader import Reader, axis_name
 
 # Activations.
@@ -79,19 +79,8 @@ def _softplus(reader: Reader, x: Any, beta: float = 1, threshold: float = 20) ->
 @rule("softmax", "log_softmax", "_softmax")
 def _softmax(reader: Reader, x: Any, dim: int, *_: Any) -> View:
     op = "log_softmax" if "log" in str(reader.node.target) else "softmax"  # type: ignore[union-attr]
-    view, at = _along(reader, x, dim)
+    view, at = along(reader, x, dim)
     return view.on(reader.emit(op, {"axis": axis_name(at, len(view.axes))}, view.value, view.value.shape))
-
-
-def _along(reader: Reader, x: Any, dim: int) -> tuple[View, int]:
-    """Return a view of which a dimension is one axis, and that axis."""
-    view = reader.view(x)
-    dim %= len(view.dims)
-    if any(is_batch(axis) for axis in view.dims[dim]):
-        raise CannotExpressError("an op along the batch")
-    if view.axis_of(dim) is None:
-        view = reader.spec(view)
-    return view, axis_or_unit(view, dim)
 
 
 # Dropout.

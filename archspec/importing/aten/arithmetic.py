@@ -11,6 +11,7 @@ import torch
 
 from archspec.importing.aten.common import (
     RULES,
+    along,
     as_list,
     axis_or_unit,
     op_name,
@@ -259,14 +260,8 @@ def _max(reader: Reader, x: Any, dim: Any = None, keep: bool = False) -> Any:
 
 @rule("normalize")
 def _normalize(reader: Reader, x: Any, dim: int, eps: float) -> View:
-    view = reader.view(x)
-    dim %= len(view.dims)
-    if any(map(is_batch, view.dims[dim])):
-        raise CannotExpressError("vectors along the batch")
-    if view.axis_of(dim) is None:
-        view = reader.spec(view)
-    axis = axis_name(axis_or_unit(view, dim), len(view.axes))
-    return unary(reader, view, "normalize", {"axis": axis, "eps": eps})
+    view, at = along(reader, x, dim)
+    return unary(reader, view, "normalize", {"axis": axis_name(at, len(view.axes)), "eps": eps})
 
 
 @rule("linalg_vector_norm")

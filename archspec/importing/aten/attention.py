@@ -11,6 +11,7 @@ from archspec.importing.aten.common import (
     to_shape,
     unexpanded,
 )
+from archspec.importing.aten.layers import linear
 from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, size_of
 from archspec.importing.reader import Reader
 
@@ -52,12 +53,7 @@ def _product_of_equals(reader: Reader, left: View, right: View, shape: Sequence[
 def _product_with_weight(reader: Reader, left: View, right: View) -> View:
     """Write a product with a matrix that no sample has a part in as the linear layer that it is."""
     weight = right.with_dims((right.dims[-1], right.dims[-2]))
-    if not left.dims[-1] or left.axes[-1:] != left.dims[-1:]:
-        left = reader.spec(left)
-    units = weight.shape[0]
-    call = reader.call("linear", {"units": units}, [left.value, reader.spec(weight).value])
-    new = (Axis(units),) if units > 1 else ()
-    return View(call.result([*left.value.shape[:-1], units]), (*left.axes[:-1], new), (*left.dims[:-1], new))
+    return linear(reader, left, weight.shape[0], weight)
 
 
 def _product_by_sample(reader: Reader, left: View, right: View) -> View:
@@ -84,12 +80,12 @@ def _product_of_folded(reader: Reader, left: View, right: View) -> View:
         raise CannotExpressError("a product whose leading axes differ")
     before, high, wide = ([max(sizes[at]) for at in some] for some in ((*alone, *shared), rows, columns))
     a = left.permuted([*alone, *shared, *columns, *rows, rank - 2, rank - 1])
-    b = right.permuted([*alone, *shared, *rows, rank - 2, *columns, rank - 1])
+    order = [*alone, *shared, *rows, rank - 2, *columns, rank - 1]
+    b = right.permuted(order)
     a = to_shape(reader, a, (*before, prod(high) * left.shape[-2], left.shape[-1]))
     b = to_shape(reader, b, (*before[len(alone) :], right.shape[-2], prod(wide) * right.shape[-1]))
     found = _product_of_equals(reader, a, b, (*a.shape[:-1], b.shape[-1]))
     found = to_shape(reader, found, (*before, *high, left.shape[-2], *wide, right.shape[-1]))
-    order = [*alone, *shared, *rows, rank - 2, *columns, rank - 1]
     return found.permuted([order.index(at) for at in range(rank)])
 
 

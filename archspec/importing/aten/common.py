@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archspec.importing.calls import Call
-from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, plain, size_of
+from archspec.importing.layouts import CannotExpressError, View, axis_of_size, is_batch, plain, size_of
 from archspec.importing.reader import Reader, Tensor
 from archspec.importing.rules import Rule, registering
 
@@ -71,6 +71,17 @@ def axis_or_unit(view: View, dim: int) -> int:
     return unit_axis(view, dim) if at is None else at
 
 
+def along(reader: Reader, x: Any, dim: int) -> tuple[View, int]:
+    """Return a view of which a dimension is one axis, and that axis."""
+    view = reader.view(x)
+    dim %= len(view.dims)
+    if any(is_batch(axis) for axis in view.dims[dim]):
+        raise CannotExpressError("an op along the batch")
+    if view.axis_of(dim) is None:
+        view = reader.spec(view)
+    return view, axis_or_unit(view, dim)
+
+
 def op_name(reader: Reader) -> str:
     """Return the name of the op that the node calls, as in `aten.NAME.overload`."""
     return str(reader.node.target).split(".")[1]  # type: ignore[union-attr]
@@ -98,7 +109,7 @@ def result_of_several(reader: Reader, call: Call, view: View) -> View:
     """Return the result of a layer on `images_side_by_side`, with the sizes that torch tells."""
     assert reader.node is not None
     sizes = tuple(reader.node.meta["val"].shape)[1:]
-    new = tuple((Axis(size),) if size > 1 else () for size in sizes)
+    new = tuple(map(axis_of_size, sizes))
     value = call.result([sizes[0], size_of(view.axes[1]), *sizes[1:]])
     return View(value, (new[0], view.axes[1], *new[1:]), (view.dims[0], *new))
 

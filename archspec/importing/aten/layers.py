@@ -19,7 +19,7 @@ from archspec.importing.aten.common import (
     to_shape,
 )
 from archspec.importing.calls import Call, Value
-from archspec.importing.layouts import Axis, CannotExpressError, View, size_of
+from archspec.importing.layouts import CannotExpressError, View, axis_of_size, size_of
 from archspec.importing.reader import Reader, Tensor
 from archspec.shapes import same_padding
 
@@ -36,11 +36,11 @@ def _conv(
     groups: int = 1,
 ) -> View:
     filters, _, *kernel = shape_of(weight)
-    several = images_side_by_side(reader, x)
+    view = reader.spec(x)
+    several = images_side_by_side(reader, view)
     windows = {"stride": stride, "padding": padding, "dilation": dilation}
     if several is not None and not isinstance(padding, str):
         return _conv_of_several(reader, several, weight, bias, windows, groups)
-    view = reader.spec(x)
     if view.batch == 0 and len(view.dims[0]) > 1 and len(view.dims) == 5 and not isinstance(padding, str):
         return _conv_of_groups(reader, view, weight, bias, windows, groups)
     view = image(reader, view)
@@ -70,11 +70,8 @@ def _conv_of_several(
 ) -> View:
     """Write a convolution of several images of each sample as one over an axis more, along which its window is 1."""
     filters, channels, *kernel = shape_of(weight)
-    own = reader.spec(weight)
-    if own.value.shape != (filters, channels, *kernel):
-        raise CannotExpressError("a layer whose weights have one filter, and are computed")
     shape = [filters, channels, 1, *kernel]
-    given = [reader.emit("reshape", {"shape": shape}, own.value, shape)]
+    given = [reader.emit("reshape", {"shape": shape}, _given(reader, weight), shape)]
     given += [_given(reader, bias)] if bias is not None else []
     arguments = {"filters": filters, "kernel": [1, *kernel], "groups": groups}
     for name, value in windows.items():
@@ -102,12 +99,12 @@ def _conv_of_groups(
     assert reader.node is not None
     _, out, *sizes = reader.node.meta["val"].shape
     value = reader.call("conv", arguments, [merged.value, *given]).result([out * count, *sizes])
-    new = tuple((Axis(size),) if size > 1 else () for size in (out, *sizes))
+    new = tuple(map(axis_of_size, (out, *sizes)))
     return View(value, ((*several, *new[0]), *new[1:]), (view.dims[0], *new))
 
 
 def _layer(reader: Reader, op: str, arguments: dict[str, Any], view: View, weight: Any, bias: Any) -> Call:
-    """Add the call of a layer that owns its weights, or that is given them where they are no module's own."""
+    """Add the call of a layer. It owns its weights if one module holds them by these names; else it is given them."""
     given = [tensor for tensor in (weight, bias) if tensor is not None]
     if all(isinstance(tensor, Tensor) and tensor.kind is InputKind.PARAMETER for tensor in given):
         names = [tensor.path.rpartition(".")[2] for tensor in given]
@@ -161,14 +158,16 @@ def _conv_transpose(
 
 @rule("linear")
 def _linear(reader: Reader, x: Any, weight: Any, bias: Any = None) -> View:
-    view = reader.view(x)
-    units = reader.node.meta["val"].shape[-1]  # type: ignore[union-attr]
+    return linear(reader, reader.view(x), reader.node.meta["val"].shape[-1], weight, bias)  # type: ignore[union-attr]
+
+
+def linear(reader: Reader, view: View, units: int, weight: Any, bias: Any = None) -> View:
+    """Write a linear layer, over the last axis of what it reads."""
     if not view.axes or not view.dims[-1] or view.dims[-1] != view.axes[-1]:
         view = reader.spec(view)
-    shape = [*view.value.shape[:-1], units]
     call = _layer(reader, "linear", {"units": units}, view, weight, bias)
-    new = (Axis(units),) if units > 1 else ()
-    return View(call.result(shape), (*view.axes[:-1], new), (*view.dims[:-1], new))
+    new = axis_of_size(units)
+    return View(call.result([*view.value.shape[:-1], units]), (*view.axes[:-1], new), (*view.dims[:-1], new))
 
 
 @rule("batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
@@ -190,6 +189,7 @@ def _batch_norm(
     if len(view.dims) == 2 and view.batch == 0 and len(view.dims[0]) > 1:
         view = reader.spec(view.permuted([1, 0])).permuted([1, 0])  # every token by itself, channels first
     elif len(view.dims) < 2 or view.batch != 0 or view.axis_of(1) != 0 or len(view.dims[0]) != 1:
+        view = reader.spec(view)
         view = images_side_by_side(reader, view) or image(reader, view)
     path = reader.owner(*(tensor for tensor in (weight, bias, mean, variance) if tensor is not None))
     arguments = {"eps": eps, "momentum": momentum, "affine": weight is not None}

@@ -10,14 +10,14 @@ import torch
 
 from archspec.importing.aten.common import (
     RULES,
-    axis_or_unit,
+    along,
     rule,
     to_shape,
     unexpanded,
     unit_axis,
 )
 from archspec.importing.constants import SPELLED_OUT
-from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, size_of
+from archspec.importing.layouts import Axis, CannotExpressError, View, axis_of_size, is_batch, size_of
 from archspec.importing.reader import Reader, axis_name
 
 EMPTY: Any = object()
@@ -55,7 +55,7 @@ def _part(reader: Reader, view: View, dim: int, op: str, arguments: dict[str, An
     call = reader.call(op, {**given, "axis": name}, [view.value])
     found = []
     for size in sizes:
-        new: tuple[Axis, ...] = (Axis(size),) if size > 1 else ()
+        new = axis_of_size(size)
         shape = list(view.value.shape)
         shape[at] = size * inside
         axes = tuple((*new, *inner) if number == at else each for number, each in enumerate(view.axes))
@@ -151,15 +151,11 @@ def slice_of(reader: Reader, x: Any, dim: int = 0, start: Any = None, stop: Any 
 
 def rows_at(reader: Reader, view: View, dim: int, places: Sequence[int]) -> View:
     """Return what stands at places along a dimension."""
-    if any(is_batch(axis) for axis in view.dims[dim]):
-        raise CannotExpressError("parts of the batch")
-    if view.axis_of(dim) is None:
-        view = reader.spec(view)
-    at = axis_or_unit(view, dim)
+    view, at = along(reader, view, dim)
     where = reader.view(torch.tensor(places))
     shape = [*view.value.shape[:at], len(places), *view.value.shape[at + 1 :]]
     value = reader.call("gather", {"axis": at}, [view.value, where.value]).result(shape)
-    new = (Axis(len(places)),) if len(places) > 1 else ()
+    new = axis_of_size(len(places))
     axes = (*view.axes[:at], new, *view.axes[at + 1 :])
     return View(value, axes, (*view.dims[:dim], new, *view.dims[dim + 1 :]))
 
@@ -181,19 +177,10 @@ def _unfold(reader: Reader, x: Any, dim: int, size: int, step: int) -> View:
     """Write windows along a dimension, that may overlap, as rows found by an index."""
     view = reader.view(x)
     dim %= len(view.dims)
-    if any(is_batch(axis) for axis in view.dims[dim]):
-        raise CannotExpressError("windows along the batch")
-    if view.axis_of(dim) is None:
-        view = reader.spec(view)
-    at = axis_or_unit(view, dim)
     count = (view.shape[dim] - size) // step + 1
-    index = (step * torch.arange(count)[:, None] + torch.arange(size)).flatten()
-    where = reader.view(index)
-    shape = [*view.value.shape[:at], count * size, *view.value.shape[at + 1 :]]
-    value = reader.call("gather", {"axis": at}, [view.value, where.value]).result(shape)
-    outer, inner = ((Axis(each),) if each > 1 else () for each in (count, size))
-    axes = (*view.axes[:at], (*outer, *inner), *view.axes[at + 1 :])
-    return View(value, axes, (*view.dims[:dim], outer, *view.dims[dim + 1 :], inner))
+    found = rows_at(reader, view, dim, [step * window + place for window in range(count) for place in range(size)])
+    cut = found.reshaped((*view.shape[:dim], count, size, *view.shape[dim + 1 :]))
+    return cut.permuted([*(at for at in range(len(cut.dims)) if at != dim + 1), dim + 1])
 
 
 def _slices_again(reader: Reader, step: int) -> bool:

@@ -18,7 +18,8 @@ from archspec.importing.reader import Reader
 
 
 def _pool(reader: Reader, x: Any, op: str, arguments: dict[str, Any]) -> View:
-    several = images_side_by_side(reader, x) if "kernel" in arguments else None
+    view = reader.spec(x)
+    several = images_side_by_side(reader, view) if "kernel" in arguments else None
     if several is not None:
         rank = len(several.dims) - 2
         for name, neutral in (("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
@@ -26,7 +27,7 @@ def _pool(reader: Reader, x: Any, op: str, arguments: dict[str, Any]) -> View:
                 given = arguments[name] * (rank if len(arguments[name]) == 1 else 1)
                 arguments[name] = [neutral, *given]
         return result_of_several(reader, reader.call(op, arguments, [several.value]), several)
-    view = image(reader, x)
+    view = image(reader, view)
     return reader.result(reader.call(op, arguments, [view.value]), view)
 
 

@@ -13,7 +13,7 @@ from archspec.importing.aten.common import (
     op_name,
     rule,
 )
-from archspec.importing.aten.parts import cat, slice_of
+from archspec.importing.aten.parts import cat, rows_at, slice_of
 from archspec.importing.layouts import Axis, CannotExpressError, View, is_batch, plain
 from archspec.importing.reader import MAX_BUFFER, Reader
 
@@ -85,11 +85,8 @@ def _gather_with_borders(reader: Reader, view: View, dim: int, at: int, numbers:
         return None
 
     def found(part: torch.Tensor) -> View:
-        where = reader.view(part.flatten())
-        sizes = [*view.value.shape[:at], part.numel(), *view.value.shape[at + 1 :]]
-        value = reader.call("gather", {"axis": at}, [view.value, where.value]).result(sizes)
-        flat = plain(value, (*view.shape[:dim], part.numel(), *view.shape[dim + 1 :]), view.batch, reader.batch)
-        return flat.reshaped((*view.shape[:dim], *part.shape, *view.shape[dim + 1 :]))
+        rows = rows_at(reader, view, dim, part.flatten().tolist())
+        return rows.reshaped((*view.shape[:dim], *part.shape, *view.shape[dim + 1 :]))
 
     table = slice_of(reader, view, dim, 0, inside)
     inner = _gather_by_axes(reader, table, dim, at, pairs[1:, 1:])
